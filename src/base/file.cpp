@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace suture {
+
+namespace {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) {
+      ::close(fd_);
+    }
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+// Reads until end of file rather than trusting st_size: sysfs and procfs report no useful size.
+template <class Container>
+Result<Container> read_whole(const fs::path& path) {
+  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0) {
+    return fail_errno(errno, path.string(), "open");
+  }
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) {
+    return fail_errno(errno, path.string(), "stat");
+  }
+  Container out;
+  out.resize(st.st_size > 0 ? static_cast<std::size_t>(st.st_size) + 1 : 4096);
+  std::size_t used = 0;
+  for (;;) {
+    if (used == out.size()) {
+      out.resize(out.size() * 2);
+    }
+    ssize_t got = ::read(fd.get(), out.data() + used, out.size() - used);
+    if (got < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      return fail_errno(errno, path.string(), "read");
+    }
+    if (got == 0) {
+      break;
+    }
+    used += static_cast<std::size_t>(got);
+  }
+  out.resize(used);
+  return out;
+}
+
+}  // namespace
+
+Result<std::string> read_text(const fs::path& path) { return read_whole<std::string>(path); }
+
+Result<Bytes> read_bytes(const fs::path& path) { return read_whole<Bytes>(path); }
+
+Status write_file(const fs::path& path, ByteView bytes, unsigned mode) {
+  static std::atomic<unsigned> serial{0};
+  fs::path temporary = path;
+  temporary += fmt::format(".tmp.{}.{}", ::getpid(), serial.fetch_add(1));
+  int raw = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (raw < 0) {
+    return fail_errno(errno, path.string(), "create");
+  }
+  auto give_up = [&](int err, std::string_view what) {
+    ::unlink(temporary.c_str());
+    return fail_errno(err, path.string(), what);
+  };
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    ssize_t put = ::write(raw, bytes.data() + done, bytes.size() - done);
+    if (put < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      int err = errno;
+      ::close(raw);
+      return give_up(err, "write");
+    }
+    done += static_cast<std::size_t>(put);
+  }
+  if (::close(raw) != 0) {
+    return give_up(errno, "close");
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    return give_up(errno, "rename");
+  }
+  return {};
+}
+
+Status write_file(const fs::path& path, std::string_view text, unsigned mode) {
+  return write_file(path, as_bytes(text), mode);
+}
+
+Status make_directories(const fs::path& path) {
+  std::error_code ec;
+  fs::create_directories(path, ec);
+  if (ec) {
+    return fail_errno(ec.value(), path.string(), "create directory");
+  }
+  return {};
+}
+
+Status rename_path(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    return fail_errno(errno, to.string(), "rename");
+  }
+  return {};
+}
+
+Result<MappedFile> MappedFile::open(const fs::path& path) {
+  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0) {
+    return fail_errno(errno, path.string(), "open");
+  }
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) {
+    return fail_errno(errno, path.string(), "stat");
+  }
+  MappedFile file;
+  if (st.st_size == 0) {
+    return file;
+  }
+  void* data = ::mmap(nullptr, static_cast<std::size_t>(st.st_size), PROT_READ, MAP_PRIVATE,
+                      fd.get(), 0);
+  if (data == MAP_FAILED) {
+    return fail_errno(errno, path.string(), "map");
+  }
+  file.data_ = static_cast<const std::uint8_t*>(data);
+  file.size_ = static_cast<std::size_t>(st.st_size);
+  return file;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) {
+    ::munmap(const_cast<std::uint8_t*>(data_), size_);
+  }
+}
+
+Result<TempDir> TempDir::create(const fs::path& parent, std::string_view prefix) {
+  TRY(make_directories(parent));
+  std::string pattern = (parent / fmt::format("{}.XXXXXX", prefix)).string();
+  if (::mkdtemp(pattern.data()) == nullptr) {
+    return fail_errno(errno, pattern, "create directory");
+  }
+  TempDir dir;
+  dir.path_ = pattern;
+  return dir;
+}
+
+TempDir::TempDir(TempDir&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+
+TempDir& TempDir::operator=(TempDir&& other) noexcept {
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+TempDir::~TempDir() {
+  if (!path_.empty()) {
+    std::error_code ec;
+    fs::remove_all(path_, ec);
+  }
+}
+
+fs::path TempDir::release() { return std::exchange(path_, {}); }
+
+Result<FileLock> FileLock::acquire(const fs::path& path) {
+  int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) {
+    return fail_errno(errno, path.string(), "open lock");
+  }
+  FileLock lock;
+  lock.fd_ = fd;
+  while (::flock(fd, LOCK_EX) != 0) {
+    if (errno != EINTR) {
+      return fail_errno(errno, path.string(), "lock");
+    }
+  }
+  return lock;
+}
+
+FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+FileLock& FileLock::operator=(FileLock&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+FileLock::~FileLock() {
+  if (fd_ >= 0) {
+    ::close(fd_);
+  }
+}
+
+}  // namespace suture

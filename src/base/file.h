@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Files: whole reads, mapped reads, atomic writes, locks. A writer never leaves half a file: it
+// writes to a temporary name beside the target, syncs nothing it need not, and renames.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+namespace suture {
+
+namespace fs = std::filesystem;
+
+Result<std::string> read_text(const fs::path& path);
+Result<Bytes> read_bytes(const fs::path& path);
+
+// Writes to `path` by way of a temporary file in the same directory and a rename.
+Status write_file(const fs::path& path, ByteView bytes, unsigned mode = 0644);
+Status write_file(const fs::path& path, std::string_view text, unsigned mode = 0644);
+
+Status make_directories(const fs::path& path);
+Status rename_path(const fs::path& from, const fs::path& to);
+
+// A read-only mapping of a whole file; the bytes stay valid while the object lives.
+class MappedFile {
+ public:
+  static Result<MappedFile> open(const fs::path& path);
+  MappedFile() = default;
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+  ByteView bytes() const { return {data_, size_}; }
+
+ private:
+  const std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// A directory that is removed with everything in it when the object dies.
+class TempDir {
+ public:
+  // Creates `PARENT/PREFIX.XXXXXX`.
+  static Result<TempDir> create(const fs::path& parent, std::string_view prefix);
+  TempDir() = default;
+  TempDir(TempDir&& other) noexcept;
+  TempDir& operator=(TempDir&& other) noexcept;
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  ~TempDir();
+  const fs::path& path() const { return path_; }
+  // Gives the directory up: it stays after the object dies.
+  fs::path release();
+
+ private:
+  fs::path path_;
+};
+
+// An exclusive advisory lock on a file (created when missing), held until the object dies or the
+// process does, however it does.
+class FileLock {
+ public:
+  // Waits while another process holds it.
+  static Result<FileLock> acquire(const fs::path& path);
+  FileLock() = default;
+  FileLock(FileLock&& other) noexcept;
+  FileLock& operator=(FileLock&& other) noexcept;
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+  ~FileLock();
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace suture

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A kernel to build for: where its parts lie. Cached ones are made by `suture kernel add`
+// (packages.h); any other is given by --vmlinuz --config --symvers --source [--modules].
+//
+// Cache layout ($XDG_CACHE_HOME/suture, else ~/.cache/suture):
+//   kernels/REL/            one whole entry, put in place by one rename
+//     kernel.json           release, package versions, build id, architecture, schema
+//     vmlinuz vmlinux config Module.symvers System.map
+//     modules/              what the package has under /lib/modules/REL
+//     source/               the prepared tree; never written again
+//   derived/KEY/            what builds make for that kernel (command lines, glue, pre objects),
+//                           removable at any time; KEY is the vmlinux build id
+//   downloads/              packages, kept by version
+//   lock                    held while an entry is made
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace suture::kernel {
+
+struct Kernel {
+  std::string release;          // "6.1.0-56-amd64"
+  std::string package_version;  // "6.1.192-2"; empty for a kernel given by its files
+  std::string build_id;         // of vmlinux, lower-case hex
+  fs::path root;                // the cache entry; for a kernel given by its files, its derived entry
+  fs::path vmlinuz;             // bootable image
+  fs::path vmlinux;             // decompressed ELF
+  fs::path config;
+  fs::path symvers;
+  fs::path modules;             // the directory like /lib/modules/REL; empty where none was given
+  fs::path source;              // prepared tree
+  fs::path derived;             // derived/KEY, exists
+};
+
+fs::path cache_directory();
+
+// The cached kernel of that release, or not-cached with the command that adds it. An empty release
+// means the only cached one, or the newest.
+Result<Kernel> find(const std::string& release);
+Result<std::vector<Kernel>> list();
+
+// A kernel given by its files. Extracts vmlinux into the cache, checks that config, symvers and
+// source belong to the image (config-mismatch, wrong-kernel), and prepares a private copy of the
+// source tree unless it is prepared already.
+struct KernelFiles {
+  fs::path vmlinuz, config, symvers, source, modules;
+};
+Result<Kernel> from_files(const KernelFiles& files);
+
+}  // namespace suture::kernel

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Stock Debian kernels: fetched by apt (with its own verification of signatures and hashes),
+// unpacked by libarchive into the cache, nothing installed.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "kernel/kernel.h"
+
+namespace suture::kernel {
+
+// Called with one line per step ("fetching linux-image-6.1.0-56-amd64 6.1.192-2").
+using Progress = std::function<void(std::string_view)>;
+
+// The newest release of the 6.1 series that linux-image-amd64 stands for.
+Result<std::string> newest_release();
+
+// Fetches, unpacks and prepares; returns the existing entry where it is there already. Whole or
+// nothing: the entry is built in a temporary directory beside it and renamed into place under a
+// lock.
+Result<Kernel> add(const std::string& release, const Progress& progress);
+
+// Prepares a kernel source tree in place: config, Module.symvers, olddefconfig, prepare,
+// modules_prepare with the release that the image has. Used for packages and for --source.
+Status prepare_tree(const fs::path& tree, const fs::path& config, const fs::path& symvers,
+                    const std::string& release, const Progress& progress);
+
+}  // namespace suture::kernel

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The kernel's own compile command of an object, asked of kbuild once and kept.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "kernel/kernel.h"
+
+namespace suture::source {
+
+struct CompileCommand {
+  std::string source;                   // "fs/proc/cmdline.c"
+  std::string object;                   // "fs/proc/cmdline.o"
+  std::vector<std::string> compiler;    // full argv as kbuild runs it, cwd is the tree's root; holds
+                                        // "-c -o OBJECT SOURCE" and "-Wp,-MMD,..."
+  std::vector<std::string> objtool;     // full argv without the object's path; empty where the
+                                        // kernel runs none on this object
+  bool is_module = false;               // -DMODULE
+  std::string module_name;              // KBUILD_MODNAME where is_module, else empty
+};
+
+// Asks kbuild (make -n) the first time and keeps the answer in kernel.derived. not-in-kernel where
+// kbuild has no rule for it.
+Result<CompileCommand> compile_command(const kernel::Kernel& kernel, const std::string& source);
+
+// Splits a command line of kbuild's (a .cmd file, make -n) into words, with the shell's rules for
+// quotes and backslashes. bad-diff never; a line with an unfinished quote is child-failed.
+Result<std::vector<std::string>> split_words(std::string_view line);
+
+}  // namespace suture::source
