@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: given what differs, choose the smallest set of pieces that makes the running kernel behave
+// as the patched source says, or refuse.
+//
+// Method: a work list.
+//   1. A function whose meaning differs is changed. Its .cold part goes with it: half a function
+//      cannot be redirected.
+//   2. A changed constant table that only this object's run-time code reads is copied, and every
+//      function that reads it is changed; any other changed data is a refusal, because the running
+//      kernel holds its own copy with a life of its own.
+//   3. A changed function that ftrace cannot redirect (no entry call) is new code, and its callers
+//      are changed instead, up to functions that can be redirected.
+//   4. Everything that the chosen pieces refer to and that the kernel does not have, or that has no
+//      identity, comes along.
+//
+// Invariants: every piece with fate `changed` is a traceable function that pre has too; nothing with
+// fate `out` is new; init code is never chosen.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+
+#include "diff/diff.h"
+
+namespace suture::diff {
+
+namespace {
+
+class Chooser {
+ public:
+  Chooser(const Side& pre, const Side& post)
+      : pre_(pre), post_(post), count_(post.graph.pieces().size()) {
+    out_.correlation = correlate(pre, post);
+    out_.fate.assign(count_, Fate::out);
+    differs_.assign(count_, false);
+    index_referrers();
+  }
+
+  ObjectDiff run() {
+    judge_all();
+    spread_to_callers();
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (differs_[i]) {
+        take(static_cast<std::int32_t>(i));
+      }
+    }
+    return std::move(out_);
+  }
+
+ private:
+  const Piece& post_piece(std::int32_t index) const { return post_.graph.piece(index); }
+  bool init(const Piece& piece) const {
+    return is_init_section(post_.graph.section_of(piece).name);
+  }
+  std::int32_t partner(std::int32_t post) const {
+    return out_.correlation.pre_of[static_cast<std::size_t>(post)];
+  }
+  void refuse(Code code, std::string where, std::string reason, std::string remedy) {
+    out_.refusals.push_back(
+        Error{code, std::move(where), std::move(reason), std::move(remedy)});
+  }
+
+  // Who refers to each post piece from code or data (tables describe, they do not use).
+  void index_referrers() {
+    referrers_.resize(count_);
+    for (std::size_t i = 0; i < count_; ++i) {
+      for (const Reference& reference : post_.graph.pieces()[i].references) {
+        if (reference.target_piece >= 0 && reference.target_piece != static_cast<int>(i)) {
+          referrers_[static_cast<std::size_t>(reference.target_piece)].push_back(
+              {static_cast<std::int32_t>(i), reference.is_branch});
+        }
+      }
+    }
+  }
+
+  void judge_all() {
+    for (std::size_t i = 0; i < count_; ++i) {
+      auto index = static_cast<std::int32_t>(i);
+      const Piece& piece = post_piece(index);
+      if (is_copyable(post_.graph, piece)) {
+        continue;
+      }
+      std::int32_t before = partner(index);
+      if (before < 0) {
+        out_.init_changed = out_.init_changed || init(piece);
+        continue;  // new: taken only if something chosen needs it
+      }
+      if (equal(pre_, post_, out_.correlation, before, index)) {
+        continue;
+      }
+      if (init(piece)) {
+        out_.init_changed = true;
+        out_.notes.push_back(fmt::format(
+            "{} only runs at boot or load: its change is left out", describe(piece)));
+      } else if (piece.kind == PieceKind::function) {
+        differs_[i] = true;
+      } else {
+        judge_data(index);
+      }
+    }
+    join_cold_parts();
+  }
+
+  static std::string describe(const Piece& piece) {
+    return piece.name.empty() ? std::string("unnamed data") : std::string(piece.name);
+  }
+
+  void judge_data(std::int32_t index) {
+    const Piece& piece = post_piece(index);
+    const elf::Section& section = post_.graph.section_of(piece);
+    const auto& users = referrers_[static_cast<std::size_t>(index)];
+    bool constant = (section.flags & SHF_WRITE) == 0;
+    bool only_code = std::ranges::all_of(users, [&](const Referrer& user) {
+      return post_piece(user.piece).kind == PieceKind::function;
+    });
+    if (!constant || piece.global || !only_code || !piece.references.empty()) {
+      refuse(Code::data_changed, describe(piece),
+             fmt::format("the initial contents of {} change, and the running kernel's own copy is "
+                         "in use",
+                         describe(piece)),
+             "change the code that uses it instead, or set the new value from a callback");
+      return;
+    }
+    out_.fate[static_cast<std::size_t>(index)] = Fate::fresh;
+    for (const Referrer& user : users) {
+      if (init(post_piece(user.piece))) {
+        out_.init_changed = true;
+      } else if (partner(user.piece) >= 0) {
+        differs_[static_cast<std::size_t>(user.piece)] = true;
+      }
+    }
+  }
+
+  // The name of the function that `f.cold` or `f.cold.3` was split from.
+  static std::string_view parent_name(std::string_view name) {
+    std::size_t at = name.find(".cold");
+    return at == std::string_view::npos ? std::string_view{} : name.substr(0, at);
+  }
+
+  std::int32_t find_function(std::string_view name) const {
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (post_.graph.pieces()[i].kind == PieceKind::function &&
+          post_.graph.pieces()[i].name == name) {
+        return static_cast<std::int32_t>(i);
+      }
+    }
+    return -1;
+  }
+
+  void join_cold_parts() {
+    for (std::size_t i = 0; i < count_; ++i) {
+      std::string_view parent = parent_name(post_.graph.pieces()[i].name);
+      if (differs_[i] && !parent.empty()) {
+        std::int32_t home = find_function(parent);
+        differs_[i] = false;
+        if (home >= 0 && partner(home) >= 0) {
+          differs_[static_cast<std::size_t>(home)] = true;
+        }
+      }
+    }
+  }
+
+  bool traceable_before(std::int32_t post) const {
+    std::int32_t before = partner(post);
+    return before >= 0 && pre_.tables.traceable(before);
+  }
+
+  // Step 3. `differs_` keeps only functions that can be redirected; the others become fresh code.
+  void spread_to_callers() {
+    std::vector<std::int32_t> work;
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (differs_[i] && !traceable_before(static_cast<std::int32_t>(i))) {
+        work.push_back(static_cast<std::int32_t>(i));
+      }
+    }
+    std::vector<bool> seen(count_, false);
+    while (!work.empty()) {
+      std::int32_t index = work.back();
+      work.pop_back();
+      auto slot = static_cast<std::size_t>(index);
+      if (seen[slot]) {
+        continue;
+      }
+      seen[slot] = true;
+      differs_[slot] = false;
+      out_.fate[slot] = Fate::fresh;
+      const Piece& piece = post_piece(index);
+      const auto& users = referrers_[slot];
+      bool leaks = piece.global || users.empty() ||
+                   std::ranges::any_of(users, [&](const Referrer& user) {
+                     return !user.branch || post_piece(user.piece).kind != PieceKind::function;
+                   });
+      if (leaks) {
+        refuse(Code::not_traceable, std::string(piece.name),
+               "the function has no entry that ftrace can redirect, and not all of its callers are "
+               "known",
+               "move the change into its callers, or out of the inline or notrace function");
+        continue;
+      }
+      for (const Referrer& user : users) {
+        std::int32_t caller = owner_of(user.piece);
+        if (init(post_piece(caller)) || partner(caller) < 0) {
+          continue;
+        }
+        if (traceable_before(caller)) {
+          differs_[static_cast<std::size_t>(caller)] = true;
+        } else {
+          work.push_back(caller);
+        }
+      }
+    }
+  }
+
+  // A call from a .cold part is a call of the function that it belongs to.
+  std::int32_t owner_of(std::int32_t index) const {
+    std::string_view parent = parent_name(post_piece(index).name);
+    std::int32_t home = parent.empty() ? -1 : find_function(parent);
+    return home < 0 ? index : home;
+  }
+
+  void take(std::int32_t first) {
+    out_.fate[static_cast<std::size_t>(first)] = Fate::changed;
+    std::vector<std::int32_t> work{first};
+    std::vector<bool>& done = taken_;
+    done.resize(count_, false);
+    while (!work.empty()) {
+      std::int32_t index = work.back();
+      work.pop_back();
+      auto slot = static_cast<std::size_t>(index);
+      if (done[slot]) {
+        continue;
+      }
+      done[slot] = true;
+      const Piece& piece = post_piece(index);
+      auto follow = [&](const Reference& reference) {
+        if (wanted(piece, reference)) {
+          auto target = static_cast<std::size_t>(reference.target_piece);
+          if (out_.fate[target] == Fate::out) {
+            out_.fate[target] = differs_[target] ? Fate::changed : Fate::fresh;
+          }
+          work.push_back(reference.target_piece);
+        }
+      };
+      std::ranges::for_each(piece.references, follow);
+      for (const TableEntry& entry : post_.tables.of(index)) {
+        std::ranges::for_each(entry.references, follow);
+      }
+    }
+  }
+
+  // Does the target have to come along when `from` does?
+  bool wanted(const Piece& from, const Reference& reference) {
+    if (reference.target_piece < 0) {
+      return false;
+    }
+    auto slot = static_cast<std::size_t>(reference.target_piece);
+    const Piece& target = post_piece(reference.target_piece);
+    if (init(target) && !is_copyable(post_.graph, target)) {
+      return false;
+    }
+    if (out_.correlation.ambiguous[slot]) {
+      refuse(Code::symbol_ambiguous, std::string(from.name),
+             fmt::format("it uses the static variable {}, and which of the kernel's variables of "
+                         "that name it is cannot be told",
+                         base_name(target.name)),
+             "give the new static variable a name of its own");
+      return false;
+    }
+    bool own_cold = !parent_name(target.name).empty() && parent_name(target.name) == from.name;
+    return own_cold || partner(reference.target_piece) < 0 || differs_[slot] ||
+           out_.fate[slot] == Fate::fresh || is_copyable(post_.graph, target);
+  }
+
+  struct Referrer {
+    std::int32_t piece;
+    bool branch;
+  };
+
+  const Side& pre_;
+  const Side& post_;
+  std::size_t count_;
+  std::vector<std::vector<Referrer>> referrers_;
+  std::vector<bool> differs_;
+  std::vector<bool> taken_;
+  ObjectDiff out_;
+};
+
+}  // namespace
+
+bool ObjectDiff::any_changed() const {
+  return std::ranges::find(fate, Fate::changed) != fate.end();
+}
+
+ObjectDiff compare(const Side& pre, const Side& post) { return Chooser(pre, post).run(); }
+
+}  // namespace suture::diff

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The differ: which functions of an object mean something else after the patch, and what has to go
+// into the patch module for them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "diff/pieces.h"
+#include "diff/tables.h"
+
+namespace suture::diff {
+
+// Which pre piece each post piece is, by number, or -1 for what is new; and the reverse.
+struct Correlation {
+  std::vector<std::int32_t> pre_of;
+  std::vector<std::int32_t> post_of;
+  // Post pieces that could be any of several pre pieces: using one is symbol-ambiguous.
+  std::vector<bool> ambiguous;
+};
+
+enum class Fate : std::uint8_t {
+  out,      // stays in the kernel, or is not needed
+  changed,  // replaces a function of the kernel
+  fresh,    // new code or data, or a private copy of constant data
+};
+
+struct ObjectDiff {
+  Correlation correlation;
+  std::vector<Fate> fate;             // per post piece
+  std::vector<std::string> notes;     // what was seen and left out, for people
+  std::vector<Error> refusals;        // why this object cannot be patched; empty when it can
+  bool init_changed = false;          // something that only runs at boot or load changed
+  bool any_changed() const;
+};
+
+struct Side {
+  const PieceGraph& graph;
+  const CodeTables& tables;
+};
+
+Correlation correlate(const Side& pre, const Side& post);
+
+// Two functions or variables mean the same: same bytes, same references in terms of the
+// correlation, same table entries.
+bool equal(const Side& pre, const Side& post, const Correlation& correlation,
+           std::int32_t pre_piece, std::int32_t post_piece);
+
+// Constant data without identity: a copy of it in the module serves as well as the original.
+bool is_copyable(const PieceGraph& graph, const Piece& piece);
+
+ObjectDiff compare(const Side& pre, const Side& post);
+
+}  // namespace suture::diff

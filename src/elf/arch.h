@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What an architecture knows: how its instructions are decoded, how its relocations write, and
+// which tables describe its code. One traits object per architecture; a new one is a new file
+// beside arch_x86_64.cpp and a line in arch_of().
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "elf/object.h"
+
+namespace suture::elf {
+
+// One decoded instruction, as far as matching and splitting need it.
+struct Instruction {
+  std::uint32_t offset = 0;  // from the start of the decoded bytes
+  std::uint8_t length = 0;
+  bool is_nop = false;       // NOPs of any length, and the INT3 that pads after returns
+  bool is_branch = false;    // direct, relative: call, jmp, jcc, loop
+  bool is_call = false;      // a direct call
+  std::uint8_t field = 0;    // where the branch displacement starts, from `offset`
+  std::uint8_t field_size = 0;  // its bytes: 1 or 4
+  std::int64_t target = 0;   // branch target, from the start of the decoded bytes, no relocation applied
+};
+
+// How a relocation writes.
+struct RelocationKind {
+  std::uint8_t size = 0;      // bytes written
+  bool pc_relative = false;
+  bool sign_extended = false; // the value must fit as a signed number of `size` bytes
+};
+
+// A table that the kernel keeps about code: fixed-size entries, each describing one place.
+struct TableLayout {
+  std::string_view section;
+  std::string_view size_constant;  // name of the glue constant that holds the entry size, or empty
+  std::uint8_t entry_size = 0;     // used where size_constant is empty
+  std::uint8_t key_offset = 0;     // where in the entry the relocation to the code stands
+  std::uint8_t min_tail = 0;       // the last entry may be cut to this size (0: never)
+};
+
+class Arch {
+ public:
+  virtual ~Arch() = default;
+  virtual std::uint16_t machine() const = 0;
+  // Decodes `code` from its start to its end. Bytes that do not decode end the list.
+  virtual std::vector<Instruction> decode(ByteView code) const = 0;
+  // Nothing for a relocation type that kernel code never carries.
+  virtual std::optional<RelocationKind> relocation(std::uint32_t type) const = 0;
+  virtual std::string_view relocation_name(std::uint32_t type) const = 0;
+  virtual std::uint32_t absolute64() const = 0;   // the type for an 8-byte pointer in data
+  virtual std::uint32_t pc_relative32() const = 0;
+  virtual std::uint32_t call32() const = 0;       // the type for a direct call's field
+  virtual std::span<const TableLayout> tables() const = 0;
+};
+
+// The traits for an ELF machine number, or null where there are none.
+const Arch* arch_of(std::uint16_t machine);
+
+}  // namespace suture::elf

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// x86-64. Relocations: psABI 1.0, table 4.9, as far as arch/x86/kernel/module.c applies them.
+// Tables: arch/x86/include/asm/{alternative,bug,jump_label,static_call_types,paravirt_types}.h,
+// objtool's outputs (tools/objtool/check.c, orc_gen.c).
+#include <Zydis/Zydis.h>
+
+#include "elf/arch.h"
+
+namespace suture::elf {
+
+namespace {
+
+// ORC is not in this list: its two sections go in pairs, see diff/tables.cpp.
+constexpr TableLayout table_layouts[] = {
+    {.section = "__bug_table", .size_constant = "bug_entry", .key_offset = 0},
+    {.section = ".altinstructions", .size_constant = "alt_instr", .key_offset = 0},
+    {.section = ".smp_locks", .size_constant = "", .entry_size = 4, .key_offset = 0},
+    {.section = ".parainstructions",
+     .size_constant = "",
+     .entry_size = 16,
+     .key_offset = 0,
+     .min_tail = 10},
+    {.section = "__ex_table", .size_constant = "exception_table_entry", .key_offset = 0},
+    {.section = "__jump_table", .size_constant = "jump_entry", .key_offset = 0},
+    {.section = ".static_call_sites", .size_constant = "", .entry_size = 8, .key_offset = 0},
+    {.section = ".retpoline_sites", .size_constant = "", .entry_size = 4, .key_offset = 0},
+    {.section = ".return_sites", .size_constant = "", .entry_size = 4, .key_offset = 0},
+    {.section = ".call_sites", .size_constant = "", .entry_size = 4, .key_offset = 0},
+    {.section = ".ibt_endbr_seal", .size_constant = "", .entry_size = 4, .key_offset = 0},
+    {.section = "__mcount_loc", .size_constant = "", .entry_size = 8, .key_offset = 0},
+};
+
+class X86_64 final : public Arch {
+ public:
+  X86_64() { ZydisDecoderInit(&decoder_, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64); }
+
+  std::uint16_t machine() const override { return EM_X86_64; }
+
+  std::vector<Instruction> decode(ByteView code) const override {
+    std::vector<Instruction> out;
+    out.reserve(code.size() / 4);
+    std::size_t offset = 0;
+    while (offset < code.size()) {
+      ZydisDecodedInstruction raw;
+      if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(
+              &decoder_, nullptr, code.data() + offset, code.size() - offset, &raw))) {
+        break;
+      }
+      Instruction insn{.offset = static_cast<std::uint32_t>(offset), .length = raw.length};
+      insn.is_nop = raw.mnemonic == ZYDIS_MNEMONIC_NOP || raw.mnemonic == ZYDIS_MNEMONIC_INT3;
+      if (raw.raw.imm[0].is_relative != 0) {
+        insn.is_branch = true;
+        insn.is_call = raw.mnemonic == ZYDIS_MNEMONIC_CALL;
+        insn.field = raw.raw.imm[0].offset;
+        insn.field_size = raw.raw.imm[0].size / 8;
+        insn.target = static_cast<std::int64_t>(offset) + raw.length +
+                      raw.raw.imm[0].value.s;
+      }
+      out.push_back(insn);
+      offset += raw.length;
+    }
+    return out;
+  }
+
+  std::optional<RelocationKind> relocation(std::uint32_t type) const override {
+    switch (type) {
+      case R_X86_64_64: return RelocationKind{.size = 8};
+      case R_X86_64_PC64: return RelocationKind{.size = 8, .pc_relative = true};
+      case R_X86_64_32: return RelocationKind{.size = 4};
+      case R_X86_64_32S: return RelocationKind{.size = 4, .sign_extended = true};
+      case R_X86_64_PC32:
+      case R_X86_64_PLT32:
+        return RelocationKind{.size = 4, .pc_relative = true, .sign_extended = true};
+      default: return std::nullopt;
+    }
+  }
+
+  std::string_view relocation_name(std::uint32_t type) const override {
+    switch (type) {
+      case R_X86_64_64: return "R_X86_64_64";
+      case R_X86_64_PC64: return "R_X86_64_PC64";
+      case R_X86_64_32: return "R_X86_64_32";
+      case R_X86_64_32S: return "R_X86_64_32S";
+      case R_X86_64_PC32: return "R_X86_64_PC32";
+      case R_X86_64_PLT32: return "R_X86_64_PLT32";
+      default: return "an unknown relocation";
+    }
+  }
+
+  std::uint32_t absolute64() const override { return R_X86_64_64; }
+  std::uint32_t pc_relative32() const override { return R_X86_64_PC32; }
+  std::uint32_t call32() const override { return R_X86_64_PLT32; }
+  std::span<const TableLayout> tables() const override { return table_layouts; }
+
+ private:
+  ZydisDecoder decoder_{};
+};
+
+}  // namespace
+
+const Arch* arch_of(std::uint16_t machine) {
+  static const X86_64 x86_64;
+  return machine == EM_X86_64 ? &x86_64 : nullptr;
+}
+
+}  // namespace suture::elf
