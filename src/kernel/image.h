@@ -51,9 +51,12 @@ class SymbolTable {
   std::uint32_t sympos(std::uint32_t index) const;
 
  private:
+  std::uint32_t bucket_of(std::string_view name) const;
+
   std::shared_ptr<const std::string> names_;
   std::vector<RunSymbol> symbols_;
-  std::vector<std::uint32_t> by_name_;     // sorted by name, then sympos order
+  std::vector<std::uint32_t> by_name_;     // by hash bucket, then name, then sympos order
+  std::vector<std::uint32_t> bucket_;      // hash → where its names start in by_name_
   std::vector<std::uint32_t> by_address_;  // sorted by address
 };
 

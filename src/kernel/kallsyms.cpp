@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: a shipped vmlinux has no symbol table, but carries kallsyms' compressed tables somewhere
+// in .rodata, with nothing that says where. Their order there depends on the kernel's age:
+//
+//   up to 6.3:  offsets relative_base num_syms names markers [seqs] token_table token_index
+//   since 6.4:  num_syms names markers token_table token_index offsets relative_base [seqs]
+//
+// (scripts/kallsyms.c; each table starts on an 8-byte boundary. Stable branches got `seqs`, 3 bytes a
+// symbol sorted by name, later than they were branched: it may be there or not.)
+//
+// Method: the tables check each other, so each is found by its structure.
+//   1. token_index holds 256 rising 16-bit offsets from 0, and just before it lie 256 strings that
+//      start exactly there: find_tokens().
+//   2. num_syms and names are found by going down from there: a candidate count is right when that
+//      many length-prefixed names are followed by markers that give the offset of every 256th name,
+//      and these end at the token table (or at seqs): find_names().
+//   3. offsets and relative_base then have one place in either layout; the one that is right gives
+//      addresses that never fall, above a base that lies in the image: find_addresses().
+// An offset below zero means that the kernel was built with CONFIG_KALLSYMS_ABSOLUTE_PERCPU: then it
+// counts down from relative_base - 1, and the ones not below zero are absolute.
+//
+// Invariants: no table is read outside of .rodata's bytes; the candidates that step 2 walks are paid
+// for from one budget, so that no crafted input makes the search quadratic; a name is at most
+// max_name long, so that no crafted token table makes the names explode.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "kernel/image.h"
+
+namespace suture::kernel {
+
+namespace {
+
+constexpr std::size_t token_count = 256;
+constexpr std::uint64_t table_alignment = 8;
+constexpr std::uint64_t names_per_marker = 256;
+constexpr std::size_t max_name = 511;         // KSYM_NAME_LEN without the NUL
+constexpr std::uint64_t max_walk = 64 << 20;  // names walked over all candidates
+
+constexpr std::uint64_t align(std::uint64_t offset) {
+  return (offset + table_alignment - 1) & ~(table_alignment - 1);
+}
+
+struct Tokens {
+  std::uint64_t table = 0;      // where token_table starts
+  std::uint64_t index_end = 0;  // where token_index ends
+  std::array<std::string_view, token_count> text;
+};
+
+struct Names {
+  std::uint64_t num_syms = 0;  // where the count lies
+  std::uint64_t names = 0;     // where the names start
+  std::uint64_t count = 0;
+};
+
+struct Addresses {
+  std::vector<std::uint64_t> of;  // one a symbol
+};
+
+// The bytes of one .rodata, read where `offset` has been checked already by what found it.
+class Tables {
+ public:
+  Tables(ByteView bytes, const elf::ObjectFile& image) : bytes_(bytes), image_(image) {}
+
+  Result<SymbolTable> decode(const std::string& where);
+
+ private:
+  std::optional<Tokens> tokens_at(std::uint64_t index) const;
+  std::optional<Names> find_names(const Tokens& tokens);
+  bool names_fit(const Names& candidate, const Tokens& tokens);
+  std::optional<Addresses> find_addresses(const Tokens& tokens, const Names& names) const;
+  std::optional<Addresses> addresses_at(std::uint64_t offsets, std::uint64_t base,
+                                        std::uint64_t count) const;
+  std::optional<SymbolTable> symbols(const Tokens& tokens, const Names& names,
+                                     const Addresses& addresses) const;
+  bool inside_image(std::uint64_t address) const;
+
+  // A name's compressed bytes at `offset`, which moves past them; nothing at the end of the bytes.
+  std::optional<ByteView> take_name(std::uint64_t& offset) const;
+
+  ByteView bytes_;
+  const elf::ObjectFile& image_;
+  std::uint64_t walked_ = 0;
+};
+
+std::optional<ByteView> Tables::take_name(std::uint64_t& offset) const {
+  if (offset >= bytes_.size()) {
+    return std::nullopt;
+  }
+  // ULEB128 of at most two bytes: names of more than 127 tokens came with 6.1.
+  std::uint64_t length = bytes_[offset++];
+  if (length >= 0x80) {
+    if (offset >= bytes_.size()) {
+      return std::nullopt;
+    }
+    length = (length & 0x7f) | (std::uint64_t{bytes_[offset++]} << 7);
+  }
+  auto name = slice(bytes_, offset, length);
+  if (!name || length == 0) {
+    return std::nullopt;
+  }
+  offset += length;
+  return name;
+}
+
+// The tokens whose token_index starts at `index`, if one does.
+std::optional<Tokens> Tables::tokens_at(std::uint64_t index) const {
+  if (index + token_count * 2 > bytes_.size()) {
+    return std::nullopt;
+  }
+  std::array<std::uint16_t, token_count> starts{};
+  for (std::size_t i = 0; i < token_count; ++i) {
+    starts[i] = *read_le<std::uint16_t>(bytes_, index + i * 2);
+    if (i == 0 ? starts[i] != 0 : starts[i] <= starts[i - 1]) {
+      return std::nullopt;  // nearly every candidate ends here, at its first or second number
+    }
+  }
+  // The last string's length is not known, so the table's start is one of a few places.
+  for (std::uint64_t back = align(starts.back() + 1U); back <= index; back += table_alignment) {
+    if (back > align(starts.back() + max_name + 1)) {
+      return std::nullopt;
+    }
+    Tokens tokens{.table = index - back, .index_end = index + token_count * 2, .text = {}};
+    bool fits = true;
+    for (std::size_t i = 0; i < token_count && fits; ++i) {
+      auto text = read_cstr(bytes_.first(index), tokens.table + starts[i]);
+      fits = text && (i + 1 < token_count ? starts[i] + text->size() + 1 == starts[i + 1]
+                                          : align(starts[i] + text->size() + 1) == back);
+      tokens.text[i] = text.value_or(std::string_view{});
+    }
+    if (fits) {
+      return tokens;
+    }
+  }
+  return std::nullopt;
+}
+
+// Whether `candidate.count` names start at candidate.names, and their markers follow.
+bool Tables::names_fit(const Names& candidate, const Tokens& tokens) {
+  const std::uint64_t marker_count =
+      (candidate.count + names_per_marker - 1) / names_per_marker;
+  std::vector<std::uint64_t> starts;
+  std::uint64_t at = candidate.names;
+  for (std::uint64_t i = 0; i < candidate.count; ++i) {
+    if (i % names_per_marker == 0) {
+      starts.push_back(at - candidate.names);
+    }
+    if (++walked_ > max_walk || !take_name(at) || at > tokens.table) {
+      return false;
+    }
+  }
+  const std::uint64_t markers = align(at);
+  const std::uint64_t end = align(markers + marker_count * 4);
+  if (end != tokens.table && align(end + candidate.count * 3) != tokens.table) {
+    return false;
+  }
+  for (std::uint64_t i = 0; i < marker_count; ++i) {
+    if (read_le<std::uint32_t>(bytes_, markers + i * 4) != starts[i]) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::optional<Names> Tables::find_names(const Tokens& tokens) {
+  for (std::uint64_t at = tokens.table; at >= table_alignment && walked_ <= max_walk;) {
+    at -= table_alignment;
+    // The count and the zeros that fill up to the next table, in one read.
+    auto count = read_le<std::uint64_t>(bytes_, at);
+    if (!count || *count == 0 || *count > (tokens.table - at) / 2) {
+      continue;
+    }
+    Names candidate{.num_syms = at, .names = at + table_alignment, .count = *count};
+    if (names_fit(candidate, tokens)) {
+      return candidate;
+    }
+  }
+  return std::nullopt;
+}
+
+bool Tables::inside_image(std::uint64_t address) const {
+  return std::ranges::any_of(image_.sections(), [&](const elf::Section& section) {
+    return (section.flags & SHF_ALLOC) != 0 && address >= section.address &&
+           address - section.address < section.size;
+  });
+}
+
+std::optional<Addresses> Tables::addresses_at(std::uint64_t offsets, std::uint64_t base,
+                                              std::uint64_t count) const {
+  auto relative_base = read_le<std::uint64_t>(bytes_, base);
+  auto table = slice(bytes_, offsets, count * 4);
+  if (!relative_base || !table || !inside_image(*relative_base)) {
+    return std::nullopt;
+  }
+  std::vector<std::int32_t> stored(count);
+  std::memcpy(stored.data(), table->data(), table->size());
+  const bool absolute_percpu =
+      std::ranges::any_of(stored, [](std::int32_t offset) { return offset < 0; });
+  Addresses addresses;
+  addresses.of.reserve(count);
+  std::uint64_t last = 0;
+  for (std::int32_t offset : stored) {
+    const auto wide = static_cast<std::uint64_t>(std::int64_t{offset});
+    std::uint64_t address = *relative_base + wide;
+    if (absolute_percpu) {
+      address = offset >= 0 ? wide : *relative_base - 1 - wide;
+    }
+    if (address < last) {
+      return std::nullopt;
+    }
+    last = address;
+    addresses.of.push_back(address);
+  }
+  return addresses;
+}
+
+std::optional<Addresses> Tables::find_addresses(const Tokens& tokens, const Names& names) const {
+  const std::uint64_t size = align(names.count * 4);
+  const std::uint64_t after = align(tokens.index_end);
+  if (auto found = addresses_at(after, after + size, names.count)) {
+    return found;
+  }
+  if (names.num_syms < table_alignment + size) {
+    return std::nullopt;
+  }
+  const std::uint64_t base = names.num_syms - table_alignment;
+  return addresses_at(base - size, base, names.count);
+}
+
+std::optional<SymbolTable> Tables::symbols(const Tokens& tokens, const Names& names,
+                                           const Addresses& addresses) const {
+  // One string holds all names. It must not move while views into it are made: measured first.
+  std::size_t total = 0;
+  std::uint64_t at = names.names;
+  for (std::uint64_t i = 0; i < names.count; ++i) {
+    std::size_t length = 0;
+    const ByteView packed = *take_name(at);
+    for (std::uint8_t token : packed) {
+      length += tokens.text[token].size();
+    }
+    if (length < 2 || length > max_name + 1) {  // the type and a name
+      return std::nullopt;
+    }
+    total += length;
+  }
+  auto arena = std::make_shared<std::string>();
+  arena->reserve(total);
+  std::vector<RunSymbol> symbols;
+  symbols.reserve(names.count);
+  at = names.names;
+  for (std::uint64_t i = 0; i < names.count; ++i) {
+    const std::size_t start = arena->size();
+    const ByteView packed = *take_name(at);
+    for (std::uint8_t token : packed) {
+      arena->append(tokens.text[token]);
+    }
+    std::string_view name(arena->data() + start + 1, arena->size() - start - 1);
+    symbols.push_back({.name = name, .address = addresses.of[i], .type = (*arena)[start]});
+  }
+  return SymbolTable(std::move(arena), std::move(symbols));
+}
+
+Result<SymbolTable> Tables::decode(const std::string& where) {
+  const char* missing = "token table";
+  for (std::uint64_t index = 0; index + token_count * 2 <= bytes_.size();
+       index += table_alignment) {
+    auto tokens = tokens_at(index);
+    if (!tokens) {
+      continue;
+    }
+    auto names = find_names(*tokens);
+    auto addresses = names ? find_addresses(*tokens, *names) : std::nullopt;
+    auto table = addresses ? symbols(*tokens, *names, *addresses) : std::nullopt;
+    if (table) {
+      return *std::move(table);
+    }
+    missing = !names ? "names" : !addresses ? "addresses" : "names of a possible length";
+  }
+  return fail(Code::bad_image, where, fmt::format("its kallsyms tables have no {}", missing),
+              "use a kernel with CONFIG_KALLSYMS and CONFIG_KALLSYMS_BASE_RELATIVE; fetch it again "
+              "if it may be cut off");
+}
+
+}  // namespace
+
+Result<SymbolTable> read_kallsyms(const elf::ObjectFile& vmlinux) {
+  const elf::Section* rodata = vmlinux.section(".rodata");
+  if (rodata == nullptr) {
+    return fail(Code::bad_image, ".rodata", "the image has no such section",
+                "give the vmlinux of a whole kernel");
+  }
+  return Tables(rodata->data, vmlinux).decode(rodata->name);
+}
+
+}  // namespace suture::kernel
