@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,10 @@ class ModuleImage {
   const std::vector<std::uint32_t>& core_symbols() const { return core_symbols_; }  // into elf().symbols()
   // 0 where the name is unique among core_symbols(), else the 1-based position.
   std::uint32_t sympos(std::uint32_t symbol) const;
+  // While a module is being loaded, livepatch looks it up among all its defined symbols, init ones
+  // included. False where `symbol` has another position there: such a function has no one sympos,
+  // and a patch that names it would fail, or hit another, when the module comes after the patch.
+  bool same_sympos_while_loading(std::uint32_t symbol) const;
 
  private:
   elf::ObjectFile elf_;

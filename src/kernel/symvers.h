@@ -5,10 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -28,10 +28,10 @@ class Symvers {
   static Result<Symvers> parse(std::string text, const std::string& where);
   const Export* find(std::string_view symbol) const;
   std::size_t size() const { return exports_.size(); }
+  const std::unordered_map<std::string_view, Export>& all() const { return exports_; }
 
  private:
-  std::shared_ptr<const std::string> text_;
-  std::vector<std::string> module_names_;
+  std::shared_ptr<const std::string> text_;  // what every view here points into
   std::unordered_map<std::string_view, Export> exports_;
 };
 
