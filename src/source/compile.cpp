@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: to know how the distribution compiled an object, without compiling it and without
+// touching the prepared tree, which may be shared and read-only.
+//
+// Method: kbuild itself says it. `make -n OBJECT` prints the shell line that would build the
+// object: "set -e; ...; gcc ... -c -o OBJECT SOURCE ; ./tools/objtool/objtool ... OBJECT; ...". The
+// line is cut into commands by the shell's own rules. Even under -n make runs recipes of submakes,
+// remakes the makefiles that it includes, and probes the compiler in a scratch directory in the
+// tree; so the tree is declared prepared (-o prepare), the configuration is declared in step
+// (may-sync-config=), and the scratch directory is put elsewhere (TMPOUT=).
+//
+// Invariants: nothing in the tree is written; an answer that is kept names the tree and the compiler
+// that it was made for, and is used for no other.
+#include "source/compile.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "kernel/prepare.h"
+
+namespace suture::source {
+
+namespace {
+
+constexpr int cache_schema = 1;
+
+// A word of a shell line, or one of the operators that end a command.
+struct Token {
+  std::string text;
+  bool ends_command = false;
+};
+
+bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+bool is_operator(char c) { return c == ';' || c == '&' || c == '|' || c == '\n'; }
+
+// Reads what is quoted from line[at] (the opening quote) into `word`; the index behind it.
+std::optional<std::size_t> read_quoted(std::string_view line, std::size_t at, std::string& word) {
+  char quote = line[at];
+  for (std::size_t i = at + 1; i < line.size(); ++i) {
+    if (line[i] == quote) {
+      return i + 1;
+    }
+    if (quote == '"' && line[i] == '\\' && i + 1 < line.size() &&
+        std::string_view("$`\"\\\n").find(line[i + 1]) != std::string_view::npos) {
+      ++i;
+      if (line[i] == '\n') {
+        continue;
+      }
+    }
+    word += line[i];
+  }
+  return std::nullopt;
+}
+
+Result<std::vector<Token>> tokenize(std::string_view line) {
+  auto unfinished = [&](std::string_view what) {
+    return fail(Code::child_failed, "make",
+                fmt::format("a command line ends inside {}: '{}'", what, line.substr(0, 200)),
+                "prepare the source tree again");
+  };
+  std::vector<Token> tokens;
+  std::string word;
+  bool open = false;  // a word has begun; it may still be empty ('')
+  auto finish_word = [&] {
+    if (std::exchange(open, false)) {
+      tokens.push_back({std::exchange(word, {}), false});
+    }
+  };
+  for (std::size_t i = 0; i < line.size();) {
+    char c = line[i];
+    if (is_blank(c)) {
+      finish_word();
+      ++i;
+    } else if (is_operator(c)) {
+      finish_word();
+      tokens.push_back({std::string(1, c), true});
+      ++i;
+    } else if (c == '\\') {
+      if (i + 1 == line.size()) {
+        return unfinished("a backslash");
+      }
+      if (line[i + 1] != '\n') {
+        open = true;
+        word += line[i + 1];
+      }
+      i += 2;
+    } else if (c == '\'' || c == '"') {
+      open = true;
+      auto end = read_quoted(line, i, word);
+      if (!end) {
+        return unfinished("quotes");
+      }
+      i = *end;
+    } else {
+      open = true;
+      word += c;
+      ++i;
+    }
+  }
+  finish_word();
+  return tokens;
+}
+
+using Words = std::vector<std::string>;
+
+// The commands of a shell line, without redirections' or loops' meaning: enough to find one of them.
+Result<std::vector<Words>> split_commands(std::string_view line) {
+  std::vector<Words> commands(1);
+  for (Token& token : TRY(tokenize(line))) {
+    if (token.ends_command) {
+      commands.emplace_back();
+    } else {
+      commands.back().push_back(std::move(token.text));
+    }
+  }
+  return commands;
+}
+
+bool compiles(const Words& words, const std::string& object, const std::string& source) {
+  const Words wanted{"-c", "-o", object, source};
+  return !std::ranges::search(words, wanted).empty();
+}
+
+bool is_objtool_of(const Words& words, const std::string& object) {
+  return words.size() >= 2 && words.back() == object && words[0].ends_with("objtool/objtool");
+}
+
+// Finds the object's commands in one line; false where the line is about something else.
+Result<bool> read_recipe(std::string_view line, CompileCommand& command) {
+  if (line.find(fmt::format("-c -o {} {}", command.object, command.source)) ==
+      std::string_view::npos) {
+    return false;
+  }
+  bool found = false;
+  for (Words& words : TRY(split_commands(line))) {
+    if (!found && compiles(words, command.object, command.source)) {
+      command.compiler = std::move(words);
+      found = true;
+    } else if (found && is_objtool_of(words, command.object)) {
+      words.pop_back();
+      command.objtool = std::move(words);
+      break;
+    }
+  }
+  return found;
+}
+
+void read_module_name(CompileCommand& command) {
+  constexpr std::string_view name_option = "-DKBUILD_MODNAME=\"";
+  for (const std::string& word : command.compiler) {
+    if (word == "-DMODULE") {
+      command.is_module = true;
+    } else if (word.starts_with(name_option) && word.ends_with('"')) {
+      command.module_name =
+          word.substr(name_option.size(), word.size() - name_option.size() - 1);
+    }
+  }
+  if (!command.is_module) {
+    command.module_name.clear();
+  }
+}
+
+fs::path cache_file(const kernel::Kernel& kernel, const std::string& object) {
+  std::string name = object;
+  std::ranges::replace(name, '/', '%');
+  return kernel.derived / "commands" / (name + ".json");
+}
+
+// A kept answer, where there is a good one; a damaged file is as good as none.
+std::optional<CompileCommand> read_cache(const fs::path& file, const std::string& tree,
+                                         const std::string& compiler) {
+  auto text = read_text(file);
+  if (!text) {
+    return std::nullopt;
+  }
+  auto json = nlohmann::json::parse(*text, nullptr, false);
+  try {
+    if (json.is_discarded() || json.at("schema") != cache_schema || json.at("tree") != tree ||
+        json.at("cc") != compiler) {
+      return std::nullopt;
+    }
+    return CompileCommand{json.at("source"),    json.at("object"),    json.at("compiler"),
+                          json.at("objtool"),   json.at("is_module"), json.at("module_name")};
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
+}
+
+Status write_cache(const fs::path& file, const std::string& tree, const std::string& compiler,
+                   const CompileCommand& command) {
+  nlohmann::ordered_json json = {
+      {"schema", cache_schema},           {"tree", tree},
+      {"cc", compiler},                   {"source", command.source},
+      {"object", command.object},         {"compiler", command.compiler},
+      {"objtool", command.objtool},       {"is_module", command.is_module},
+      {"module_name", command.module_name},
+  };
+  TRY(make_directories(file.parent_path()));
+  return write_file(file, json.dump(1) + "\n");
+}
+
+// The line that built the object when the tree was prepared (scripts/mod/empty.o and the like are
+// there already, and make -n has nothing to say about them).
+std::string recipe_of_built(const kernel::Kernel& kernel, const std::string& object) {
+  fs::path path = kernel.source / object;
+  auto text = read_text(path.parent_path() / fmt::format(".{}.cmd", path.filename().string()));
+  return text ? *text : std::string{};
+}
+
+Result<bool> find_recipe(const std::string& text, CompileCommand& command) {
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    std::size_t end = rest.find('\n');
+    if (TRY(read_recipe(rest.substr(0, end), command))) {
+      return true;
+    }
+    rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
+  }
+  return false;
+}
+
+Status ask_kbuild(const kernel::Kernel& kernel, const std::string& arch,
+                  const std::string& compiler, CompileCommand& command) {
+  Command make = kernel::kbuild_command(kernel.source, arch, compiler, kernel.release);
+  TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-probe"));
+  for (std::string word : {std::string("-n"), std::string("-o"), std::string("prepare"),
+                           std::string("may-sync-config="),
+                           fmt::format("TMPOUT={}/$$$$", scratch.path().string()), command.object}) {
+    make.argv.push_back(std::move(word));
+  }
+  Finished finished = TRY(run(make));
+  if (TRY(find_recipe(finished.out, command)) ||
+      TRY(find_recipe(recipe_of_built(kernel, command.object), command))) {
+    return {};
+  }
+  if (finished.exit_status == 0 || finished.out.find("No rule to make target") != std::string::npos ||
+      finished.out.find("No such file or directory") != std::string::npos) {
+    return fail(Code::not_in_kernel, command.source,
+                fmt::format("the kernel's build has no rule that makes {} of it", command.object),
+                "leave the file out of the patch if this kernel does not use it");
+  }
+  return fail(Code::child_failed, command.source,
+              fmt::format("'make -n {}' ended with status {}:\n{}", command.object,
+                          finished.exit_status, finished.out.substr(0, 2000)),
+              fmt::format("check the source tree {}", kernel.source.string()));
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> split_words(std::string_view line) {
+  std::vector<std::string> words;
+  for (Token& token : TRY(tokenize(line))) {
+    words.push_back(std::move(token.text));
+  }
+  return words;
+}
+
+Result<CompileCommand> compile_command(const kernel::Kernel& kernel, const std::string& source) {
+  CompileCommand command;
+  command.source = source;
+  command.object = fs::path(source).replace_extension(".o").string();
+  std::string config = TRY(read_text(kernel.config));
+  kernel::ConfigIdentity identity =
+      TRY(kernel::config_identity(config, kernel.config.string()));
+  std::string compiler = TRY(kernel::find_compiler(identity.compiler_text));
+
+  fs::path kept = cache_file(kernel, command.object);
+  if (auto known = read_cache(kept, kernel.source.string(), compiler)) {
+    return *known;
+  }
+  TRY(ask_kbuild(kernel, identity.arch, compiler, command));
+  read_module_name(command);
+  TRY(write_cache(kept, kernel.source.string(), compiler, command));
+  return command;
+}
+
+}  // namespace suture::source
