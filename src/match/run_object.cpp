@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "match/run_object.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace suture::match {
+
+namespace {
+
+// Where a module's sections and its undefined symbols are put: within 2 GiB of each other, so that
+// every 32-bit field fits.
+constexpr std::uint64_t module_base = 0x10000000;
+constexpr std::uint64_t outside_base = 0x60000000;
+constexpr std::uint64_t outside_step = 0x1000;  // room for `symbol + addend` without a collision
+
+}  // namespace
+
+RunObject RunObject::of_vmlinux(const kernel::Image& image) {
+  RunObject object;
+  object.name_ = "vmlinux";
+  object.build_id_ = image.build_id();
+  object.image_ = &image;
+  object.symbols_ = std::shared_ptr<const kernel::SymbolTable>(std::shared_ptr<void>{},
+                                                               &image.symbols());
+  return object;
+}
+
+Result<RunObject> RunObject::of_module(const kernel::ModuleImage& module, const elf::Arch& arch) {
+  RunObject object;
+  object.name_ = module.name();
+  object.build_id_ = module.build_id();
+  const auto& sections = module.elf().sections();
+  const auto& symbols = module.elf().symbols();
+  std::vector<std::uint64_t> base(sections.size(), 0);
+  std::uint64_t next = module_base;
+  for (std::size_t i = 1; i < sections.size(); ++i) {
+    const elf::Section& section = sections[i];
+    if ((section.flags & SHF_ALLOC) == 0 || section.size > 0x10000000) {
+      continue;
+    }
+    std::uint64_t align = std::max<std::uint64_t>(16, section.alignment);
+    next = (next + align - 1) / align * align;
+    base[i] = next;
+    // A gap after each section: an end-of-section address must not be the next one's start.
+    next += section.size + 64;
+    if (next >= outside_base) {
+      return fail(Code::bad_module, module.name(), "its sections are too large",
+                  "check the module file");
+    }
+  }
+  auto address_of = [&](const elf::Symbol& symbol) -> std::uint64_t {
+    if (symbol.defined()) {
+      return base[symbol.section] + symbol.value;
+    }
+    auto [it, added] = object.outside_.try_emplace(
+        std::string(symbol.name), outside_base + outside_step * object.outside_.size());
+    return it->second;
+  };
+  for (std::size_t i = 1; i < sections.size(); ++i) {
+    const elf::Section& section = sections[i];
+    if (base[i] == 0 || section.size == 0) {
+      continue;
+    }
+    Area area{.address = base[i], .bytes = Bytes(section.data.begin(), section.data.end())};
+    area.bytes.resize(section.size);
+    for (const elf::Relocation& relocation : section.relocations) {
+      auto kind = arch.relocation(relocation.type);
+      if (!kind || relocation.offset + kind->size > area.bytes.size()) {
+        if (relocation.type == R_X86_64_NONE) {
+          continue;
+        }
+        return fail(Code::bad_module, fmt::format("{}: {}", module.name(), section.name),
+                    fmt::format("relocation type {} cannot be applied", relocation.type),
+                    "check that the module file is whole");
+      }
+      std::uint64_t value = address_of(symbols[relocation.symbol]) +
+                            static_cast<std::uint64_t>(relocation.addend);
+      if (kind->pc_relative) {
+        value -= area.address + relocation.offset;
+      }
+      std::memcpy(area.bytes.data() + relocation.offset, &value, kind->size);
+    }
+    object.areas_.push_back(std::move(area));
+  }
+  auto names = std::make_shared<std::string>();
+  std::vector<kernel::RunSymbol> core;
+  core.reserve(module.core_symbols().size());
+  for (std::uint32_t index : module.core_symbols()) {
+    const elf::Symbol& symbol = symbols[index];
+    // The names stay in the module's own string table, which the module object keeps alive.
+    core.push_back(kernel::RunSymbol{
+        .name = symbol.name,
+        .address = address_of(symbol),
+        .type = symbol.defined() && (sections[symbol.section].flags & SHF_EXECINSTR) != 0 ? 't'
+                                                                                            : 'd'});
+  }
+  object.symbols_ = std::make_shared<kernel::SymbolTable>(std::move(names), std::move(core));
+  return object;
+}
+
+std::optional<ByteView> RunObject::at(std::uint64_t address, std::uint64_t size) const {
+  if (image_ != nullptr) {
+    return image_->at(address, size);
+  }
+  auto it = std::ranges::upper_bound(areas_, address, {}, &Area::address);
+  if (it == areas_.begin()) {
+    return std::nullopt;
+  }
+  --it;
+  return slice(it->bytes, address - it->address, size);
+}
+
+std::optional<std::uint64_t> RunObject::outside(std::string_view name) const {
+  auto it = outside_.find(name);
+  return it == outside_.end() ? std::nullopt : std::optional(it->second);
+}
+
+}  // namespace suture::match

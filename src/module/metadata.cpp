@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "module/metadata.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <set>
+
+#include "module/foreign.h"
+
+namespace suture::module {
+
+namespace {
+
+// "key=value" strings, NUL-separated, in the order of the section.
+std::vector<std::pair<std::string_view, std::string_view>> modinfo_pairs(ByteView section) {
+  std::vector<std::pair<std::string_view, std::string_view>> out;
+  std::string_view rest = as_text(section);
+  while (!rest.empty()) {
+    std::string_view item = rest.substr(0, rest.find('\0'));
+    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+    std::size_t equals = item.find('=');
+    if (equals != std::string_view::npos) {
+      out.emplace_back(item.substr(0, equals), item.substr(equals + 1));
+    }
+  }
+  return out;
+}
+
+std::vector<std::string_view> words(std::string_view text) {
+  std::vector<std::string_view> out;
+  while (!text.empty()) {
+    std::size_t space = text.find(' ');
+    if (space != 0) {
+      out.push_back(text.substr(0, space));
+    }
+    text = space == std::string_view::npos ? std::string_view{} : text.substr(space + 1);
+  }
+  return out;
+}
+
+std::uint32_t number(std::string_view text) {
+  std::uint32_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+PatchedObject& object_named(Metadata& metadata, std::string_view name) {
+  auto it = std::ranges::find(metadata.objects, name, &PatchedObject::name);
+  if (it != metadata.objects.end()) {
+    return *it;
+  }
+  return metadata.objects.emplace_back(PatchedObject{.name = std::string(name)});
+}
+
+void read_own_key(Metadata& metadata, std::string_view key, std::string_view value) {
+  std::vector<std::string_view> parts = words(value);
+  auto part = [&](std::size_t i) {
+    return i < parts.size() ? std::string(parts[i]) : std::string{};
+  };
+  if (key == "format") {
+    metadata.ours = true;
+  } else if (key == "version") {
+    metadata.version = value;
+  } else if (key == "tool") {
+    metadata.tool = value;
+  } else if (key == "release") {
+    metadata.release = value;
+  } else if (key == "description") {
+    metadata.description = value;
+  } else if (key == "replace") {
+    metadata.replace = value == "1";
+  } else if (key == "cve") {
+    metadata.cves.emplace_back(value);
+  } else if (key == "diff") {
+    metadata.diffs.push_back(SourceDiff{.sha256 = part(0), .file = part(1)});
+  } else if (key == "object") {
+    object_named(metadata, part(0)).build_id = part(1);
+  } else if (key == "func") {
+    object_named(metadata, part(0))
+        .functions.push_back(
+            PatchedFunction{.name = part(1), .sympos = number(part(2)), .source = part(3)});
+  } else if (key == "new") {
+    object_named(metadata, part(0))
+        .functions.push_back(PatchedFunction{.name = part(1), .source = part(2), .is_new = true});
+  }
+}
+
+// Symbols: ".klp.sym.OBJECT.NAME,SYMPOS" are bound by the livepatch core, plain undefined ones are
+// imports.
+void read_symbols(Metadata& metadata, const elf::ObjectFile& object) {
+  constexpr std::string_view prefix = ".klp.sym.";
+  for (const elf::Symbol& symbol : object.symbols()) {
+    if (symbol.section == elf::shn_livepatch && symbol.name.starts_with(prefix)) {
+      std::string_view rest = symbol.name.substr(prefix.size());
+      std::size_t dot = rest.find('.');
+      if (dot != std::string_view::npos) {
+        metadata.klp_symbols.push_back(
+            fmt::format("{}:{}", rest.substr(0, dot), rest.substr(dot + 1)));
+      }
+    } else if (symbol.section == SHN_UNDEF && !symbol.name.empty()) {
+      metadata.imports.emplace_back(symbol.name);
+    }
+  }
+  std::ranges::sort(metadata.klp_symbols);
+  std::ranges::sort(metadata.imports);
+}
+
+}  // namespace
+
+std::vector<std::string> to_modinfo(const Metadata& metadata) {
+  std::vector<std::string> out{"suture.format=1"};
+  auto add = [&](std::string_view key, std::string_view value) {
+    if (!value.empty()) {
+      out.push_back(fmt::format("suture.{}={}", key, value));
+    }
+  };
+  add("patch", metadata.name);
+  add("version", metadata.version);
+  add("tool", metadata.tool);
+  add("release", metadata.release);
+  add("replace", metadata.replace ? "1" : "0");
+  add("description", metadata.description);
+  for (const std::string& cve : metadata.cves) {
+    add("cve", cve);
+  }
+  for (const SourceDiff& diff : metadata.diffs) {
+    add("diff", fmt::format("{} {}", diff.sha256, diff.file));
+  }
+  for (const PatchedObject& object : metadata.objects) {
+    add("object", fmt::format("{} {}", object.name, object.build_id));
+    for (const PatchedFunction& function : object.functions) {
+      if (function.is_new) {
+        add("new", fmt::format("{} {} {}", object.name, function.name, function.source));
+      } else {
+        add("func", fmt::format("{} {} {} {}", object.name, function.name, function.sympos,
+                                function.source));
+      }
+    }
+  }
+  return out;
+}
+
+Result<Metadata> read_metadata(const elf::ObjectFile& object, const std::string& where) {
+  const elf::Section* info = object.section(".modinfo");
+  if (info == nullptr || object.file_type() != ET_REL) {
+    return fail(Code::bad_module, where, "it is not a kernel module (no .modinfo section)",
+                "give the .ko file that `suture build` wrote");
+  }
+  Metadata metadata;
+  for (const auto& [key, value] : modinfo_pairs(info->data)) {
+    if (key == "name") {
+      metadata.name = value;
+    } else if (key == "vermagic") {
+      metadata.vermagic = value;
+    } else if (key == "livepatch") {
+      metadata.livepatch = value == "Y";
+    } else if (key.starts_with("suture.")) {
+      read_own_key(metadata, key.substr(7), value);
+    } else if (key == "description" && metadata.description.empty()) {
+      metadata.description = value;
+    }
+  }
+  if (metadata.release.empty()) {
+    metadata.release = metadata.vermagic.substr(0, metadata.vermagic.find(' '));
+  }
+  if (const elf::Section* note = object.section(".note.gnu.build-id")) {
+    metadata.build_id = elf::build_id(note->data).value_or("");
+  }
+  read_symbols(metadata, object);
+  if (!metadata.ours && metadata.livepatch) {
+    for (const ForeignFunction& function : foreign_functions(object)) {
+      object_named(metadata, function.object)
+          .functions.push_back(
+              PatchedFunction{.name = function.name, .sympos = function.sympos});
+    }
+    for (const std::string& klp : metadata.klp_symbols) {
+      object_named(metadata, klp.substr(0, klp.find(':')));
+    }
+  }
+  return metadata;
+}
+
+Result<Metadata> read_metadata(const fs::path& module) {
+  elf::ObjectFile object = TRY(elf::ObjectFile::open(module));
+  return read_metadata(object, module.string());
+}
+
+}  // namespace suture::module
