@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What the commands share: how they register, print and fail. One file per command; each has one
+// register_* function, called by main.cpp.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "kernel/packages.h"
+
+namespace suture::cli {
+
+// Ordered, so that "schema" stays the first key.
+using Json = nlohmann::ordered_json;
+
+// What a command hands back when it succeeded: one object for --json, text for people otherwise.
+struct Report {
+  Json json;               // without "schema", which print adds
+  std::string text;        // ends with a newline, or is empty
+  int exit_status = 0;     // non-zero for a verdict that is a failure, e.g. of a test
+};
+
+// Adds a command. The body runs after parsing; its report or error is printed here, and the exit
+// status kept for main.
+class Commands {
+ public:
+  explicit Commands(CLI::App& app) : app_(app) {}
+  CLI::App& app() { return app_; }
+  // Adds --json to `command` and runs `body` when it was chosen.
+  void on_run(CLI::App* command, std::function<Result<Report>()> body);
+  int exit_status() const { return exit_status_; }
+  // Whether people's text goes to standard error because standard output is for JSON.
+  bool json() const { return json_; }
+
+ private:
+  void finish(Result<Report> result);
+
+  CLI::App& app_;
+  bool json_ = false;
+  int exit_status_ = 0;
+};
+
+// Progress of long work on standard error: one line that is rewritten on a terminal, plain lines
+// elsewhere.
+kernel::Progress progress();
+
+// Colours, only where the stream is a terminal and NO_COLOR is not set.
+enum class Tone { plain, good, bad, strong, faint };
+std::string paint(std::string_view text, Tone tone, int fd);
+
+// Rows of cells as aligned columns, two spaces apart; the first row is the heading.
+std::string table(const std::vector<std::vector<std::string>>& rows);
+
+// -k/--kernel or --vmlinuz --config --symvers --source [--modules].
+struct KernelChoice {
+  std::string release;
+  kernel::KernelFiles files;
+  void add_options(CLI::App* command);
+  Result<kernel::Kernel> find() const;
+};
+
+void register_kernel(Commands& commands);
+void register_build(Commands& commands);
+void register_inspect(Commands& commands);
+void register_test(Commands& commands);
+void register_load(Commands& commands);
+void register_unload(Commands& commands);
+void register_list(Commands& commands);
+void register_status(Commands& commands);
+void register_guest_init(Commands& commands);
+
+}  // namespace suture::cli

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: livepatch finds an unexported symbol by name and position among those of its name, and
+// the wrong position is a wrong address in running code.
+//
+// Method: the address comes first. Where run-pre matching solved it, the run symbols at that address
+// are searched for the name (numbers of static locals aside); where it did not, the name must be
+// unique. Exports of vmlinux are bound by name and CRC instead. A module's patch reaches exports of
+// other modules through livepatch too: those modules need not be loaded when the patch is.
+//
+// Invariant: a name with several candidates is never bound without a solved address.
+#include "module/bind.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace suture::module {
+
+namespace {
+
+std::unexpected<Error> unresolved(std::string_view name, std::string reason) {
+  return fail(Code::symbol_unresolved, std::string(name), std::move(reason),
+              "change the patch so that it does not need this symbol");
+}
+
+Binding exported(std::string_view object, std::string_view name, const kernel::Export& entry) {
+  return Binding{.object = std::string(object),
+                 .name = std::string(name),
+                 .exported = true,
+                 .crc = entry.crc,
+                 .name_space = std::string(entry.name_space)};
+}
+
+}  // namespace
+
+Result<Binding> Binder::in_object(const match::RunObject& object, std::string_view name,
+                                  std::optional<std::uint64_t> address) const {
+  const kernel::SymbolTable& symbols = object.symbols();
+  auto make = [&](std::uint32_t index) {
+    return Binding{.object = object.name(),
+                   .name = std::string(symbols.all()[index].name),
+                   .sympos = symbols.sympos(index)};
+  };
+  auto candidates = symbols.find(name);
+  if (address) {
+    for (std::uint32_t index : candidates) {
+      if (symbols.all()[index].address == *address) {
+        return make(index);
+      }
+    }
+    // Only a static local's number may differ between our compile and the distribution's.
+    std::string base = diff::base_name(name);
+    for (std::uint32_t index : symbols.at(*address)) {
+      if (base != name && diff::base_name(symbols.all()[index].name) == base) {
+        return make(index);
+      }
+    }
+    return unresolved(name, fmt::format("the running {} has it at {:#x}, but kallsyms does not list "
+                                        "it under that name",
+                                        object.name(), *address));
+  }
+  if (candidates.empty()) {
+    return unresolved(name, fmt::format("{} has no symbol of that name", object.name()));
+  }
+  if (candidates.size() == 1) {
+    return make(candidates[0]);
+  }
+  // A reference from another file can only mean the one that is global.
+  std::vector<std::uint32_t> global;
+  for (std::uint32_t index : candidates) {
+    char type = symbols.all()[index].type;
+    if (type >= 'A' && type <= 'Z') {
+      global.push_back(index);
+    }
+  }
+  if (global.size() == 1) {
+    return make(global[0]);
+  }
+  return fail(Code::symbol_ambiguous, std::string(name),
+              fmt::format("{} has {} symbols of that name, and nothing that runs tells which one is "
+                          "meant",
+                          object.name(), candidates.size()),
+              "change the patch so that it does not need this symbol");
+}
+
+Result<Binding> Binder::undefined(std::string_view name) const {
+  const kernel::Export* entry = symvers_.find(name);
+  if (entry != nullptr && entry->module == "vmlinux") {
+    return exported("vmlinux", name, *entry);
+  }
+  std::optional<std::uint64_t> solved;
+  auto it = matched_.externals.find(name);
+  if (it != matched_.externals.end()) {
+    solved = it->second;
+  }
+  if (run_.name() == "vmlinux") {
+    return in_object(vmlinux_, name, solved);
+  }
+  if (entry != nullptr && entry->module != run_.name()) {
+    return Binding{.object = std::string(entry->module), .name = std::string(name)};
+  }
+  if (!run_.symbols().find(name).empty()) {
+    return in_object(run_, name, solved);
+  }
+  return in_object(vmlinux_, name, std::nullopt);
+}
+
+Result<Binding> Binder::run_symbol(std::int32_t pre_piece) const {
+  const diff::Piece& piece = pre_.piece(pre_piece);
+  std::optional<std::uint64_t> solved;
+  auto it = matched_.addresses.find(pre_piece);
+  if (it != matched_.addresses.end()) {
+    solved = it->second;
+  }
+  if (piece.name.empty()) {
+    return unresolved(pre_.section_of(piece).name, "it is data without a name");
+  }
+  // A static local's number may belong to another variable in the shipped kernel: without an address
+  // only an exact and unnumbered name counts.
+  if (!solved && diff::base_name(piece.name) != piece.name) {
+    return fail(Code::symbol_ambiguous, std::string(piece.name),
+                "nothing that matched the running kernel refers to it, so its address is unknown",
+                "change the patch so that it does not need this variable");
+  }
+  return in_object(run_, piece.name, solved);
+}
+
+Result<Binding> Binder::piece(std::int32_t pre_piece) const {
+  const diff::Piece& piece = pre_.piece(pre_piece);
+  const kernel::Export* entry = piece.global ? symvers_.find(piece.name) : nullptr;
+  if (entry != nullptr && entry->module == "vmlinux" && run_.name() == "vmlinux") {
+    return exported("vmlinux", piece.name, *entry);
+  }
+  return run_symbol(pre_piece);
+}
+
+}  // namespace suture::module

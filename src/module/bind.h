@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Binding: by which name, and which of the symbols of that name, a patch module reaches something
+// that stays in the kernel.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "diff/pieces.h"
+#include "kernel/symvers.h"
+#include "match/match.h"
+#include "match/run_object.h"
+
+namespace suture::module {
+
+struct Binding {
+  std::string object;       // whose symbol it is: "vmlinux" or a module
+  std::string name;         // as kallsyms has it
+  std::uint32_t sympos = 0; // livepatch's: 0 unique, else 1-based
+  bool exported = false;    // bound by the module loader, by name and CRC
+  std::uint32_t crc = 0;
+  std::string name_space;   // of the export, usually empty
+};
+
+class Binder {
+ public:
+  // `run` is the patched object, `vmlinux` the kernel proper (the same one for a patch to vmlinux).
+  Binder(const match::RunObject& run, const match::RunObject& vmlinux,
+         const kernel::Symvers& symvers, const diff::PieceGraph& pre,
+         const match::MatchResult& matched)
+      : run_(run), vmlinux_(vmlinux), symvers_(symvers), pre_(pre), matched_(matched) {}
+
+  const std::string& object() const { return run_.name(); }
+
+  // A symbol that the object does not define. symbol-unresolved, symbol-ambiguous.
+  Result<Binding> undefined(std::string_view name) const;
+  // A piece of pre, by the cheapest way to reach it.
+  Result<Binding> piece(std::int32_t pre_piece) const;
+  // A piece of pre as kallsyms names it, which is what livepatch's old_name and old_sympos want.
+  Result<Binding> run_symbol(std::int32_t pre_piece) const;
+
+ private:
+  Result<Binding> in_object(const match::RunObject& object, std::string_view name,
+                            std::optional<std::uint64_t> address) const;
+
+  const match::RunObject& run_;
+  const match::RunObject& vmlinux_;
+  const kernel::Symvers& symvers_;
+  const diff::PieceGraph& pre_;
+  const match::MatchResult& matched_;
+};
+
+}  // namespace suture::module

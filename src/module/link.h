@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The module writer: from the chosen pieces of post objects to one livepatch module (ET_REL) for the
+// kernel's own livepatch core. Format: Documentation/livepatch/module-elf-format.rst.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "diff/diff.h"
+#include "elf/writer.h"
+#include "module/bind.h"
+#include "module/glue.h"
+#include "module/metadata.h"
+
+namespace suture::module {
+
+// One compiled source file's share of the patch.
+struct LinkInput {
+  std::string source;          // "fs/proc/cmdline.c"
+  std::string build_id;        // of the object that runs it
+  const diff::Side* post = nullptr;
+  const diff::ObjectDiff* diff = nullptr;
+  const Binder* binder = nullptr;
+};
+
+struct Linked {
+  Bytes module;
+  Metadata metadata;           // with objects, functions, symbols filled in
+};
+
+// `metadata` carries name, version, description, diffs, cves, release, replace. Errors:
+// symbol-unresolved, symbol-ambiguous, module-static-key, special-section.
+Result<Linked> link(const std::vector<LinkInput>& inputs, const Glue& glue,
+                    const kernel::Symvers& symvers, Metadata metadata);
+
+}  // namespace suture::module
