@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "build/build.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+#include <future>
+#include <set>
+
+#include "base/digest.h"
+#include "base/process.h"
+#include "build/compile_units.h"
+#include "diff/diff.h"
+#include "kernel/image.h"
+#include "kernel/module_image.h"
+#include "kernel/symvers.h"
+#include "match/match.h"
+#include "module/link.h"
+#include "source/patch.h"
+
+namespace suture::build {
+
+namespace {
+
+// One unit's graphs and findings. Kept in a deque: the parts point at one another.
+struct Work {
+  Unit unit;
+  elf::ObjectFile pre_object, post_object;
+  diff::PieceGraph pre_graph, post_graph;
+  diff::CodeTables pre_tables, post_tables;
+  std::optional<diff::Side> pre, post;
+  diff::ObjectDiff diff;
+  const match::RunObject* run = nullptr;
+  match::MatchResult matched;
+  std::optional<module::Binder> binder;
+};
+
+// The kernel's side: read while the compiler runs.
+struct KernelSide {
+  kernel::Image image;
+  kernel::Symvers symvers;
+  module::Glue glue;
+};
+
+class Builder {
+ public:
+  Builder(const Request& request, const kernel::Progress& progress)
+      : request_(request), kernel_(request.kernel), progress_(progress) {}
+
+  Result<Outcome> run() {
+    double start = now_seconds();
+    TRY(read_patches());
+    TRY(compile());
+    TRY(compare());
+    if (out_.refusals.empty()) {
+      TRY(match_all());
+      check_changes();
+    }
+    if (out_.refusals.empty()) {
+      TRY(link());
+    }
+    out_.seconds.total = now_seconds() - start;
+    return std::move(out_);
+  }
+
+ private:
+  Status read_patches() {
+    double start = now_seconds();
+    std::vector<source::Patch> patches;
+    std::set<std::string> cves(request_.cves.begin(), request_.cves.end());
+    for (const fs::path& path : request_.patches) {
+      std::string text = TRY(read_text(path));
+      source::Patch patch = TRY(source::parse_patch(text, path.string()));
+      metadata_.diffs.push_back({patch.sha256, path.filename().string()});
+      collect_cves(patch.description, cves);
+      if (metadata_.description.empty()) {
+        metadata_.description = subject(patch.description);
+      }
+      patches.push_back(std::move(patch));
+    }
+    metadata_.cves.assign(cves.begin(), cves.end());
+    if (!request_.description.empty()) {
+      metadata_.description = request_.description;
+    }
+    metadata_.name = TRY(module_name());
+    metadata_.version = request_.version;
+    metadata_.release = kernel_.release;
+    metadata_.replace = request_.replace;
+    metadata_.tool = request_.tool_version;
+    files_ = TRY(source::apply(patches, kernel_.source));
+    touched_ = TRY(touched_units(files_, kernel_.source));
+    for (const std::string& path : touched_.ignored) {
+      out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
+    }
+    if (touched_.sources.empty()) {
+      return fail(Code::no_change, request_.patches[0].string(),
+                  "the diff touches no code of the kernel",
+                  "give a diff that changes .c files of the kernel");
+    }
+    out_.seconds.source = now_seconds() - start;
+    return {};
+  }
+
+  static void collect_cves(std::string_view text, std::set<std::string>& cves) {
+    for (std::size_t at = text.find("CVE-"); at != std::string_view::npos;
+         at = text.find("CVE-", at + 4)) {
+      std::size_t end = at + 4;
+      while (end < text.size() &&
+             ((text[end] >= '0' && text[end] <= '9') || text[end] == '-')) {
+        ++end;
+      }
+      std::string_view id = text.substr(at, end - at);
+      if (id.size() >= 13 && id[8] == '-') {
+        cves.emplace(id);
+      }
+    }
+  }
+
+  // The Subject of a mail, else the first line.
+  static std::string subject(std::string_view text) {
+    std::size_t at = text.find("Subject: ");
+    if (at != std::string_view::npos && (at == 0 || text[at - 1] == '\n')) {
+      text.remove_prefix(at + 9);
+    }
+    std::string line(text.substr(0, text.find('\n')));
+    if (line.starts_with("[") && line.find("] ") != std::string::npos) {
+      line.erase(0, line.find("] ") + 2);
+    }
+    return line.starts_with("diff ") || line.starts_with("Index:") ? std::string{} : line;
+  }
+
+  // Module names are file names and C identifiers at once, and struct module has room for 55.
+  Result<std::string> module_name() const {
+    std::string name = request_.name;
+    if (name.empty()) {
+      name = request_.patches.at(0).stem().string();
+      for (char& c : name) {
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        c = fine ? c : '_';
+      }
+      name = name.substr(0, 55);
+    }
+    bool fine = !name.empty() && name.size() <= 55 &&
+                name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                       "0123456789_") == std::string::npos;
+    if (!fine) {
+      return fail(Code::usage, name, "a module's name is 1 to 55 letters, digits and underscores",
+                  "give another name with -n");
+    }
+    return name;
+  }
+
+  Status compile() {
+    double start = now_seconds();
+    std::vector<source::CompileCommand> commands;
+    for (const std::string& source : touched_.sources) {
+      progress_(fmt::format("compiling {}", source));
+      commands.push_back(TRY(source::compile_command(kernel_, source)));
+    }
+    overlay_ = TRY(TempDir::create(kernel_.derived / "work", "build"));
+    TRY(write_overlay(files_, touched_, kernel_.source, overlay_.path()));
+    const std::string compiler = commands.at(0).compiler.at(0);
+    // The kernel is read while the compiler runs.
+    auto reading = std::async(std::launch::async, [&]() -> Result<KernelSide> {
+      KernelSide side;
+      side.image = TRY(kernel::Image::open(kernel_.vmlinux));
+      side.symvers = TRY(kernel::Symvers::open(kernel_.symvers));
+      side.glue = TRY(module::load_glue(kernel_, compiler));
+      return side;
+    });
+    Result<std::vector<Unit>> units = compile_units(kernel_, std::move(commands), overlay_.path());
+    Result<KernelSide> side = reading.get();
+    for (Unit& unit : TRY(std::move(units))) {
+      works_.emplace_back().unit = std::move(unit);
+    }
+    side_ = TRY(std::move(side));
+    vmlinux_ = match::RunObject::of_vmlinux(side_.image);
+    out_.seconds.compile = now_seconds() - start;
+    return {};
+  }
+
+  Status compare() {
+    double start = now_seconds();
+    for (Work& work : works_) {
+      work.pre_object = TRY(elf::ObjectFile::open(work.unit.pre));
+      work.post_object = TRY(elf::ObjectFile::open(work.unit.post));
+      const elf::Arch* arch = elf::arch_of(work.pre_object.machine());
+      if (arch == nullptr) {
+        return fail(Code::wrong_kernel, work.unit.command.source,
+                    "its architecture is not supported", "use a kernel for x86-64");
+      }
+      work.pre_graph = TRY(diff::PieceGraph::build(work.pre_object, *arch));
+      work.post_graph = TRY(diff::PieceGraph::build(work.post_object, *arch));
+      const diff::TableSizes& sizes = side_.glue.constants;
+      work.pre_tables = TRY(diff::CodeTables::build(work.pre_graph, sizes));
+      work.post_tables = TRY(diff::CodeTables::build(work.post_graph, sizes));
+      work.pre.emplace(diff::Side{work.pre_graph, work.pre_tables});
+      work.post.emplace(diff::Side{work.post_graph, work.post_tables});
+      work.diff = diff::compare(*work.pre, *work.post);
+      std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
+      for (Error refusal : work.diff.refusals) {
+        refusal.where = fmt::format("{}: {}", work.unit.command.source, refusal.where);
+        out_.refusals.push_back(std::move(refusal));
+      }
+    }
+    if (out_.refusals.empty()) {
+      judge_nothing_changed();
+    }
+    out_.seconds.diff = now_seconds() - start;
+    return {};
+  }
+
+  void judge_nothing_changed() {
+    bool changed = std::ranges::any_of(works_, [](const Work& w) { return w.diff.any_changed(); });
+    bool init = std::ranges::any_of(works_, [](const Work& w) { return w.diff.init_changed; });
+    if (changed) {
+      return;
+    }
+    const std::string& where = works_.front().unit.command.source;
+    if (init) {
+      out_.refusals.push_back(Error{Code::init_only, where,
+                                    "all that changes runs only while the kernel boots or the "
+                                    "module loads",
+                                    "the running kernel cannot be helped by a patch: reboot, or "
+                                    "reload the module"});
+    } else {
+      out_.refusals.push_back(Error{Code::no_change, where,
+                                    "the compiled code is the same before and after the diff",
+                                    "nothing needs to be loaded; check that the diff is the one "
+                                    "you mean"});
+    }
+  }
+
+  // The object that runs the unit's code, opened once.
+  Result<const match::RunObject*> run_object(const source::CompileCommand& command) {
+    if (!command.is_module) {
+      return &vmlinux_;
+    }
+    auto it = modules_.find(command.module_name);
+    if (it != modules_.end()) {
+      return &it->second.run;
+    }
+    if (kernel_.modules.empty()) {
+      return fail(Code::not_in_kernel, command.source,
+                  fmt::format("it belongs to the module {}, and no modules were given",
+                              command.module_name),
+                  "give the kernel's modules with --modules");
+    }
+    kernel::ModuleDirectory directory = TRY(kernel::ModuleDirectory::open(kernel_.modules));
+    auto path = directory.find(command.module_name);
+    if (!path) {
+      return fail(Code::not_in_kernel, command.source,
+                  fmt::format("it belongs to the module {}, which this kernel does not have",
+                              command.module_name),
+                  "leave the file out of the diff");
+    }
+    auto& slot = modules_[command.module_name];
+    slot.image = TRY(kernel::ModuleImage::open(*path));
+    slot.run = TRY(match::RunObject::of_module(
+        slot.image, *elf::arch_of(slot.image.elf().machine())));
+    return &slot.run;
+  }
+
+  Status match_all() {
+    double start = now_seconds();
+    for (Work& work : works_) {
+      work.run = TRY(run_object(work.unit.command));
+      work.matched = match::match(work.pre_graph, *work.run);
+      out_.matched += work.matched.functions.size();
+      out_.of += work.matched.of;
+      work.binder.emplace(*work.run, vmlinux_, side_.symvers, work.pre_graph, work.matched);
+    }
+    out_.seconds.match = now_seconds() - start;
+    return {};
+  }
+
+  // Every function that is to be replaced must be the one that runs.
+  void check_changes() {
+    for (const Work& work : works_) {
+      const std::string& source = work.unit.command.source;
+      for (std::size_t i = 0; i < work.diff.fate.size(); ++i) {
+        if (work.diff.fate[i] != diff::Fate::changed) {
+          continue;
+        }
+        auto it = work.matched.mismatches.find(work.diff.correlation.pre_of[i]);
+        if (it == work.matched.mismatches.end()) {
+          continue;
+        }
+        const match::Mismatch& mismatch = it->second;
+        std::string name(work.post_graph.pieces()[i].name);
+        if (mismatch.address == 0) {
+          out_.refusals.push_back(Error{
+              Code::not_in_kernel, fmt::format("{}: {}", source, name),
+              fmt::format("{} has no function of that name", work.run->name()),
+              "leave the file out of the diff: this kernel is configured without it"});
+        } else {
+          out_.refusals.push_back(Error{
+              Code::run_pre_mismatch, fmt::format("{}: {}+{:#x}", source, name, mismatch.offset),
+              fmt::format("what was compiled is not what runs: {}", mismatch.reason),
+              "check the compiler, the config and the source version against the kernel's"});
+        }
+      }
+    }
+  }
+
+  Status link() {
+    double start = now_seconds();
+    std::vector<module::LinkInput> inputs;
+    for (const Work& work : works_) {
+      if (work.diff.any_changed() ||
+          std::ranges::find(work.diff.fate, diff::Fate::fresh) != work.diff.fate.end()) {
+        inputs.push_back(module::LinkInput{.source = work.unit.command.source,
+                                           .build_id = work.run->build_id(),
+                                           .post = &*work.post,
+                                           .diff = &work.diff,
+                                           .binder = &*work.binder});
+      }
+    }
+    module::Linked linked =
+        TRY(module::link(inputs, side_.glue, side_.symvers, metadata_));
+    fs::path directory =
+        request_.output_directory.empty() ? fs::path(".") : request_.output_directory;
+    TRY(make_directories(directory));
+    out_.module = directory / (metadata_.name + ".ko");
+    TRY(write_file(out_.module, linked.module));
+    out_.metadata = std::move(linked.metadata);
+    out_.seconds.link = now_seconds() - start;
+    return {};
+  }
+
+  struct LoadedModule {
+    kernel::ModuleImage image;
+    match::RunObject run;
+  };
+
+  const Request& request_;
+  const kernel::Kernel& kernel_;
+  const kernel::Progress& progress_;
+  Outcome out_;
+  module::Metadata metadata_;
+  std::vector<source::ChangedFile> files_;
+  Touched touched_;
+  TempDir overlay_;
+  KernelSide side_;
+  match::RunObject vmlinux_;
+  std::map<std::string, LoadedModule> modules_;
+  std::deque<Work> works_;
+};
+
+}  // namespace
+
+Result<Outcome> build(const Request& request, const kernel::Progress& progress) {
+  return Builder(request, progress).run();
+}
+
+}  // namespace suture::build

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The main road: diffs in, a livepatch module out.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "kernel/kernel.h"
+#include "kernel/packages.h"
+#include "module/metadata.h"
+
+namespace suture::build {
+
+struct Request {
+  kernel::Kernel kernel;
+  std::vector<fs::path> patches;
+  std::string name;               // of the module; empty: from the first patch's file name
+  std::string version = "1";
+  std::string description;        // empty: the first line of the first patch's own text
+  std::vector<std::string> cves;  // joined with those that the patches' texts name
+  fs::path output_directory;
+  bool replace = true;
+  std::string tool_version;
+};
+
+struct Seconds {
+  double source = 0, compile = 0, diff = 0, match = 0, link = 0, total = 0;
+};
+
+struct Outcome {
+  fs::path module;
+  module::Metadata metadata;
+  std::size_t matched = 0;        // functions of the touched objects found in the running kernel
+  std::size_t of = 0;
+  std::vector<std::string> notes;
+  std::vector<Error> refusals;    // not empty: nothing was written
+  Seconds seconds;
+};
+
+// An Error stands for a failure; refusals of the differ come in the Outcome, all of them at once.
+Result<Outcome> build(const Request& request, const kernel::Progress& progress);
+
+}  // namespace suture::build

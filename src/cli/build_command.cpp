@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "build/build.h"
+#include "cli/command.h"
+
+namespace suture::cli {
+
+namespace {
+
+Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
+  Json out;
+  out["module"] = outcome.module.string();
+  out["name"] = outcome.metadata.name;
+  out["kernel"] = kernel.release;
+  out["core"] = "livepatch";
+  out["objects"] = Json::array();
+  for (const module::PatchedObject& object : outcome.metadata.objects) {
+    Json entry{{"name", object.name}, {"functions", Json::array()}};
+    for (const module::PatchedFunction& function : object.functions) {
+      entry["functions"].push_back({{"name", function.name},
+                                    {"sympos", function.sympos},
+                                    {"source", function.source},
+                                    {"change", function.is_new ? "new" : "changed"}});
+    }
+    out["objects"].push_back(std::move(entry));
+  }
+  out["matched"] = {{"functions", outcome.matched}, {"of", outcome.of}};
+  out["symbols"] = {{"exported", outcome.metadata.imports},
+                    {"livepatch", outcome.metadata.klp_symbols}};
+  out["refusals"] = Json::array();
+  for (const Error& refusal : outcome.refusals) {
+    out["refusals"].push_back({{"code", code_name(refusal.code)},
+                               {"where", refusal.where},
+                               {"reason", refusal.reason},
+                               {"remedy", refusal.remedy}});
+  }
+  out["notes"] = outcome.notes;
+  const build::Seconds& s = outcome.seconds;
+  out["seconds"] = {{"source", s.source}, {"compile", s.compile}, {"diff", s.diff},
+                    {"match", s.match},   {"link", s.link},       {"total", s.total}};
+  return out;
+}
+
+std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel, int fd) {
+  std::string out;
+  for (const std::string& note : outcome.notes) {
+    out += fmt::format("note: {}\n", note);
+  }
+  for (const Error& refusal : outcome.refusals) {
+    out += fmt::format("{} {}\n{} {}: {}\n", paint("next:", Tone::strong, fd), refusal.remedy,
+                       paint(fmt::format("refused[{}]:", code_name(refusal.code)), Tone::bad, fd),
+                       refusal.where, refusal.reason);
+  }
+  if (!outcome.refusals.empty()) {
+    return out;
+  }
+  std::vector<std::vector<std::string>> rows{{"OBJECT", "FUNCTION", "CHANGE", "SOURCE"}};
+  for (const module::PatchedObject& object : outcome.metadata.objects) {
+    for (const module::PatchedFunction& function : object.functions) {
+      std::string name = function.sympos == 0
+                             ? function.name
+                             : fmt::format("{} ({})", function.name, function.sympos);
+      rows.push_back({object.name, name, function.is_new ? "new" : "changed", function.source});
+    }
+  }
+  out += table(rows);
+  out += fmt::format("\n{} for {}: {} of {} functions of the touched files match the shipped "
+                     "kernel\n",
+                     paint(outcome.module.string(), Tone::good, fd), kernel.release,
+                     outcome.matched, outcome.of);
+  return out;
+}
+
+struct Options {
+  KernelChoice kernel;
+  build::Request request;
+  bool no_replace = false;
+};
+
+Result<Report> run(Options& options, bool json) {
+  options.request.kernel = TRY(options.kernel.find());
+  options.request.replace = !options.no_replace;
+  options.request.tool_version = SUTURE_VERSION;
+  kernel::Progress line = progress();
+  Result<build::Outcome> outcome = build::build(options.request, line);
+  line("");
+  if (!outcome) {
+    return std::unexpected(outcome.error());
+  }
+  Report report;
+  report.json = to_json(*outcome, options.request.kernel);
+  report.text =
+      to_text(*outcome, options.request.kernel, json ? STDERR_FILENO : STDOUT_FILENO);
+  report.exit_status =
+      outcome->refusals.empty() ? 0 : exit_code(outcome->refusals.front().code);
+  return report;
+}
+
+}  // namespace
+
+void register_build(Commands& commands) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = commands.app().add_subcommand("build", "Make a patch module of diffs");
+  build::Request& request = options->request;
+  command->add_option("PATCH", request.patches, "Unified diffs, applied in this order (-p1)")
+      ->required();
+  options->kernel.add_options(command);
+  command->add_option("-n,--name", request.name, "Name of the module (default: the first diff's)");
+  command->add_option("-o,--output", request.output_directory,
+                      "Directory for the module (default: the current one)");
+  command->add_option("--patch-version", request.version, "Version of the patch (default: 1)");
+  command->add_option("--description", request.description,
+                      "One line (default: the first diff's subject)");
+  command->add_option("--cve", request.cves,
+                      "A CVE that it fixes; may be repeated, and those named in the diffs are found");
+  command->add_flag("--no-replace", options->no_replace,
+                    "Leave earlier patches in force instead of taking over from them");
+  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
+}
+
+}  // namespace suture::cli

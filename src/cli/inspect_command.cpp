@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/command.h"
+#include "module/metadata.h"
+
+namespace suture::cli {
+
+namespace {
+
+Json to_json(const module::Metadata& metadata) {
+  Json out{{"name", metadata.name},
+           {"made_by_suture", metadata.ours},
+           {"livepatch", metadata.livepatch},
+           {"version", metadata.version},
+           {"tool", metadata.tool},
+           {"kernel", metadata.release},
+           {"vermagic", metadata.vermagic},
+           {"build_id", metadata.build_id},
+           {"replace", metadata.replace},
+           {"description", metadata.description},
+           {"cves", metadata.cves},
+           {"diffs", Json::array()},
+           {"objects", Json::array()},
+           {"symbols", {{"livepatch", metadata.klp_symbols}, {"exported", metadata.imports}}}};
+  for (const module::SourceDiff& diff : metadata.diffs) {
+    out["diffs"].push_back({{"sha256", diff.sha256}, {"file", diff.file}});
+  }
+  for (const module::PatchedObject& object : metadata.objects) {
+    Json entry{{"name", object.name}, {"build_id", object.build_id}, {"functions", Json::array()}};
+    for (const module::PatchedFunction& function : object.functions) {
+      entry["functions"].push_back({{"name", function.name},
+                                    {"sympos", function.sympos},
+                                    {"source", function.source},
+                                    {"change", function.is_new ? "new" : "changed"}});
+    }
+    out["objects"].push_back(std::move(entry));
+  }
+  return out;
+}
+
+std::string to_text(const module::Metadata& metadata) {
+  std::string out;
+  auto line = [&](std::string_view key, std::string_view value) {
+    if (!value.empty()) {
+      out += fmt::format("{:<12} {}\n", key, value);
+    }
+  };
+  line("name", metadata.name);
+  line("made by", metadata.ours ? "Suture " + metadata.tool : "another tool");
+  line("version", metadata.version);
+  line("description", metadata.description);
+  line("kernel", metadata.release);
+  line("vermagic", metadata.vermagic);
+  line("build id", metadata.build_id);
+  if (metadata.ours) {
+    line("replace", metadata.replace ? "yes: takes over from all earlier patches" : "no");
+  }
+  for (const std::string& cve : metadata.cves) {
+    line("fixes", cve);
+  }
+  for (const module::SourceDiff& diff : metadata.diffs) {
+    line("diff", fmt::format("{} {}", diff.sha256.substr(0, 16), diff.file));
+  }
+  for (const module::PatchedObject& object : metadata.objects) {
+    line("object", object.build_id.empty() ? object.name
+                                           : fmt::format("{} (build id {})", object.name,
+                                                         object.build_id.substr(0, 16)));
+    for (const module::PatchedFunction& function : object.functions) {
+      out += fmt::format("  {:<10} {}{}{}\n", function.is_new ? "new" : "changed", function.name,
+                         function.sympos == 0 ? "" : fmt::format(" (number {} of that name)",
+                                                                 function.sympos),
+                         function.source.empty() ? "" : "  " + function.source);
+    }
+  }
+  for (const std::string& symbol : metadata.klp_symbols) {
+    line("binds", symbol);
+  }
+  line("imports", fmt::format("{} exported symbols", metadata.imports.size()));
+  return out;
+}
+
+}  // namespace
+
+void register_inspect(Commands& commands) {
+  auto path = std::make_shared<std::string>();
+  CLI::App* command =
+      commands.app().add_subcommand("inspect", "Show what a patch module changes");
+  command->add_option("MODULE", *path, "The module file (.ko)")->required();
+  commands.on_run(command, [path]() -> Result<Report> {
+    module::Metadata metadata = TRY(module::read_metadata(fs::path(*path)));
+    if (!metadata.livepatch) {
+      return fail(Code::bad_module, *path, "it is a kernel module, but not a livepatch",
+                  "give a module that `suture build` or another livepatch builder wrote");
+    }
+    return Report{.json = to_json(metadata), .text = to_text(metadata)};
+  });
+}
+
+}  // namespace suture::cli

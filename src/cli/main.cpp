@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
+#include "base/process.h"
+#include "cli/command.h"
+
+int main(int argc, char** argv) {
+  suture::catch_interrupts();
+  CLI::App app("Live-patch the Linux kernel: a diff goes in, a running stock machine has the fix.",
+               "suture");
+  app.set_version_flag("--version", "suture " SUTURE_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  suture::cli::Commands commands(app);
+  suture::cli::register_kernel(commands);
+  suture::cli::register_build(commands);
+  suture::cli::register_inspect(commands);
+  suture::cli::register_test(commands);
+  suture::cli::register_load(commands);
+  suture::cli::register_unload(commands);
+  suture::cli::register_list(commands);
+  suture::cli::register_status(commands);
+  suture::cli::register_guest_init(commands);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // CLI11 throws for --help and --version too; those have code 0.
+    return app.exit(error) == 0 ? 0 : suture::exit_code(suture::Code::usage);
+  }
+  return commands.exit_status();
+}
