@@ -34,6 +34,101 @@ bool is_decimal(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
 }
 
+using Options = std::map<std::string, std::string, std::less<>>;
+
+// "CONFIG_X=y" and "# CONFIG_X is not set", the latter as an empty value.
+Options config_options(std::string_view text) {
+  Options options;
+  constexpr std::string_view unset = " is not set";
+  for_each_line(text, [&](std::string_view line) {
+    std::size_t equals = line.find('=');
+    if (line.starts_with("CONFIG_") && equals != std::string_view::npos) {
+      options.emplace(line.substr(0, equals), line.substr(equals + 1));
+    } else if (line.starts_with("# CONFIG_") && line.ends_with(unset)) {
+      options.emplace(line.substr(2, line.size() - 2 - unset.size()), std::string{});
+    }
+  });
+  return options;
+}
+
+// What kbuild finds out about the tools at hand, and what a distribution leaves out of the
+// configuration that it ships because it is about its own signing keys.
+bool is_about_the_build(std::string_view option) {
+  static constexpr std::string_view names[] = {
+      "CONFIG_CC_VERSION_TEXT", "CONFIG_BUILD_SALT", "CONFIG_MODULE_SIG_ALL",
+      "CONFIG_MODULE_SIG_KEY", "CONFIG_SYSTEM_TRUSTED_KEYS"};
+  return std::ranges::find(names, option) != std::end(names) ||
+         (option.ends_with("_VERSION") && !option.starts_with("CONFIG_LOCAL")) ||
+         option.starts_with("CONFIG_RUST") || option.starts_with("CONFIG_BINDGEN");
+}
+
+std::string shown(const Options& options, const std::string& name) {
+  auto found = options.find(name);
+  return found == options.end() ? "not there" : found->second.empty() ? "not set" : found->second;
+}
+
+// The options that kbuild changed in a configuration, as "CONFIG_X (y, now n)", at most five.
+std::string changed_options(const Options& given, const Options& made) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : given) {
+    auto found = made.find(name);
+    // An option that is off may as well not be there: its menu went away.
+    bool same = found == made.end() ? value.empty() : found->second == value;
+    if (!same && !is_about_the_build(name)) {
+      names.push_back(name);
+    }
+  }
+  for (const auto& [name, value] : made) {
+    if (!given.contains(name) && !value.empty() && !is_about_the_build(name)) {
+      names.push_back(name);
+    }
+  }
+  std::string out;
+  for (std::size_t i = 0; i < names.size() && i < 5; ++i) {
+    out += fmt::format("{}{} ({}, now {})", i == 0 ? "" : ", ", names[i], shown(given, names[i]),
+                       shown(made, names[i]));
+  }
+  return names.size() > 5 ? fmt::format("{} and {} more", out, names.size() - 5) : out;
+}
+
+// A full disk is the one failure of make that has a remedy of its own.
+Status run_make(Command make, const std::vector<std::string>& words, const fs::path& tree) {
+  make.argv.insert(make.argv.end(), words.begin(), words.end());
+  Finished finished = TRY(run(make));
+  if (finished.exit_status == 0) {
+    return {};
+  }
+  if (finished.out.find("No space left on device") != std::string::npos) {
+    return fail_errno(ENOSPC, tree.string(), "make " + words.back());
+  }
+  std::string_view tail = finished.out;
+  if (constexpr std::size_t most = 1500; tail.size() > most) {
+    tail.remove_prefix(tail.size() - most);
+    tail.remove_prefix(tail.find('\n') + 1);
+  }
+  return fail(Code::prepare_failed, tree.string(),
+              fmt::format("'make {}' ended with status {}:\n{}", words.back(), finished.exit_status,
+                          tail),
+              "install what make misses (flex, bison, bc, libelf-dev, libssl-dev) and try again");
+}
+
+Status copy_into(const fs::path& from, const fs::path& to) {
+  std::string text = TRY(read_text(from));
+  return write_file(to, std::string_view(text));
+}
+
+// Tools whose absence changes the configuration, and with it the layout of structures.
+Status check_tools(const Options& options) {
+  for (const auto& [program, package] :
+       {std::pair{"make", "make"}, {"flex", "flex"}, {"bison", "bison"}, {"bc", "bc"}}) {
+    TRY(find_program(program, package));
+  }
+  if (options.contains("CONFIG_PAHOLE_VERSION") && options.contains("CONFIG_DEBUG_INFO_BTF")) {
+    TRY(find_program("pahole", "dwarves"));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<ConfigIdentity> config_identity(std::string_view config, const std::string& where) {
@@ -122,6 +217,72 @@ Result<std::string> source_version(const fs::path& tree) {
                 "give the top directory of the kernel's source");
   }
   return fmt::format("{}.{}.{}", parts["VERSION"], parts["PATCHLEVEL"], parts["SUBLEVEL"]);
+}
+
+bool is_prepared(const fs::path& tree, const fs::path& config, const std::string& release) {
+  auto generated = read_text(tree / "include/generated/utsrelease.h");
+  auto made = read_text(tree / ".config");
+  auto given = read_text(config);
+  if (!generated || !made || !given ||
+      generated->find(fmt::format("\"{}\"", release)) == std::string::npos) {
+    return false;
+  }
+  Options options = config_options(*made);
+  if (!changed_options(config_options(*given), options).empty()) {
+    return false;
+  }
+  auto there = [&](const char* file) { return fs::exists(tree / file); };
+  bool needs_objtool = options.contains("CONFIG_OBJTOOL") && !options["CONFIG_OBJTOOL"].empty();
+  return there("include/config/auto.conf") && there("include/generated/asm-offsets.h") &&
+         there("scripts/basic/fixdep") && there("Module.symvers") &&
+         (!needs_objtool || there("tools/objtool/objtool"));
+}
+
+Status prepare_tree(const fs::path& tree, const fs::path& config, const fs::path& symvers,
+                    const std::string& release, const Progress& progress) {
+  std::string given = TRY(read_text(config));
+  ConfigIdentity identity = TRY(config_identity(given, config.string()));
+  std::string version = TRY(source_version(tree));
+  if (version != identity.version) {
+    return fail(Code::config_mismatch, config.string(),
+                fmt::format("the configuration is of Linux {}, the source of Linux {}",
+                            identity.version, version),
+                fmt::format("give the source of Linux {}", identity.version));
+  }
+  if (tree.string().find_first_of(" :") != std::string::npos) {
+    return fail(Code::prepare_failed, tree.string(),
+                "kbuild takes no path with blanks or colons in it",
+                "set XDG_CACHE_HOME to a directory without them");
+  }
+  Options options = config_options(given);
+  TRY(check_tools(options));
+  std::string compiler = TRY(find_compiler(identity.compiler_text));
+  TRY(write_file(tree / ".config", std::string_view(given)));
+  TRY(copy_into(symvers, tree / "Module.symvers"));
+
+  Command make = kbuild_command(tree, identity.arch, compiler, release);
+  progress("configuring the source");
+  TRY(run_make(make, {"olddefconfig"}, tree));
+  std::string made = TRY(read_text(tree / ".config"));
+  if (std::string changed = changed_options(options, config_options(made)); !changed.empty()) {
+    return fail(Code::config_mismatch, config.string(),
+                fmt::format("the source does not take this configuration as it is: {}", changed),
+                "give configuration and source of one kernel, and install the tools that built it");
+  }
+  progress("preparing the source");
+  // Nothing here resolves BTF ids, and building the tool for it takes most of the time.
+  TRY(run_make(make,
+               {fmt::format("-j{}", std::max(1U, std::thread::hardware_concurrency())), "-o",
+                "tools/bpf/resolve_btfids", "prepare", "modules_prepare"},
+               tree));
+  // kbuild makes this up from the source's version alone; external modules are stamped with it.
+  TRY(write_file(tree / "include/config/kernel.release", release + "\n"));
+  if (!is_prepared(tree, config, release)) {
+    return fail(Code::prepare_failed, tree.string(),
+                "make ended well and left the tree unprepared",
+                "remove the tree and start from the unchanged source");
+  }
+  return {};
 }
 
 }  // namespace suture::kernel

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The cache's inside, shared by what fills it and what reads it. The layout is described in
+// kernel.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "kernel/apt.h"
+#include "kernel/image.h"
+#include "kernel/kernel.h"
+
+namespace suture::kernel {
+
+fs::path kernels_directory();
+fs::path downloads_directory();
+fs::path derived_directory(const std::string& build_id);
+
+// Held while an entry, or a derived tree, is made.
+Result<FileLock> lock_cache();
+
+// Temporary directories in the cache start with this; whoever holds the lock may remove them, since
+// nobody who made them can be alive.
+inline constexpr const char* temporary_prefix = ".new";
+void remove_leftovers(const fs::path& directory);
+
+// A release comes from people and from files, and becomes part of a path.
+bool is_release_name(std::string_view release);
+
+// Writes the entry's kernel.json, which makes it a whole one.
+Status write_entry(const fs::path& root, const Image& image, const std::string& package_version,
+                   const std::vector<Package>& packages);
+
+// not-cached where there is none, bad-package where it is damaged.
+Result<Kernel> read_entry(const std::string& release);
+
+// The image and the configuration are of one kernel (config-mismatch, wrong-kernel).
+Status check_identity(const Image& image, const fs::path& config);
+
+}  // namespace suture::kernel

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "kernel/kernel.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "kernel/cache.h"
+#include "kernel/prepare.h"
+
+namespace suture::kernel {
+
+namespace {
+
+constexpr int entry_schema = 1;
+
+std::unexpected<Error> damaged_entry(const fs::path& root, std::string_view why) {
+  return fail(Code::bad_package, root.string(),
+              fmt::format("the cached kernel is damaged: {}", why),
+              fmt::format("remove {} and run 'suture kernel add {}'", root.string(),
+                          root.filename().string()));
+}
+
+// 6.1.0-9 before 6.1.0-10 before 6.12.0-1.
+bool older(const std::string& a, const std::string& b) {
+  return ::strverscmp(a.c_str(), b.c_str()) < 0;
+}
+
+bool contains_version(std::string_view text, std::string_view version) {
+  auto is_part = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0 || c == '.'; };
+  for (std::size_t at = text.find(version); at != std::string_view::npos;
+       at = text.find(version, at + 1)) {
+    std::size_t end = at + version.size();
+    if ((at == 0 || !is_part(text[at - 1])) && (end == text.size() || !is_part(text[end]))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+fs::path cache_directory() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  // The specification has relative paths ignored.
+  if (cache != nullptr && cache[0] == '/') {
+    return fs::path(cache) / "suture";
+  }
+  const char* home = std::getenv("HOME");
+  return fs::path(home != nullptr && home[0] == '/' ? home : "/root") / ".cache" / "suture";
+}
+
+fs::path kernels_directory() { return cache_directory() / "kernels"; }
+
+fs::path downloads_directory() { return cache_directory() / "downloads"; }
+
+fs::path derived_directory(const std::string& build_id) {
+  return cache_directory() / "derived" / build_id;
+}
+
+Result<FileLock> lock_cache() {
+  TRY(make_directories(cache_directory()));
+  return FileLock::acquire(cache_directory() / "lock");
+}
+
+void remove_leftovers(const fs::path& directory) {
+  std::error_code ec;
+  std::vector<fs::path> old;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory, ec)) {
+    if (entry.path().filename().string().starts_with(temporary_prefix)) {
+      old.push_back(entry.path());
+    }
+  }
+  for (const fs::path& path : old) {
+    fs::remove_all(path, ec);
+  }
+}
+
+bool is_release_name(std::string_view release) {
+  return !release.empty() && release.size() < 128 &&
+         std::isdigit(static_cast<unsigned char>(release.front())) != 0 &&
+         std::ranges::all_of(release, [](char c) {
+           return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+                  std::strchr(".+~_-", c) != nullptr;
+         });
+}
+
+Status write_entry(const fs::path& root, const Image& image, const std::string& package_version,
+                   const std::vector<Package>& packages) {
+  nlohmann::ordered_json json = {
+      {"schema", entry_schema},         {"release", image.release()},
+      {"package_version", package_version}, {"build_id", image.build_id()},
+      {"compiler", image.compiler()},   {"banner", image.banner()},
+      {"packages", nlohmann::ordered_json::array()},
+  };
+  for (const Package& package : packages) {
+    json["packages"].push_back(
+        {{"name", package.name}, {"version", package.version}, {"sha256", package.sha256}});
+  }
+  return write_file(root / "kernel.json", json.dump(2) + "\n");
+}
+
+Result<Kernel> read_entry(const std::string& release) {
+  Kernel kernel;
+  kernel.root = kernels_directory() / release;
+  std::error_code ec;
+  if (!is_release_name(release) || !fs::exists(kernel.root, ec)) {
+    return fail(Code::not_cached, release, "this kernel is not in the cache",
+                fmt::format("suture kernel add {}", release));
+  }
+  auto text = read_text(kernel.root / "kernel.json");
+  if (!text) {
+    return damaged_entry(kernel.root, text.error().reason);
+  }
+  auto json = nlohmann::json::parse(*text, nullptr, false);
+  try {
+    if (json.is_discarded() || json.at("schema") != entry_schema || json.at("release") != release) {
+      return damaged_entry(kernel.root, "its kernel.json is of another kind");
+    }
+    kernel.release = release;
+    kernel.package_version = json.at("package_version");
+    kernel.build_id = json.at("build_id");
+  } catch (const nlohmann::json::exception& e) {
+    return damaged_entry(kernel.root, e.what());
+  }
+  kernel.vmlinuz = kernel.root / "vmlinuz";
+  kernel.vmlinux = kernel.root / "vmlinux";
+  kernel.config = kernel.root / "config";
+  kernel.symvers = kernel.root / "Module.symvers";
+  kernel.modules = kernel.root / "modules";
+  kernel.source = kernel.root / "source";
+  for (const fs::path& part : {kernel.vmlinuz, kernel.vmlinux, kernel.config, kernel.symvers,
+                               kernel.modules, kernel.source / "Makefile"}) {
+    if (!fs::exists(part, ec)) {
+      return damaged_entry(kernel.root, fmt::format("{} is missing", part.filename().string()));
+    }
+  }
+  kernel.derived = derived_directory(kernel.build_id);
+  TRY(make_directories(kernel.derived));
+  return kernel;
+}
+
+Result<std::vector<Kernel>> list() {
+  std::vector<std::string> releases;
+  std::error_code ec;
+  for (const fs::directory_entry& entry : fs::directory_iterator(kernels_directory(), ec)) {
+    std::string name = entry.path().filename().string();
+    if (is_release_name(name)) {
+      releases.push_back(std::move(name));
+    }
+  }
+  std::ranges::sort(releases, older);
+  std::vector<Kernel> kernels;
+  for (const std::string& release : releases) {
+    kernels.push_back(TRY(read_entry(release)));
+  }
+  return kernels;
+}
+
+Result<Kernel> find(const std::string& release) {
+  if (!release.empty()) {
+    return read_entry(release);
+  }
+  std::vector<Kernel> kernels = TRY(list());
+  if (kernels.empty()) {
+    return fail(Code::not_cached, cache_directory().string(), "no kernel is in the cache",
+                "suture kernel add");
+  }
+  return kernels.back();
+}
+
+Status check_identity(const Image& image, const fs::path& config) {
+  std::string text = TRY(read_text(config));
+  ConfigIdentity identity = TRY(config_identity(text, config.string()));
+  if (!contains_version(image.banner(), identity.version)) {
+    return fail(Code::config_mismatch, config.string(),
+                fmt::format("the configuration is of Linux {}, the image is '{}'", identity.version,
+                            image.banner()),
+                fmt::format("give the configuration of {}", image.release()));
+  }
+  if (identity.compiler_text != image.compiler()) {
+    return fail(Code::config_mismatch, config.string(),
+                fmt::format("the configuration was made for '{}', the image was compiled by '{}'",
+                            identity.compiler_text, image.compiler()),
+                fmt::format("give the configuration of {}", image.release()));
+  }
+  return {};
+}
+
+}  // namespace suture::kernel
