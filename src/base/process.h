@@ -45,6 +45,9 @@ class Child {
   // not an error here.
   Result<Finished> wait();
 
+  // Hung up (POLLHUP) once the child has ended: to poll beside other descriptors, not to read.
+  int descriptor() const { return out_; }
+
  private:
   pid_t pid_ = -1;
   int out_ = -1;

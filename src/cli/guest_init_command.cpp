@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/command.h"
+#include "live/guest_init.h"
+
+namespace suture::cli {
+
+void register_guest_init(Commands& commands) {
+  CLI::App* command =
+      commands.app().add_subcommand("guest-init", "Process 1 of the guest of `suture test`");
+  command->group("");  // not for people
+  commands.on_run(command, []() -> Result<Report> {
+    TRY(live::guest_init());
+    return Report{};
+  });
+}
+
+}  // namespace suture::cli

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "cli/command.h"
+#include "module/metadata.h"
+#include "vm/trial.h"
+
+namespace suture::cli {
+
+namespace {
+
+struct Options {
+  std::string release;
+  fs::path vmlinuz;
+  fs::path modules;
+  fs::path keep_log;
+  std::string module_order = "before";
+  vm::TrialOptions trial;
+};
+
+// A test needs less of a kernel than a build: an image to boot, and modules where it patches any.
+Result<kernel::Kernel> find_kernel(const Options& options, const module::Metadata& metadata) {
+  if (!options.vmlinuz.empty()) {
+    return kernel::Kernel{
+        .release = metadata.release, .vmlinuz = options.vmlinuz, .modules = options.modules};
+  }
+  const std::string release = options.release.empty() ? metadata.release : options.release;
+  if (release.empty()) {
+    return fail(Code::bad_module, metadata.name, "it does not say which kernel it is for",
+                "name the kernel: -k RELEASE");
+  }
+  kernel::Kernel kernel = TRY(kernel::find(release));
+  if (kernel.release != metadata.release) {
+    return fail(Code::wrong_kernel, metadata.name,
+                fmt::format("it is for kernel {}, not for {}", metadata.release, kernel.release),
+                fmt::format("suture test -k {}", metadata.release));
+  }
+  return kernel;
+}
+
+std::string verdict_word(bool ok, int fd) {
+  return ok ? paint("ok", Tone::good, fd) : paint("FAILED", Tone::bad, fd);
+}
+
+// What people see while it runs: a line a phase, and what the script says, indented.
+vm::TrialWatcher watcher(int fd) {
+  FILE* stream = fd == STDERR_FILENO ? stderr : stdout;
+  auto at_start = std::make_shared<bool>(true);
+  return {
+      .started = [](const std::string&) {},
+      .output =
+          [stream, at_start](const std::string& text) {
+            for (char c : text) {
+              if (*at_start) {
+                std::fputs("  | ", stream);
+              }
+              std::fputc(c, stream);
+              *at_start = c == '\n';
+            }
+            std::fflush(stream);
+          },
+      .finished =
+          [stream, fd, at_start](const vm::TrialPhase& phase) {
+            if (!*at_start) {
+              std::fputc('\n', stream);
+              *at_start = true;
+            }
+            const std::string name =
+                phase.round > 1 ? fmt::format("{} ({})", phase.name, phase.round) : phase.name;
+            fmt::print(stream, "{:<16} {} {:.2f} s{}\n", name, verdict_word(phase.ok, fd),
+                       phase.seconds, phase.ok ? "" : "  " + phase.reason);
+            std::fflush(stream);
+          },
+  };
+}
+
+Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel,
+             const std::string& patch) {
+  Json out{{"verdict", report.passed ? "pass" : "fail"},
+           {"kernel", kernel.release},
+           {"patch", patch},
+           {"transition_seconds", report.transition_seconds},
+           {"boot_seconds", report.boot_seconds},
+           {"seconds", report.seconds}};
+  if (!report.passed) {
+    out["error"] = {{"code", code_name(Code::test_failed)}, {"reason", report.reason}};
+  }
+  out["phases"] = Json::array();
+  for (const vm::TrialPhase& phase : report.phases) {
+    Json entry{{"name", phase.name},       {"round", phase.round},   {"ok", phase.ok},
+               {"seconds", phase.seconds}, {"output", phase.output}};
+    if (!phase.ok) {
+      entry["reason"] = phase.reason;
+    }
+    out["phases"].push_back(std::move(entry));
+  }
+  out["log"] = Json::array();
+  for (const vm::LogLine& line : report.suspicious) {
+    out["log"].push_back(
+        {{"phase", line.phase}, {"seconds", line.seconds}, {"text", line.text}});
+  }
+  return out;
+}
+
+std::string to_text(const vm::TrialReport& report, const kernel::Kernel& kernel,
+                    const std::string& patch, const fs::path& log, int fd) {
+  std::string out;
+  for (const vm::LogLine& line : report.suspicious) {
+    out += fmt::format("[{:12.6f}] {}\n", line.seconds, line.text);
+  }
+  if (report.passed) {
+    out += fmt::format("{} {} on {}: transition {:.1f} s, {:.1f} s in all\n",
+                       paint("passed:", Tone::good, fd), patch, kernel.release,
+                       report.transition_seconds, report.seconds);
+    return out;
+  }
+  out += fmt::format("{} {}\n", paint("next:", Tone::strong, fd),
+                     log.empty() ? "run it again with --keep-log FILE and read the kernel's log"
+                                 : "read the kernel's log in " + log.string());
+  out += fmt::format("{} {} on {}: {}\n",
+                     paint(fmt::format("error[{}]:", code_name(Code::test_failed)), Tone::bad, fd),
+                     patch, kernel.release, report.reason);
+  return out;
+}
+
+Result<Report> run(Options& options, bool json) {
+  module::Metadata metadata = TRY(module::read_metadata(options.trial.module));
+  if (!metadata.livepatch) {
+    return fail(Code::bad_module, options.trial.module.string(),
+                "it is a kernel module, but not a livepatch",
+                "give a module that `suture build` or another livepatch builder wrote");
+  }
+  kernel::Kernel kernel = TRY(find_kernel(options, metadata));
+  options.trial.patch_name = metadata.name;
+  options.trial.modules_after = options.module_order == "after";
+  std::error_code ec;
+  options.trial.program = fs::read_symlink("/proc/self/exe", ec);
+  for (const module::PatchedObject& object : metadata.objects) {
+    if (object.name != "vmlinux") {
+      options.trial.targets.push_back(object.name);
+    }
+  }
+  const int fd = json ? STDERR_FILENO : STDOUT_FILENO;
+  vm::TrialReport report = TRY(vm::try_module(kernel, options.trial, watcher(fd)));
+  if (!options.keep_log.empty()) {
+    TRY(write_file(options.keep_log, report.log + "\n--- console ---\n" + report.console));
+  }
+  return Report{.json = to_json(report, kernel, metadata.name),
+                .text = to_text(report, kernel, metadata.name, options.keep_log, fd),
+                .exit_status = report.passed ? 0 : exit_code(Code::test_failed)};
+}
+
+}  // namespace
+
+void register_test(Commands& commands) {
+  auto options = std::make_shared<Options>();
+  vm::TrialOptions& trial = options->trial;
+  CLI::App* command = commands.app().add_subcommand(
+      "test", "Try a patch module on its stock kernel in a virtual machine");
+  command->add_option("MODULE", trial.module, "The patch module (.ko)")
+      ->required()
+      ->check(CLI::ExistingFile);
+  command->add_option("-k,--kernel", options->release,
+                      "Release of a cached kernel (default: the one the module is for)");
+  auto* vmlinuz = command->add_option("--vmlinuz", options->vmlinuz, "Any other kernel: its image")
+                      ->check(CLI::ExistingFile);
+  command->add_option("--modules", options->modules,
+                      "... its modules, a directory like /lib/modules/REL")
+      ->needs(vmlinuz)
+      ->check(CLI::ExistingDirectory);
+  command->add_option("--script", trial.script,
+                      "Run in the guest with the argument before, patched, reverted; it must exit 0")
+      ->check(CLI::ExistingFile);
+  command->add_option("--load", trial.load_script,
+                      "Runs in the guest's background from before the load to the end; the test "
+                      "fails when it exits with another status than 0")
+      ->check(CLI::ExistingFile);
+  command->add_option("--file", trial.files,
+                      "Put into the guest's /test, programs with their libraries; may be repeated")
+      ->check(CLI::ExistingFile);
+  command->add_option("--rounds", trial.rounds, "Load and take back so many times (default: 1)")
+      ->check(CLI::Range(1U, 100000U));
+  command->add_option("--module-order", options->module_order,
+                      "Load the modules that it patches before (default) or after it")
+      ->check(CLI::IsMember({"before", "after"}));
+  command->add_option("--timeout", trial.deadline, "Seconds for everything (default: 300)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--transition-timeout", trial.transition_timeout,
+                      "Seconds for one transition (default: 120)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--memory", trial.memory_mib, "MiB of the guest (default: 1024)")
+      ->check(CLI::Range(128U, 1U << 20));
+  command->add_option("--cpus", trial.cpus, "CPUs of the guest (default: 2)")
+      ->check(CLI::Range(1U, 255U));
+  command->add_option("--keep-log", options->keep_log, "Write the guest's kernel log to this file");
+  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
+}
+
+}  // namespace suture::cli

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What the host and the guest of a test say to each other. The host puts one plan into the guest's
+// file system; the guest answers on its second serial port, one JSON event a line.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+
+namespace suture::live {
+
+inline constexpr std::string_view plan_path = "/test/plan.json";
+inline constexpr std::string_view answer_device = "/dev/ttyS1";
+// The guest writes this and the phase's name into the kernel's log when a phase begins.
+inline constexpr std::string_view log_mark = "suture: phase ";
+// The phase that loads stock modules: what they say is no fault of the patch.
+inline constexpr std::string_view modules_phase = "modules";
+
+// All paths are the guest's.
+struct GuestPlan {
+  std::string patch;                  // the patch module
+  std::string patch_name;             // its name as the kernel spells it
+  std::vector<std::string> modules;   // what it patches, each after what it depends on
+  bool modules_after = false;         // load them after the patch, not before
+  std::string script;                 // run with before, patched, reverted; may be empty
+  std::string load_script;            // runs in the background all the while; may be empty
+  unsigned rounds = 1;
+  double transition_timeout = 60;
+};
+
+std::string to_json(const GuestPlan& plan);
+Result<GuestPlan> parse_plan(std::string_view json);
+
+enum class EventKind {
+  alive,     // nothing else happened for a while
+  started,   // a phase begins: phase
+  output,    // of a phase's script: phase, text
+  phase,     // a phase ended: phase, round, ok, seconds, text (the reason where it failed)
+  log,       // a record of the kernel's log: level, from_kernel, seconds (since boot), text
+  log_lost,  // records were overwritten before they could be read
+  end,       // nothing more comes
+};
+
+struct Event {
+  EventKind kind = EventKind::alive;
+  std::string phase;
+  unsigned round = 0;
+  bool ok = true;
+  bool from_kernel = true;
+  int level = 0;
+  double seconds = 0;
+  std::string text;
+};
+
+// One line, newline included; bytes that are not UTF-8 are replaced.
+std::string to_line(const Event& event);
+// Nothing where the line is no event (cut off, or garbled by something else on the port).
+std::optional<Event> parse_line(std::string_view line);
+
+}  // namespace suture::live

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: a verdict on a patch module that can be trusted, also where the guest dies or hangs.
+// Method: the guest carries out the plan (live/guest_init.cpp); here its events become the report.
+// The kernel's log is judged from the mark of the first phase on, boot and stock modules left out.
+// Invariant: passed means that the guest reached its end, every phase was ok, and no line of the log
+// was suspicious or lost.
+#include "vm/trial.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <sstream>
+
+#include "base/process.h"
+#include "kernel/decompress.h"
+#include "kernel/module_image.h"
+#include "live/guest_plan.h"
+#include "vm/guest.h"
+#include "vm/initramfs.h"
+#include "vm/log_scan.h"
+
+namespace suture::vm {
+
+namespace {
+
+constexpr std::string_view guest_program = "/bin/suture";
+
+Status add_in_order(const kernel::ModuleDirectory& directory, const std::string& name,
+                    std::set<std::string>& seen, std::vector<fs::path>& order) {
+  if (!seen.insert(name).second) {
+    return {};
+  }
+  std::optional<fs::path> file = directory.find(name);
+  if (!file) {
+    return fail(Code::not_in_kernel, name, "the kernel has no module of that name",
+                "test the patch on the kernel that it was built for (-k)");
+  }
+  kernel::ModuleImage image = TRY(kernel::ModuleImage::open(*file));
+  for (std::string needed : image.depends()) {
+    std::ranges::replace(needed, '-', '_');
+    TRY(add_in_order(directory, needed, seen, order));
+  }
+  order.push_back(*file);
+  return {};
+}
+
+// "nf_tables.ko.xz" goes in unpacked, as "nf_tables.ko": the guest's kernel may know no compression.
+Result<std::string> add_module(Initramfs& files, const fs::path& module) {
+  Bytes bytes = TRY(read_bytes(module));
+  if (kernel::compression_of(bytes) != kernel::Compression::none) {
+    bytes = TRY(kernel::decompress(bytes, module.string(), Code::bad_module));
+  }
+  std::string name = module.filename().string();
+  const std::string path = "/test/modules/" + name.substr(0, name.find(".ko")) + ".ko";
+  files.add_bytes(path, std::move(bytes), 0644);
+  return path;
+}
+
+Status fill(Initramfs& files, const kernel::Kernel& kernel,
+                             const TrialOptions& options) {
+  live::GuestPlan plan{.patch = "/test/" + options.module.filename().string(),
+                       .patch_name = options.patch_name,
+                       .modules_after = options.modules_after,
+                       .rounds = options.rounds,
+                       .transition_timeout = options.transition_timeout};
+  files.add_directory("/tmp");
+  TRY(files.add_program(std::string(guest_program), options.program));
+  TRY(files.add_busybox());
+  TRY(files.add_file(plan.patch, options.module, 0644));
+  for (const fs::path& module : TRY(load_order(kernel.modules, options.targets))) {
+    plan.modules.push_back(TRY(add_module(files, module)));
+  }
+  if (!options.script.empty()) {
+    plan.script = "/test/script";
+    TRY(files.add_script(plan.script, options.script));
+  }
+  if (!options.load_script.empty()) {
+    plan.load_script = "/test/load";
+    TRY(files.add_script(plan.load_script, options.load_script));
+  }
+  for (const fs::path& file : options.files) {
+    TRY(files.add_script("/test/" + file.filename().string(), file));
+  }
+  const std::string json = live::to_json(plan);
+  ByteView bytes = as_bytes(json);
+  files.add_bytes(std::string(live::plan_path), Bytes(bytes.begin(), bytes.end()), 0644);
+  return {};
+}
+
+// Turns the guest's events into the report.
+class Listener {
+ public:
+  Listener(TrialReport& report, const TrialWatcher& watcher) : report_(report), watcher_(watcher) {}
+
+  bool any() const { return any_; }
+  bool log_lost() const { return log_lost_; }
+  const std::string& phase() const { return phase_; }
+
+  // False at the end.
+  bool take(std::string_view line) {
+    std::optional<live::Event> event = live::parse_line(line);
+    if (!event) {
+      return true;
+    }
+    if (!any_) {
+      any_ = true;
+      report_.boot_seconds = now_seconds() - start_;
+    }
+    switch (event->kind) {
+      case live::EventKind::started:
+        phase_ = event->phase;
+        output_.clear();
+        watcher_.started(phase_);
+        break;
+      case live::EventKind::output:
+        output_ += event->text;
+        watcher_.output(event->text);
+        break;
+      case live::EventKind::phase: end_phase(*event); break;
+      case live::EventKind::log: take_log(*event); break;
+      case live::EventKind::log_lost: log_lost_ = true; break;
+      case live::EventKind::alive: break;
+      case live::EventKind::end: return false;
+    }
+    return true;
+  }
+
+ private:
+  void end_phase(const live::Event& event) {
+    report_.phases.push_back(TrialPhase{.name = event.phase,
+                                        .round = event.round,
+                                        .ok = event.ok,
+                                        .seconds = event.seconds,
+                                        .output = std::exchange(output_, {}),
+                                        .reason = event.text});
+    if (event.phase == "load" && event.ok) {
+      report_.transition_seconds = std::max(report_.transition_seconds, event.seconds);
+    }
+    watcher_.finished(report_.phases.back());
+  }
+
+  void take_log(const live::Event& event) {
+    report_.log += fmt::format("[{:12.6f}] {}\n", event.seconds, event.text);
+    if (!event.from_kernel) {
+      if (event.text.starts_with(live::log_mark)) {
+        log_phase_ = event.text.substr(live::log_mark.size());
+      }
+      return;
+    }
+    if (!log_phase_.empty() && log_phase_ != live::modules_phase && is_suspicious(event.text)) {
+      report_.suspicious.push_back(
+          LogLine{.phase = log_phase_, .seconds = event.seconds, .text = event.text});
+    }
+  }
+
+  TrialReport& report_;
+  const TrialWatcher& watcher_;
+  const double start_ = now_seconds();
+  bool any_ = false;
+  bool log_lost_ = false;
+  std::string phase_;      // as announced
+  std::string log_phase_;  // as marked in the log
+  std::string output_;
+};
+
+// What a dying kernel said on its console and could not send any more.
+void add_console(TrialReport& report, const std::string& phase) {
+  std::istringstream lines(report.console);
+  for (std::string line; std::getline(lines, line);) {
+    std::erase(line, '\r');
+    double seconds = 0;
+    if (std::size_t bracket = line.find("] "); line.starts_with('[') && bracket < 20) {
+      seconds = std::atof(line.c_str() + 1);
+      line.erase(0, bracket + 2);
+    }
+    if (is_suspicious(line) &&
+        std::ranges::find(report.suspicious, line, &LogLine::text) == report.suspicious.end()) {
+      report.suspicious.push_back(LogLine{.phase = phase, .seconds = seconds, .text = line});
+    }
+  }
+}
+
+std::string why_ended(const GuestEnd& end, const std::string& phase) {
+  const std::string where = phase.empty() ? "before the first phase" : "in phase " + phase;
+  switch (end.how) {
+    case GuestEnd::How::told: return {};
+    case GuestEnd::How::died:
+      return fmt::format("the guest's kernel died {}: {}", where, console_tail(end.console, 3));
+    case GuestEnd::How::silent:
+      return fmt::format("the guest hung {}: no sign of life any more", where);
+    case GuestEnd::How::deadline:
+      return fmt::format("the time was over after {:.0f} s, {}", end.seconds, where);
+  }
+  return {};
+}
+
+void judge(TrialReport& report, const GuestEnd& end, const Listener& listener) {
+  auto failed = std::ranges::find(report.phases, false, &TrialPhase::ok);
+  if (end.how != GuestEnd::How::told) {
+    report.reason = why_ended(end, listener.phase());
+    add_console(report, listener.phase());
+  } else if (failed != report.phases.end()) {
+    report.reason = fmt::format("{}: {}", failed->name, failed->reason);
+  } else if (!report.suspicious.empty()) {
+    report.reason = fmt::format("the kernel complained in phase {}: {}",
+                                report.suspicious.front().phase, report.suspicious.front().text);
+  } else if (listener.log_lost()) {
+    report.reason = "the kernel's log overflowed, so it cannot be judged";
+  }
+  report.passed = report.reason.empty();
+}
+
+}  // namespace
+
+Result<std::vector<fs::path>> load_order(const fs::path& modules,
+                                         const std::vector<std::string>& targets) {
+  std::vector<fs::path> order;
+  if (targets.empty()) {
+    return order;
+  }
+  kernel::ModuleDirectory directory = TRY(kernel::ModuleDirectory::open(modules));
+  std::set<std::string> seen;
+  for (const std::string& target : targets) {
+    TRY(add_in_order(directory, target, seen, order));
+  }
+  return order;
+}
+
+Result<TrialReport> try_module(const kernel::Kernel& kernel, const TrialOptions& options,
+                               const TrialWatcher& watcher) {
+  TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-test"));
+  const fs::path archive = scratch.path() / "initramfs";
+  {
+    Initramfs files;
+    TRY(fill(files, kernel, options));
+    TRY(files.write(archive));
+  }
+  TrialReport report;
+  Listener listener(report, watcher);
+  GuestEnd end = TRY(run_guest(
+      GuestOptions{.vmlinuz = kernel.vmlinuz,
+                   .initramfs = archive,
+                   .init = fmt::format("{} guest-init", guest_program),
+                   .memory_mib = options.memory_mib,
+                   .cpus = options.cpus,
+                   .deadline = options.deadline},
+      [&](std::string_view line) { return listener.take(line); }));
+  report.console = std::move(end.console);
+  end.console = report.console;
+  report.seconds = end.seconds;
+  if (!listener.any()) {
+    return fail(Code::guest_failed, kernel.release,
+                fmt::format("the guest did not come up in {:.0f} s; its console ends with:\n{}",
+                            end.seconds, console_tail(report.console, 10)),
+                "give it more memory or time (--memory, --timeout), or check the kernel image: "
+                "suture kernel add");
+  }
+  judge(report, end, listener);
+  return report;
+}
+
+}  // namespace suture::vm

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Trying a patch module on the stock kernel it is for: boot, load, look, take back, and judge.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "kernel/kernel.h"
+
+namespace suture::vm {
+
+struct TrialOptions {
+  fs::path module;                     // the patch module
+  std::string patch_name;              // its name as the kernel spells it
+  std::vector<std::string> targets;    // the modules that it patches
+  fs::path program;                    // this program, process 1 of the guest
+  fs::path script;                     // run with before, patched, reverted; may be empty
+  fs::path load_script;                // runs in the background all the while; may be empty
+  std::vector<fs::path> files;         // put into the guest's /test
+  unsigned rounds = 1;
+  bool modules_after = false;
+  double deadline = 300;
+  double transition_timeout = 120;
+  unsigned memory_mib = 1024;
+  unsigned cpus = 2;
+};
+
+struct TrialPhase {
+  std::string name;
+  unsigned round = 0;  // from 1; 0 for what is not part of a round
+  bool ok = false;
+  double seconds = 0;
+  std::string output;  // of the script
+  std::string reason;  // why it failed
+};
+
+struct LogLine {
+  std::string phase;
+  double seconds = 0;  // since the guest's boot
+  std::string text;
+};
+
+struct TrialReport {
+  bool passed = false;
+  std::string reason;             // why not
+  double transition_seconds = 0;  // the longest way to the patch of all rounds
+  double boot_seconds = 0;        // wall time until the guest's process 1 spoke
+  double seconds = 0;             // wall time in all
+  std::vector<TrialPhase> phases;
+  std::vector<LogLine> suspicious;
+  std::string log;                // the guest's whole kernel log
+  std::string console;
+};
+
+struct TrialWatcher {
+  std::function<void(const std::string& phase)> started;
+  std::function<void(const std::string& text)> output;
+  std::function<void(const TrialPhase& phase)> finished;
+};
+
+// A report whenever the guest came up, whatever it says; an error where no verdict can be given:
+// guest-failed, missing-tool, not-in-kernel (a target that the kernel has no module of), interrupted.
+Result<TrialReport> try_module(const kernel::Kernel& kernel, const TrialOptions& options,
+                               const TrialWatcher& watcher);
+
+// The files of those modules and of all that they depend on, each after what it depends on.
+Result<std::vector<fs::path>> load_order(const fs::path& modules,
+                                         const std::vector<std::string>& targets);
+
+}  // namespace suture::vm
