@@ -9,6 +9,7 @@
 
 #include "base/digest.h"
 #include "base/process.h"
+#include "kernel/cache.h"
 
 namespace suture::kernel {
 
@@ -21,109 +22,130 @@ Command apt_command(std::vector<std::string> argv) {
   return command;
 }
 
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) {
-    lines.push_back(line);
+constexpr const char* apt_remedy = "run 'apt-get update' and try again";
+
+// One line of a package's record.
+void read_field(const std::string& line, Package& package) {
+  std::size_t colon = line.find(": ");
+  if (colon == std::string::npos || line.starts_with(' ')) {
+    return;
   }
-  return lines;
+  std::string name = line.substr(0, colon);
+  std::string value = line.substr(colon + 2);
+  if (name == "Package") {
+    package.name = value;
+  } else if (name == "Version") {
+    package.version = value;
+  } else if (name == "Depends") {
+    package.depends = value;
+  } else if (name == "Filename") {
+    package.file = value.substr(value.rfind('/') + 1);
+  } else if (name == "Size") {
+    std::from_chars(value.data(), value.data() + value.size(), package.size);
+  } else if (name == "SHA256") {
+    package.sha256 = value;
+  }
 }
 
-constexpr const char* apt_remedy = "run 'apt-get update' and try again";
+bool is_fetched(const Package& package, const fs::path& downloads) {
+  auto hash = sha256_file(downloads / package.file);
+  return hash && *hash == package.sha256;
+}
+
+// What apt just wrote: it keeps its own mind about the file's name where a version has an epoch.
+Result<fs::path> find_by_hash(const Package& package, const fs::path& directory) {
+  std::error_code ec;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory, ec)) {
+    if (entry.path().filename().string().starts_with(package.name + "_")) {
+      std::string hash = TRY(sha256_file(entry.path()));
+      if (hash == package.sha256) {
+        return entry.path();
+      }
+      return fail(Code::bad_package, package.file,
+                  fmt::format("its SHA-256 is {}, the archive's index states {}", hash,
+                              package.sha256),
+                  apt_remedy);
+    }
+  }
+  return fail(Code::package_failed, package.name, "apt fetched nothing", apt_remedy);
+}
 
 }  // namespace
 
-Result<std::string> package_field(const std::string& name, const std::string& field) {
-  Finished shown =
-      TRY(run(apt_command({"apt-cache", "show", "--no-all-versions", "--", name})));
-  const std::string start = field + ": ";
-  for (const std::string& line : lines_of(shown.out)) {
-    if (shown.exit_status == 0 && line.starts_with(start)) {
-      return line.substr(start.size());
+Result<std::vector<Package>> find_packages(const std::vector<std::string>& names) {
+  Command show = apt_command({"apt-cache", "show", "--"});
+  show.argv.insert(show.argv.end(), names.begin(), names.end());
+  // The status is not zero where one name of several is unknown.
+  Finished shown = TRY(run(show));
+  std::vector<Package> packages;
+  Package package;
+  std::istringstream stream(shown.out + "\n\n");
+  for (std::string line; std::getline(stream, line);) {
+    if (!line.empty()) {
+      read_field(line, package);
+      continue;
     }
+    // An installed version that the archive no longer has comes without a file.
+    if (!package.file.empty() && !package.version.empty() && package.sha256.size() == 64) {
+      packages.push_back(std::move(package));
+    }
+    package = {};
   }
-  return std::string{};
+  return packages;
 }
 
 Result<std::vector<std::string>> package_names(const std::string& prefix) {
   Finished listed = TRY(run_checked(apt_command({"apt-cache", "pkgnames", "--", prefix}),
                                     Code::package_failed, prefix, apt_remedy));
-  return lines_of(listed.out);
-}
-
-// "linux-source-6.1 |  6.1.192-2 | http://deb.debian.org/debian-security ... Packages"
-Result<std::vector<std::string>> package_versions(const std::string& name) {
-  Finished listed = TRY(run(apt_command({"apt-cache", "madison", "--", name})));
-  std::vector<std::string> versions;
-  for (const std::string& line : lines_of(listed.out)) {
-    std::size_t first = line.find(" | ");
-    std::size_t second = first == std::string::npos ? first : line.find(" | ", first + 3);
-    if (second == std::string::npos || !line.ends_with("Packages")) {
-      continue;
-    }
-    std::size_t start = line.find_first_not_of(' ', first + 3);
-    std::string version = line.substr(start, second - start);
-    if (versions.empty() || versions.back() != version) {
-      versions.push_back(std::move(version));
-    }
+  std::vector<std::string> names;
+  std::istringstream stream(listed.out);
+  for (std::string line; std::getline(stream, line);) {
+    names.push_back(line);
   }
-  return versions;
+  return names;
 }
 
-// 'http://.../linux-source-6.1_6.1.192-2_all.deb' linux-source-6.1_6.1.192-2_all.deb 139331676 SHA256:ae95...
-Result<Package> locate_package(const std::string& name, const std::string& version) {
-  Finished printed = TRY(run_checked(
-      apt_command({"apt-get", "download", "--print-uris", fmt::format("{}={}", name, version)}),
-      Code::package_failed, name,
-      "the archive no longer has this version, or apt's lists are old: run 'apt-get update'"));
-  for (const std::string& line : lines_of(printed.out)) {
-    std::istringstream words(line);
-    Package package{name, version, {}, 0, {}};
-    std::string uri;
-    if (line.starts_with('\'') &&
-        words >> uri >> package.file >> package.size >> package.sha256 &&
-        package.sha256.starts_with("SHA256:") && package.file.find('/') == std::string::npos) {
-      package.sha256.erase(0, std::string_view("SHA256:").size());
-      return package;
-    }
-  }
-  return fail(Code::package_failed, name,
-              fmt::format("apt does not say where {} {} is, or states no SHA-256 of it", name, version),
-              apt_remedy);
-}
-
-// Fetched into a directory of its own and moved when its hash is right, so that `downloads` never
+// Fetched into a directory of their own and moved when the hash is right, so that `downloads` never
 // holds a half file under its full name.
-Result<fs::path> fetch_package(const Package& package, const fs::path& downloads) {
+Result<std::vector<fs::path>> fetch_packages(const std::vector<Package>& packages,
+                                             const fs::path& downloads) {
   TRY(make_directories(downloads));
-  fs::path kept = downloads / package.file;
-  if (auto hash = sha256_file(kept); hash && *hash == package.sha256) {
-    return kept;
+  std::vector<const Package*> missing;
+  std::uint64_t size = 0;
+  for (const Package& package : packages) {
+    if (!is_fetched(package, downloads)) {
+      missing.push_back(&package);
+      size += package.size;
+    }
   }
-  TempDir scratch = TRY(TempDir::create(downloads, ".new"));
   std::error_code ec;
   fs::space_info space = fs::space(downloads, ec);
-  if (!ec && space.available < package.size) {
-    return fail_errno(ENOSPC, downloads.string(), "fetch " + package.file);
+  if (!ec && space.available < size) {
+    return fail_errno(ENOSPC, downloads.string(), "fetch packages");
   }
-  Command get = apt_command({"apt-get", "download"});
-  if (::geteuid() == 0) {
-    // apt would drop to its own user, who may not read the cache of another.
-    get.argv.insert(get.argv.end(), {"-o", "APT::Sandbox::User=root"});
+  if (!missing.empty()) {
+    TempDir scratch = TRY(TempDir::create(downloads, temporary_prefix));
+    Command get = apt_command({"apt-get", "download"});
+    if (::geteuid() == 0) {
+      // apt would drop to its own user, who may not write to the cache of another.
+      get.argv.insert(get.argv.end(), {"-o", "APT::Sandbox::User=root"});
+    }
+    for (const Package* package : missing) {
+      get.argv.push_back(fmt::format("{}={}", package->name, package->version));
+    }
+    get.directory = scratch.path();
+    TRY(run_checked(get, Code::package_failed, missing.front()->name,
+                    "check the network, run 'apt-get update' and try again"));
+    for (const Package* package : missing) {
+      fs::path fetched = TRY(find_by_hash(*package, scratch.path()));
+      TRY(rename_path(fetched, downloads / package->file));
+    }
   }
-  get.argv.push_back(fmt::format("{}={}", package.name, package.version));
-  get.directory = scratch.path();
-  TRY(run_checked(get, Code::package_failed, package.name,
-                  "check the network and the space on disk, run 'apt-get update' and try again"));
-  fs::path fetched = scratch.path() / package.file;
-  std::string hash = TRY(sha256_file(fetched));
-  if (hash != package.sha256) {
-    return fail(Code::bad_package, package.file,
-                fmt::format("its SHA-256 is {}, apt states {}", hash, package.sha256), apt_remedy);
+  std::vector<fs::path> files;
+  for (const Package& package : packages) {
+    files.push_back(downloads / package.file);
   }
-  TRY(rename_path(fetched, kept));
-  return kept;
+  return files;
 }
 
 }  // namespace suture::kernel

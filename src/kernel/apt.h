@@ -12,29 +12,26 @@
 
 namespace suture::kernel {
 
+// A package as the archive's signed index describes it.
 struct Package {
   std::string name;
   std::string version;
+  std::string depends;
   std::string file;  // "linux-source-6.1_6.1.192-2_all.deb"
   std::uint64_t size = 0;
   std::string sha256;
 };
 
-// One field of the candidate version's record ("Depends"); empty where the package or the field is
-// unknown.
-Result<std::string> package_field(const std::string& name, const std::string& field);
+// All versions of the named packages that the archive has, newest first for each name; unknown names
+// are left out.
+Result<std::vector<Package>> find_packages(const std::vector<std::string>& names);
 
 // Names of all packages that start with `prefix`.
 Result<std::vector<std::string>> package_names(const std::string& prefix);
 
-// The versions of a package that the archive has now, newest first; empty where it has none.
-Result<std::vector<std::string>> package_versions(const std::string& name);
-
-// Where the file of NAME=VERSION is and what it hashes to; package-failed where the archive does not
-// have that version.
-Result<Package> locate_package(const std::string& name, const std::string& version);
-
-// The package's file in `downloads`, fetched where it is not there yet, and of the right hash.
-Result<fs::path> fetch_package(const Package& package, const fs::path& downloads);
+// The packages' files in `downloads`, in the order given: fetched where they are not there yet, and
+// of the right hash.
+Result<std::vector<fs::path>> fetch_packages(const std::vector<Package>& packages,
+                                             const fs::path& downloads);
 
 }  // namespace suture::kernel

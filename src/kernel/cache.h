@@ -30,9 +30,8 @@ void remove_leftovers(const fs::path& directory);
 // A release comes from people and from files, and becomes part of a path.
 bool is_release_name(std::string_view release);
 
-// Writes the entry's kernel.json, which makes it a whole one.
-Status write_entry(const fs::path& root, const Image& image, const std::string& package_version,
-                   const std::vector<Package>& packages);
+// Writes the entry's kernel.json, which makes it a whole one. The image's package comes first.
+Status write_entry(const fs::path& root, const Image& image, const std::vector<Package>& packages);
 
 // not-cached where there is none, bad-package where it is damaged.
 Result<Kernel> read_entry(const std::string& release);

@@ -89,11 +89,10 @@ bool is_release_name(std::string_view release) {
          });
 }
 
-Status write_entry(const fs::path& root, const Image& image, const std::string& package_version,
-                   const std::vector<Package>& packages) {
+Status write_entry(const fs::path& root, const Image& image, const std::vector<Package>& packages) {
   nlohmann::ordered_json json = {
       {"schema", entry_schema},         {"release", image.release()},
-      {"package_version", package_version}, {"build_id", image.build_id()},
+      {"package_version", packages.at(0).version}, {"build_id", image.build_id()},
       {"compiler", image.compiler()},   {"banner", image.banner()},
       {"packages", nlohmann::ordered_json::array()},
   };

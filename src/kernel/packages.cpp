@@ -49,32 +49,50 @@ std::string flavour_of(const std::string& release) {
   return {};
 }
 
+const Package* find_version(const std::vector<Package>& packages, const std::string& name,
+                            const std::string& version) {
+  auto found = std::ranges::find_if(packages, [&](const Package& package) {
+    return package.name == name && (version.empty() || package.version == version);
+  });
+  return found == packages.end() ? nullptr : &*found;
+}
+
+std::string image_name(const std::string& release) {
+  return fmt::format("{}{}", image_prefix, release);
+}
+
+std::string source_name(const std::string& release) { return "linux-source-" + series_of(release); }
+
 // A few releases that the archive has image and source of, of the same flavour and nearest first.
 Result<std::string> near_releases(const std::string& release) {
   std::vector<std::string> releases;
+  std::vector<std::string> names;
   for (const std::string& name : TRY(package_names(std::string(image_prefix)))) {
     std::string candidate = name.substr(image_prefix.size());
-    if (is_release_name(candidate) && candidate.find('-') != std::string::npos &&
-        !candidate.ends_with("-unsigned") && !candidate.ends_with("-dbg") &&
-        (flavour_of(release).empty() || flavour_of(candidate) == flavour_of(release))) {
+    std::string flavour = flavour_of(candidate);
+    if (is_release_name(candidate) && !flavour.empty() && !candidate.ends_with("-unsigned") &&
+        !candidate.ends_with("-dbg") &&
+        (flavour_of(release).empty() || flavour == flavour_of(release))) {
+      names.insert(names.end(), {name, source_name(candidate)});
       releases.push_back(std::move(candidate));
     }
+  }
+  if (releases.empty()) {
+    return std::string{};
   }
   std::ranges::sort(releases, [&](const std::string& a, const std::string& b) {
     bool same_a = series_of(a) == series_of(release);
     bool same_b = series_of(b) == series_of(release);
     return same_a != same_b ? same_a : ::strverscmp(a.c_str(), b.c_str()) > 0;
   });
+  std::vector<Package> packages = TRY(find_packages(names));
   std::string out;
   int count = 0;
   for (const std::string& candidate : releases) {
-    std::string version = TRY(package_field(fmt::format("{}{}", image_prefix, candidate), "Version"));
-    auto sources = TRY(package_versions("linux-source-" + series_of(candidate)));
-    if (std::ranges::find(sources, version) != sources.end()) {
+    const Package* image = find_version(packages, image_name(candidate), {});
+    if (image != nullptr &&
+        find_version(packages, source_name(candidate), image->version) != nullptr && count++ < 5) {
       out += (out.empty() ? "" : ", ") + candidate;
-      if (++count == 5) {
-        break;
-      }
     }
   }
   return out;
@@ -87,51 +105,46 @@ std::unexpected<Error> unknown(const std::string& release, std::string reason) {
                                      : "run 'apt-get update' and try again");
 }
 
-// The packages of a kernel. Image and headers come from one build, source from the same version.
-struct Parts {
-  Package image, headers, source;
-};
-
-Result<Parts> locate(const std::string& release) {
+// The packages of a kernel: image, headers, source, all of one version.
+Result<std::vector<Package>> locate(const std::string& release) {
   if (!is_release_name(release)) {
     return unknown(release, "this is no release of a kernel");
   }
-  std::string image = fmt::format("{}{}", image_prefix, release);
-  std::string version = TRY(package_field(image, "Version"));
-  if (version.empty()) {
-    image += "-unsigned";  // architectures and flavours that Debian does not sign
-    version = TRY(package_field(image, "Version"));
+  std::string image = image_name(release);
+  std::string unsigned_image = image + "-unsigned";  // what Debian does not sign
+  std::string headers = "linux-headers-" + release;
+  std::string source = source_name(release);
+  std::vector<Package> known = TRY(find_packages({image, unsigned_image, headers, source}));
+  const Package* found = find_version(known, image, {});
+  if (found == nullptr) {
+    found = find_version(known, unsigned_image, {});
   }
-  if (version.empty()) {
+  if (found == nullptr) {
     return unknown(release, "the package archive has no such kernel");
   }
-  std::string source = "linux-source-" + series_of(release);
-  auto sources = TRY(package_versions(source));
-  if (std::ranges::find(sources, version) == sources.end()) {
-    return unknown(release, fmt::format("the package archive has no {} of version {}", source, version));
+  std::vector<Package> parts{*found};
+  for (const std::string& name : {headers, source}) {
+    const Package* part = find_version(known, name, found->version);
+    if (part == nullptr) {
+      return unknown(release, fmt::format("the package archive has no {} of version {}", name,
+                                          found->version));
+    }
+    parts.push_back(*part);
   }
-  return Parts{TRY(locate_package(image, version)),
-               TRY(locate_package("linux-headers-" + release, version)),
-               TRY(locate_package(source, version))};
+  return parts;
 }
-
-std::string mebibytes(std::uint64_t bytes) { return fmt::format("{} MiB", (bytes >> 20) + 1); }
 
 struct Fetched {
   fs::path image, headers, source;
 };
 
-Result<Fetched> fetch(const Parts& parts, const Progress& progress) {
-  auto get = [&](const Package& package) {
-    progress(fmt::format("fetching {} {} ({})", package.name, package.version,
-                         mebibytes(package.size)));
-    return fetch_package(package, downloads_directory());
-  };
-  Fetched fetched;
-  fetched.image = TRY(get(parts.image));
-  fetched.headers = TRY(get(parts.headers));
-  fetched.source = TRY(get(parts.source));
-  return fetched;
+Result<Fetched> fetch(const std::vector<Package>& parts, const Progress& progress) {
+  for (const Package& package : parts) {
+    progress(fmt::format("fetching {} {} ({} MiB)", package.name, package.version,
+                         (package.size >> 20) + 1));
+  }
+  std::vector<fs::path> files = TRY(fetch_packages(parts, downloads_directory()));
+  return Fetched{files.at(0), files.at(1), files.at(2)};
 }
 
 // Where the image package's files go in an entry.
@@ -171,11 +184,10 @@ Status unpack_image(const Fetched& fetched, const fs::path& root, const std::str
 }
 
 // Source on one thread, image and modules on this one.
-Status unpack(const Parts& parts, const Fetched& fetched, const fs::path& root,
-              const std::string& release) {
+Status unpack(const Fetched& fetched, const fs::path& root, const std::string& release) {
   TRY(make_directories(root / "source"));
   auto source = std::async(std::launch::async, [&] {
-    return unpack_tar_in_deb(fetched.source, fmt::format("usr/src/{}.tar.xz", parts.source.name),
+    return unpack_tar_in_deb(fetched.source, fmt::format("usr/src/{}.tar.xz", source_name(release)),
                              root / "source");
   });
   Status image = unpack_image(fetched, root, release);
@@ -184,19 +196,18 @@ Status unpack(const Parts& parts, const Fetched& fetched, const fs::path& root,
 }
 
 Status build_entry(const fs::path& root, const std::string& release, const Progress& progress) {
-  Parts parts = TRY(locate(release));
+  std::vector<Package> parts = TRY(locate(release));
   Fetched fetched = TRY(fetch(parts, progress));
   progress("unpacking image, modules and source");
-  TRY(unpack(parts, fetched, root, release));
+  TRY(unpack(fetched, root, release));
   Image image = TRY(Image::open(root / "vmlinux"));
   if (image.release() != release) {
-    return fail(Code::bad_package, parts.image.name,
+    return fail(Code::bad_package, image_name(release),
                 fmt::format("the image in it is of {}", image.release()), "use another release");
   }
   TRY(check_identity(image, root / "config"));
   TRY(prepare_tree(root / "source", root / "config", root / "Module.symvers", release, progress));
-  return write_entry(root, image, parts.image.version,
-                     {parts.image, parts.headers, parts.source});
+  return write_entry(root, image, parts);
 }
 
 }  // namespace
@@ -205,8 +216,9 @@ Status build_entry(const fs::path& root, const std::string& release, const Progr
 Result<std::string> newest_release() {
   Finished arch = TRY(run_checked({{"dpkg", "--print-architecture"}, {}, {}}, Code::package_failed,
                                   "dpkg", "run this on a Debian system"));
-  std::string name = fmt::format("{}{}", image_prefix, arch.out.substr(0, arch.out.find('\n')));
-  std::string depends = TRY(package_field(name, "Depends"));
+  std::string name = image_name(arch.out.substr(0, arch.out.find('\n')));
+  std::vector<Package> known = TRY(find_packages({name}));
+  std::string depends = known.empty() ? std::string{} : known.front().depends;
   std::size_t at = depends.find(image_prefix);
   if (at == std::string::npos) {
     return fail(Code::unknown_release, name, "the package archive does not say which kernel is newest",

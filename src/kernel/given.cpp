@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: a kernel that no package describes: an image, a configuration, a Module.symvers and a
+// source tree, of which any may be of another kernel than the rest, and none may be written to.
+//
+// Method: the image's build id is its identity; the decompressed image is kept under it. Configuration
+// and symvers are checked against the image itself. A source tree that is prepared for that release is
+// used where it is; any other is copied into the cache and prepared there, and the copy is good for
+// as long as nothing in the original changes (names, sizes and times of all its files).
+//
+// Invariants: what the caller gave is only read. A copy is put in place by one rename and trusted
+// only with the record that is written after it.
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/process.h"
+#include "kernel/cache.h"
+#include "kernel/exports.h"
+#include "kernel/kernel.h"
+#include "kernel/packages.h"
+#include "kernel/prepare.h"
+#include "kernel/symvers.h"
+#include "kernel/vmlinuz.h"
+
+namespace suture::kernel {
+
+namespace {
+
+Result<fs::path> absolute_of(const fs::path& path, std::string_view option) {
+  std::error_code ec;
+  fs::path absolute = fs::canonical(path, ec);
+  if (ec) {
+    return fail_errno(ec.value(), path.string(), option);
+  }
+  return absolute;
+}
+
+// The decompressed image, kept in the cache; the file that is named by the hash of the compressed
+// image holds its build id, so that nothing is decompressed twice.
+Result<std::string> keep_vmlinux(const fs::path& vmlinuz) {
+  MappedFile file = TRY(MappedFile::open(vmlinuz));
+  fs::path derived = cache_directory() / "derived";
+  fs::path known = derived / "images" / sha256_hex(file.bytes());
+  if (auto build_id = read_text(known);
+      build_id && !build_id->empty() && fs::exists(derived / *build_id / "vmlinux")) {
+    return *build_id;
+  }
+  FileLock lock = TRY(lock_cache());
+  TRY(make_directories(known.parent_path()));
+  remove_leftovers(derived);
+  TempDir scratch = TRY(TempDir::create(derived, temporary_prefix));
+  Bytes vmlinux = TRY(extract_vmlinux(file.bytes(), vmlinuz.string()));
+  TRY(write_file(scratch.path() / "vmlinux", ByteView(vmlinux)));
+  Image image = TRY(Image::open(scratch.path() / "vmlinux"));
+  if (image.build_id().empty() || !is_release_name(image.release())) {
+    return fail(Code::bad_image, vmlinuz.string(), "the image has no build id or no release",
+                "give the image of a kernel that was linked with --build-id");
+  }
+  fs::path home = derived_directory(image.build_id());
+  TRY(make_directories(home));
+  TRY(rename_path(scratch.path() / "vmlinux", home / "vmlinux"));
+  TRY(write_file(known, std::string_view(image.build_id())));
+  return image.build_id();
+}
+
+// Configuration and exports are the image's. Checking the exports reads the whole image, so a pass is
+// noted by the hashes of all that went into it.
+Result<std::string> check_files(const Kernel& kernel) {
+  std::string passed_by;
+  for (const fs::path& path : {kernel.vmlinux, kernel.config, kernel.symvers}) {
+    passed_by += TRY(sha256_file(path)) + "\n";
+  }
+  fs::path record = kernel.derived / "checked";
+  if (auto known = read_text(record); known && known->starts_with(passed_by)) {
+    return known->substr(passed_by.size());
+  }
+  Image image = TRY(Image::open(kernel.vmlinux));
+  TRY(check_identity(image, kernel.config));
+  Symvers symvers = TRY(Symvers::open(kernel.symvers));
+  TRY(symvers_match(symvers, image));
+  TRY(write_file(record, std::string_view(passed_by + image.release())));
+  return image.release();
+}
+
+// A hash over the name, size and time of everything in a tree.
+Result<std::string> fingerprint(const fs::path& tree) {
+  std::vector<std::string> lines;
+  std::error_code ec;
+  for (fs::recursive_directory_iterator at(tree, ec), end; !ec && at != end; at.increment(ec)) {
+    struct stat st {};
+    if (::lstat(at->path().c_str(), &st) != 0) {
+      return fail_errno(errno, at->path().string(), "stat");
+    }
+    lines.push_back(fmt::format("{} {} {} {}.{}\n", at->path().native(), st.st_mode, st.st_size,
+                                st.st_mtim.tv_sec, st.st_mtim.tv_nsec));
+  }
+  if (ec) {
+    return fail_errno(ec.value(), tree.string(), "read directory");
+  }
+  std::ranges::sort(lines);
+  std::string all;
+  for (const std::string& line : lines) {
+    all += line;
+  }
+  return sha256_hex(as_bytes(all));
+}
+
+Status copy_tree(const fs::path& from, const fs::path& to) {
+  TRY(make_directories(to));
+  std::error_code ec;
+  for (fs::recursive_directory_iterator at(from, ec), end; !ec && at != end; at.increment(ec)) {
+    if (interrupted()) {
+      return fail(Code::interrupted, from.string(), "interrupted", "run the command again");
+    }
+    fs::path target = to / fs::path(at->path().native().substr(from.native().size() + 1));
+    if (at->is_directory() && at->path().filename() == ".git") {
+      at.disable_recursion_pending();
+    } else if (at->is_symlink(ec)) {
+      fs::copy_symlink(at->path(), target, ec);
+    } else if (at->is_directory(ec)) {
+      fs::create_directory(target, ec);
+    } else if (at->is_regular_file(ec)) {
+      fs::copy_file(at->path(), target, ec);
+    }
+    if (ec) {
+      break;
+    }
+  }
+  if (ec) {
+    return fail_errno(ec.value(), from.string(), "copy");
+  }
+  return {};
+}
+
+// The private, prepared copy of a tree that is not prepared for this kernel.
+Result<fs::path> keep_source(const Kernel& kernel, const fs::path& given) {
+  fs::path copy = kernel.derived / "source";
+  fs::path record = kernel.derived / "source.origin";
+  std::string origin = TRY(fingerprint(given)) + TRY(sha256_file(kernel.config));
+  FileLock lock = TRY(lock_cache());
+  if (auto known = read_text(record); known && *known == origin && fs::exists(copy)) {
+    return copy;
+  }
+  std::error_code ec;
+  fs::remove(record, ec);
+  remove_leftovers(kernel.derived);
+  TempDir scratch = TRY(TempDir::create(kernel.derived, temporary_prefix));
+  fs::path fresh = scratch.path() / "source";
+  TRY(copy_tree(given, fresh));
+  std::string config = TRY(read_text(kernel.config));
+  ConfigIdentity identity = TRY(config_identity(config, kernel.config.string()));
+  if (fs::exists(fresh / "include/config")) {
+    // Objects of another configuration must not pass for this one's.
+    Command clean = kbuild_command(fresh, identity.arch, TRY(find_compiler(identity.compiler_text)),
+                                   kernel.release);
+    clean.argv.push_back("mrproper");
+    TRY(run_checked(clean, Code::prepare_failed, given.string(), "give an unchanged source tree"));
+  }
+  TRY(prepare_tree(fresh, kernel.config, kernel.symvers, kernel.release, [](std::string_view) {}));
+  if (fs::exists(copy, ec)) {
+    TRY(rename_path(copy, scratch.path() / "old"));
+  }
+  TRY(rename_path(fresh, copy));
+  TRY(write_file(record, std::string_view(origin)));
+  return copy;
+}
+
+}  // namespace
+
+Result<Kernel> from_files(const KernelFiles& files) {
+  Kernel kernel;
+  kernel.vmlinuz = TRY(absolute_of(files.vmlinuz, "--vmlinuz"));
+  kernel.config = TRY(absolute_of(files.config, "--config"));
+  kernel.symvers = TRY(absolute_of(files.symvers, "--symvers"));
+  fs::path source = TRY(absolute_of(files.source, "--source"));
+  if (!files.modules.empty()) {
+    kernel.modules = TRY(absolute_of(files.modules, "--modules"));
+  }
+  std::string version = TRY(source_version(source));
+  kernel.build_id = TRY(keep_vmlinux(kernel.vmlinuz));
+  kernel.derived = derived_directory(kernel.build_id);
+  kernel.root = kernel.derived;
+  kernel.vmlinux = kernel.derived / "vmlinux";
+  kernel.release = TRY(check_files(kernel));
+
+  std::string config = TRY(read_text(kernel.config));
+  ConfigIdentity identity = TRY(config_identity(config, kernel.config.string()));
+  if (version != identity.version) {
+    return fail(Code::config_mismatch, source.string(),
+                fmt::format("the source is of Linux {}, the kernel of Linux {}", version,
+                            identity.version),
+                fmt::format("give the source of {}", kernel.release));
+  }
+  if (is_prepared(source, kernel.config, kernel.release)) {
+    kernel.source = source;
+  } else {
+    kernel.source = TRY(keep_source(kernel, source));
+  }
+  return kernel;
+}
+
+}  // namespace suture::kernel
