@@ -21,8 +21,111 @@ std::unexpected<Error> bad(const std::string& where, std::string reason) {
               "the file is cut off or damaged: fetch or build it again");
 }
 
-bool fits(std::uint64_t offset, std::uint64_t size, std::uint64_t limit) {
-  return offset <= limit && size <= limit - offset;
+Result<Section> read_section(Elf* elf, std::size_t names, std::size_t number, ByteView bytes,
+                             const std::string& where) {
+  GElf_Shdr header{};
+  Elf_Scn* scn = elf_getscn(elf, number);
+  if (scn == nullptr || gelf_getshdr(scn, &header) == nullptr) {
+    return bad(where, fmt::format("section header {} cannot be read", number));
+  }
+  const char* name = elf_strptr(elf, names, header.sh_name);
+  if (name == nullptr) {
+    return bad(where, fmt::format("section {} has no valid name", number));
+  }
+  Section section;
+  section.name = name;
+  section.type = header.sh_type;
+  section.flags = header.sh_flags;
+  section.address = header.sh_addr;
+  section.size = header.sh_size;
+  section.alignment = std::max<std::uint64_t>(1, header.sh_addralign);
+  section.entry_size = header.sh_entsize;
+  section.link = header.sh_link;
+  section.info = header.sh_info;
+  if (section.type != SHT_NOBITS) {
+    auto data = slice(bytes, header.sh_offset, header.sh_size);
+    if (!data) {
+      return bad(where, fmt::format("section {} ends past the end of the file", section.name));
+    }
+    section.data = *data;
+  }
+  return section;
+}
+
+// The number of the symbol table, 0 where there is none.
+std::uint32_t find_symbol_table(const std::vector<Section>& sections) {
+  auto found = std::ranges::find(sections, std::uint32_t{SHT_SYMTAB}, &Section::type);
+  return found == sections.end() ? 0 : static_cast<std::uint32_t>(found - sections.begin());
+}
+
+Result<std::vector<Symbol>> read_symbols(Elf* elf, const std::vector<Section>& sections,
+                                         std::uint32_t table_number, const std::string& where) {
+  const Section& table = sections[table_number];
+  if (table.link >= sections.size() || table.size % sizeof(Elf64_Sym) != 0) {
+    return bad(where, "the symbol table is malformed");
+  }
+  Elf_Data* data = elf_getdata(elf_getscn(elf, table_number), nullptr);
+  // Symbols of objects with 65,280 sections or more keep their section number elsewhere.
+  Elf_Data* wide = nullptr;
+  for (std::size_t i = 1; i < sections.size(); ++i) {
+    if (sections[i].type == SHT_SYMTAB_SHNDX && sections[i].link == table_number) {
+      wide = elf_getdata(elf_getscn(elf, i), nullptr);
+    }
+  }
+  std::vector<Symbol> symbols(table.size / sizeof(Elf64_Sym));
+  for (std::size_t i = 0; i < symbols.size(); ++i) {
+    GElf_Sym sym{};
+    Elf32_Word wide_index = 0;
+    if (data == nullptr ||
+        gelf_getsymshndx(data, wide, static_cast<int>(i), &sym, &wide_index) == nullptr) {
+      return bad(where, fmt::format("symbol {} cannot be read", i));
+    }
+    auto name = read_cstr(sections[table.link].data, sym.st_name);
+    if (!name && sym.st_name != 0) {
+      return bad(where, fmt::format("symbol {} has no valid name", i));
+    }
+    const bool reserved = sym.st_shndx != SHN_XINDEX && sym.st_shndx >= SHN_LORESERVE;
+    const std::uint32_t home = sym.st_shndx == SHN_XINDEX ? wide_index : sym.st_shndx;
+    if (!reserved && home >= sections.size()) {
+      return bad(where, fmt::format("symbol {} lies in a section that is not there", i));
+    }
+    symbols[i] = Symbol{.name = name.value_or(std::string_view{}),
+                        .value = sym.st_value,
+                        .size = sym.st_size,
+                        .binding = static_cast<std::uint8_t>(GELF_ST_BIND(sym.st_info)),
+                        .type = static_cast<std::uint8_t>(GELF_ST_TYPE(sym.st_info)),
+                        .visibility = static_cast<std::uint8_t>(GELF_ST_VISIBILITY(sym.st_other)),
+                        .section = home};
+  }
+  return symbols;
+}
+
+// Reads the SHT_RELA section of that number into the section that it patches.
+Status read_relocations(Elf* elf, std::size_t number, std::size_t symbol_count,
+                        std::vector<Section>& sections, const std::string& where) {
+  const Section& rela = sections[number];
+  if (rela.info >= sections.size() || rela.size % sizeof(Elf64_Rela) != 0) {
+    return bad(where, fmt::format("relocation section {} is malformed", rela.name));
+  }
+  Section& target = sections[rela.info];
+  Elf_Data* data = elf_getdata(elf_getscn(elf, number), nullptr);
+  const std::size_t total = rela.size / sizeof(Elf64_Rela);
+  target.relocations.reserve(target.relocations.size() + total);
+  for (std::size_t i = 0; i < total; ++i) {
+    GElf_Rela entry{};
+    if (data == nullptr || gelf_getrela(data, static_cast<int>(i), &entry) == nullptr) {
+      return bad(where, fmt::format("relocation {} of {} cannot be read", i, rela.name));
+    }
+    if (GELF_R_SYM(entry.r_info) >= symbol_count || entry.r_offset >= target.size) {
+      return bad(where, fmt::format("relocation {} of {} points outside", i, rela.name));
+    }
+    target.relocations.push_back(
+        Relocation{.offset = entry.r_offset,
+                   .type = static_cast<std::uint32_t>(GELF_R_TYPE(entry.r_info)),
+                   .symbol = static_cast<std::uint32_t>(GELF_R_SYM(entry.r_info)),
+                   .addend = entry.r_addend});
+  }
+  return {};
 }
 
 }  // namespace
@@ -65,109 +168,20 @@ Status ObjectFile::read(ByteView bytes, const std::string& where) {
     return bad(where, "the section headers cannot be read");
   }
   sections_.resize(count);
-  std::uint32_t symbol_table = 0;
   for (std::size_t i = 1; i < count; ++i) {
-    GElf_Shdr shdr{};
-    Elf_Scn* scn = elf_getscn(elf.get(), i);
-    if (scn == nullptr || gelf_getshdr(scn, &shdr) == nullptr) {
-      return bad(where, fmt::format("section header {} cannot be read", i));
-    }
-    const char* name = elf_strptr(elf.get(), names, shdr.sh_name);
-    if (name == nullptr) {
-      return bad(where, fmt::format("section {} has no valid name", i));
-    }
-    Section& section = sections_[i];
-    section.name = name;
-    section.type = shdr.sh_type;
-    section.flags = shdr.sh_flags;
-    section.address = shdr.sh_addr;
-    section.size = shdr.sh_size;
-    section.alignment = std::max<std::uint64_t>(1, shdr.sh_addralign);
-    section.entry_size = shdr.sh_entsize;
-    section.link = shdr.sh_link;
-    section.info = shdr.sh_info;
-    if (section.type != SHT_NOBITS) {
-      if (!fits(shdr.sh_offset, shdr.sh_size, bytes.size())) {
-        return bad(where, fmt::format("section {} ends past the end of the file", section.name));
-      }
-      section.data = bytes.subspan(shdr.sh_offset, shdr.sh_size);
-    }
-    if (section.type == SHT_SYMTAB) {
-      symbol_table = static_cast<std::uint32_t>(i);
-    }
+    sections_[i] = TRY(read_section(elf.get(), names, i, bytes, where));
   }
-
-  if (symbol_table != 0) {
-    const Section& table = sections_[symbol_table];
-    if (table.link >= count || table.size % sizeof(Elf64_Sym) != 0) {
-      return bad(where, "the symbol table is malformed");
-    }
-    Elf_Data* data = elf_getdata(elf_getscn(elf.get(), symbol_table), nullptr);
-    // Symbols of objects with 65,280 sections or more keep their section number elsewhere.
-    Elf_Data* wide = nullptr;
-    for (std::size_t i = 1; i < count; ++i) {
-      if (sections_[i].type == SHT_SYMTAB_SHNDX && sections_[i].link == symbol_table) {
-        wide = elf_getdata(elf_getscn(elf.get(), i), nullptr);
-      }
-    }
-    ByteView strings = sections_[table.link].data;
-    std::size_t total = table.size / sizeof(Elf64_Sym);
-    symbols_.resize(total);
-    for (std::size_t i = 0; i < total; ++i) {
-      GElf_Sym sym{};
-      Elf32_Word wide_index = 0;
-      if (data == nullptr ||
-          gelf_getsymshndx(data, wide, static_cast<int>(i), &sym, &wide_index) == nullptr) {
-        return bad(where, fmt::format("symbol {} cannot be read", i));
-      }
-      auto name = read_cstr(strings, sym.st_name);
-      if (!name && sym.st_name != 0) {
-        return bad(where, fmt::format("symbol {} has no valid name", i));
-      }
-      std::uint32_t home = sym.st_shndx == SHN_XINDEX ? wide_index : sym.st_shndx;
-      bool reserved = sym.st_shndx != SHN_XINDEX && sym.st_shndx >= SHN_LORESERVE;
-      if (!reserved && home >= count) {
-        return bad(where, fmt::format("symbol {} lies in a section that is not there", i));
-      }
-      symbols_[i] = Symbol{.name = name.value_or(std::string_view{}),
-                           .value = sym.st_value,
-                           .size = sym.st_size,
-                           .binding = static_cast<std::uint8_t>(GELF_ST_BIND(sym.st_info)),
-                           .type = static_cast<std::uint8_t>(GELF_ST_TYPE(sym.st_info)),
-                           .visibility = static_cast<std::uint8_t>(
-                               GELF_ST_VISIBILITY(sym.st_other)),
-                           .section = home};
-    }
+  const std::uint32_t symbol_table = find_symbol_table(sections_);
+  if (symbol_table == 0) {
+    return {};
   }
-
+  symbols_ = TRY(read_symbols(elf.get(), sections_, symbol_table, where));
   if (file_type_ != ET_REL) {
     return {};
   }
   for (std::size_t i = 1; i < count; ++i) {
-    const Section& rela = sections_[i];
-    if (rela.type != SHT_RELA || rela.link != symbol_table || symbol_table == 0) {
-      continue;
-    }
-    if (rela.info >= count || rela.size % sizeof(Elf64_Rela) != 0) {
-      return bad(where, fmt::format("relocation section {} is malformed", rela.name));
-    }
-    Section& target = sections_[rela.info];
-    Elf_Data* data = elf_getdata(elf_getscn(elf.get(), i), nullptr);
-    std::size_t total = rela.size / sizeof(Elf64_Rela);
-    target.relocations.reserve(target.relocations.size() + total);
-    for (std::size_t k = 0; k < total; ++k) {
-      GElf_Rela entry{};
-      if (data == nullptr || gelf_getrela(data, static_cast<int>(k), &entry) == nullptr) {
-        return bad(where, fmt::format("relocation {} of {} cannot be read", k, rela.name));
-      }
-      if (GELF_R_SYM(entry.r_info) >= symbols_.size() || entry.r_offset >= target.size) {
-        return bad(where, fmt::format("relocation {} of {} points outside", k, rela.name));
-      }
-      target.relocations.push_back(
-          Relocation{.offset = entry.r_offset,
-                     .type = static_cast<std::uint32_t>(GELF_R_TYPE(entry.r_info)),
-                     .symbol = static_cast<std::uint32_t>(GELF_R_SYM(entry.r_info)),
-                     .addend = entry.r_addend});
+    if (sections_[i].type == SHT_RELA && sections_[i].link == symbol_table) {
+      TRY(read_relocations(elf.get(), i, symbols_.size(), sections_, where));
     }
   }
   for (Section& section : sections_) {

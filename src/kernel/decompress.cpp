@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Problem: unpack one stream of any of the seven formats a kernel is shipped in, from input that may
-// be cut off, damaged or hostile, and stop where the stream stops.
-// Method: the magic picks one function a format. Each asks Output for room, lets the format's library
-// fill it, and says how much it took. lzop and lz4's legacy frame have no such library: their
-// containers are walked here, block by block, and only the blocks go to liblzo2 and liblz4.
-// Invariants: no more than max_unpacked bytes are ever produced; every length that comes from the
-// input is checked against the input's end before use; success means that the format's own end mark
-// was seen (lz4's legacy frame has none: see unpack_lz4).
+// Problem: unpack one stream of any of the seven formats a kernel is shipped in, from input that
+// may be cut off, damaged or hostile, and stop where the stream stops. Method: the magic picks one
+// function a format. Each asks Output for room, lets the format's library fill it, and says how
+// much it took. lzop and lz4's legacy frame have no such library: their containers are walked here,
+// block by block, and only the blocks go to liblzo2 and liblz4. Invariants: no more than
+// max_unpacked bytes are ever produced; every length that comes from the input is checked against
+// the input's end before use; success means that the format's own end mark was seen (lz4's legacy
+// frame has none: see unpack_lz4).
 #include "kernel/decompress.h"
 
 #include <bzlib.h>
@@ -94,8 +94,8 @@ Reason unpack_gzip(ByteView in, Output& out) {
     if (status == Z_STREAM_END) {
       return {};
     }
-    if (status == Z_BUF_ERROR || (status == Z_OK && stream.avail_in == 0 && fed == in.size() &&
-                                  stream.avail_out != 0)) {
+    if (status == Z_BUF_ERROR ||
+        (status == Z_OK && stream.avail_in == 0 && fed == in.size() && stream.avail_out != 0)) {
       return cut_off();
     }
     if (status != Z_OK) {

@@ -40,7 +40,8 @@ Status read_section(const Image& image, const char* symbols_name, const char* cr
     return bad(symbols_name, "the image has no such section");
   }
   const std::uint64_t count = symbols->data.size() / entry_size;
-  if (symbols->data.size() % entry_size != 0 || (crcs != nullptr && crcs->data.size() != count * 4)) {
+  if (symbols->data.size() % entry_size != 0 ||
+      (crcs != nullptr && crcs->data.size() != count * 4)) {
     return bad(symbols_name, "the exports and their CRCs do not have the sizes they should");
   }
   for (std::uint64_t i = 0; i < count; ++i) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Problem: answer "which symbols have this name, in sympos order" and "what lies at this address" of
-// a kernel with some 200,000 symbols, and be ready within milliseconds of opening the file.
+// Problem: answer "which symbols have this name, in sympos order" and "what lies at this address"
+// of a kernel with some 200,000 symbols, and be ready within milliseconds of opening the file.
 // Method: sorting that many strings would cost more than everything else together. Instead, symbols
 // are dealt into buckets by the hash of their name (a counting sort, so that they stay in sympos
 // order), and only the few of one bucket are sorted by name. Addresses come sorted from kallsyms.

@@ -6,21 +6,21 @@
 //   up to 6.3:  offsets relative_base num_syms names markers [seqs] token_table token_index
 //   since 6.4:  num_syms names markers token_table token_index offsets relative_base [seqs]
 //
-// (scripts/kallsyms.c; each table starts on an 8-byte boundary. Stable branches got `seqs`, 3 bytes a
-// symbol sorted by name, later than they were branched: it may be there or not.)
+// (scripts/kallsyms.c; each table starts on an 8-byte boundary. Stable branches got `seqs`, 3 bytes
+// a symbol sorted by name, later than they were branched: it may be there or not.)
 //
 // Method: the tables check each other, so each is found by its structure.
 //   1. token_index holds 256 rising 16-bit offsets from 0, and just before it lie 256 strings that
-//      start exactly there: find_tokens().
+//      start exactly there: tokens_at().
 //   2. num_syms and names are found by going down from there: a candidate count is right when that
 //      many length-prefixed names are followed by markers that give the offset of every 256th name,
 //      and these end at the token table (or at seqs): find_names().
 //   3. offsets and relative_base then have one place in either layout; the one that is right gives
 //      addresses that never fall, above a base that lies in the image: find_addresses().
-// An offset below zero means that the kernel was built with CONFIG_KALLSYMS_ABSOLUTE_PERCPU: then it
-// counts down from relative_base - 1, and the ones not below zero are absolute.
+// An offset below zero means that the kernel was built with CONFIG_KALLSYMS_ABSOLUTE_PERCPU: then
+// it counts down from relative_base - 1, and the ones not below zero are absolute.
 //
-// Invariants: no table is read outside of .rodata's bytes; the candidates that step 2 walks are paid
+// Invariants: no table is read outside of .rodata's bytes; the steps that step 2 takes are paid
 // for from one budget, so that no crafted input makes the search quadratic; a name is at most
 // max_name long, so that no crafted token table makes the names explode.
 #include <fmt/format.h>
@@ -39,7 +39,7 @@ constexpr std::size_t token_count = 256;
 constexpr std::uint64_t table_alignment = 8;
 constexpr std::uint64_t names_per_marker = 256;
 constexpr std::size_t max_name = 511;         // KSYM_NAME_LEN without the NUL
-constexpr std::uint64_t max_walk = 64 << 20;  // names walked over all candidates
+constexpr std::uint64_t max_walk = 64 << 20;  // steps of find_names() over all candidates
 
 constexpr std::uint64_t align(std::uint64_t offset) {
   return (offset + table_alignment - 1) & ~(table_alignment - 1);
@@ -57,9 +57,30 @@ struct Names {
   std::uint64_t count = 0;
 };
 
-struct Addresses {
-  std::vector<std::uint64_t> of;  // one a symbol
-};
+using Addresses = std::vector<std::uint64_t>;  // one a symbol
+
+// Splits a token table into its strings; false where it is not 256 strings that start at `starts`
+// with nothing but padding behind them.
+bool split_tokens(ByteView table, const std::array<std::uint16_t, token_count>& starts,
+                  std::array<std::string_view, token_count>& text) {
+  for (std::size_t i = 0; i + 1 < token_count; ++i) {
+    if (starts[i + 1] > table.size() || table[starts[i + 1] - 1U] != 0) {
+      return false;
+    }
+  }
+  for (std::size_t i = 0; i < token_count; ++i) {
+    auto string = read_cstr(table, starts[i]);
+    if (!string) {
+      return false;
+    }
+    const std::uint64_t end = starts[i] + string->size() + 1;
+    if (i + 1 < token_count ? end != starts[i + 1] : align(end) != table.size()) {
+      return false;
+    }
+    text[i] = *string;
+  }
+  return true;
+}
 
 // The bytes of one .rodata, read where `offset` has been checked already by what found it.
 class Tables {
@@ -124,15 +145,9 @@ std::optional<Tokens> Tables::tokens_at(std::uint64_t index) const {
     if (back > align(starts.back() + max_name + 1)) {
       return std::nullopt;
     }
+    const ByteView table = bytes_.subspan(index - back, back);
     Tokens tokens{.table = index - back, .index_end = index + token_count * 2, .text = {}};
-    bool fits = true;
-    for (std::size_t i = 0; i < token_count && fits; ++i) {
-      auto text = read_cstr(bytes_.first(index), tokens.table + starts[i]);
-      fits = text && (i + 1 < token_count ? starts[i] + text->size() + 1 == starts[i + 1]
-                                          : align(starts[i] + text->size() + 1) == back);
-      tokens.text[i] = text.value_or(std::string_view{});
-    }
-    if (fits) {
+    if (split_tokens(table, starts, tokens.text)) {
       return tokens;
     }
   }
@@ -141,8 +156,7 @@ std::optional<Tokens> Tables::tokens_at(std::uint64_t index) const {
 
 // Whether `candidate.count` names start at candidate.names, and their markers follow.
 bool Tables::names_fit(const Names& candidate, const Tokens& tokens) {
-  const std::uint64_t marker_count =
-      (candidate.count + names_per_marker - 1) / names_per_marker;
+  const std::uint64_t marker_count = (candidate.count + names_per_marker - 1) / names_per_marker;
   std::vector<std::uint64_t> starts;
   std::uint64_t at = candidate.names;
   for (std::uint64_t i = 0; i < candidate.count; ++i) {
@@ -167,7 +181,7 @@ bool Tables::names_fit(const Names& candidate, const Tokens& tokens) {
 }
 
 std::optional<Names> Tables::find_names(const Tokens& tokens) {
-  for (std::uint64_t at = tokens.table; at >= table_alignment && walked_ <= max_walk;) {
+  for (std::uint64_t at = tokens.table; at >= table_alignment && ++walked_ <= max_walk;) {
     at -= table_alignment;
     // The count and the zeros that fill up to the next table, in one read.
     auto count = read_le<std::uint64_t>(bytes_, at);
@@ -201,7 +215,7 @@ std::optional<Addresses> Tables::addresses_at(std::uint64_t offsets, std::uint64
   const bool absolute_percpu =
       std::ranges::any_of(stored, [](std::int32_t offset) { return offset < 0; });
   Addresses addresses;
-  addresses.of.reserve(count);
+  addresses.reserve(count);
   std::uint64_t last = 0;
   for (std::int32_t offset : stored) {
     const auto wide = static_cast<std::uint64_t>(std::int64_t{offset});
@@ -213,7 +227,7 @@ std::optional<Addresses> Tables::addresses_at(std::uint64_t offsets, std::uint64
       return std::nullopt;
     }
     last = address;
-    addresses.of.push_back(address);
+    addresses.push_back(address);
   }
   return addresses;
 }
@@ -259,7 +273,7 @@ std::optional<SymbolTable> Tables::symbols(const Tokens& tokens, const Names& na
       arena->append(tokens.text[token]);
     }
     std::string_view name(arena->data() + start + 1, arena->size() - start - 1);
-    symbols.push_back({.name = name, .address = addresses.of[i], .type = (*arena)[start]});
+    symbols.push_back({.name = name, .address = addresses[i], .type = (*arena)[start]});
   }
   return SymbolTable(std::move(arena), std::move(symbols));
 }

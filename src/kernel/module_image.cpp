@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Problem: say which symbols of a module file the running kernel knows once the module is loaded, and
-// at which position among their namesakes, since livepatch finds them by name and position.
+// Problem: say which symbols of a module file the running kernel knows once the module is loaded,
+// and at which position among their namesakes, since livepatch finds them by name and position.
 // Method: go by what the module loader does (kernel/module/main.c, kernel/module/kallsyms.c, with
 // CONFIG_KALLSYMS_ALL, which CONFIG_LIVEPATCH selects): it keeps the named symbols of its per-CPU
 // section and of those that stay allocated after init, in symbol-table order. It takes __versions
@@ -33,8 +33,8 @@ constexpr std::size_t module_name_size = 64 - sizeof(std::uint64_t);
 
 Result<std::string> read_name(const elf::ObjectFile& elf, const std::string& where) {
   const elf::Section* self = elf.section(".gnu.linkonce.this_module");
-  auto field = self == nullptr ? std::nullopt
-                               : slice(self->data, name_in_struct_module, module_name_size);
+  auto field =
+      self == nullptr ? std::nullopt : slice(self->data, name_in_struct_module, module_name_size);
   auto name = field ? read_cstr(*field, 0) : std::nullopt;
   if (!name || name->empty()) {
     return bad(where, "it has no struct module with a name: it is not a kernel module");

@@ -16,8 +16,8 @@ std::unexpected<Error> bad(const std::string& where, std::size_t line, std::stri
               "give the Module.symvers of the kernel's headers package");
 }
 
-// Splits at tabs into at most `fields.size()` fields; returns how many there are, one more than that
-// where there are too many.
+// Splits at tabs into at most `fields.size()` fields; returns how many there are, one more than
+// that where there are too many.
 std::size_t split(std::string_view line, std::array<std::string_view, 5>& fields) {
   std::size_t count = 0;
   for (;;) {

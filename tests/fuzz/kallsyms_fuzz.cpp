@@ -33,7 +33,8 @@ void walk(const kernel::SymbolTable& table) {
     const kernel::RunSymbol& symbol = table.all()[i];
     const std::uint32_t sympos = table.sympos(i);
     const auto same = table.find(symbol.name);
-    if (same.empty() || same[sympos == 0 ? 0 : sympos - 1] != i || table.at(symbol.address).empty()) {
+    if (same.empty() || same[sympos == 0 ? 0 : sympos - 1] != i ||
+        table.at(symbol.address).empty()) {
       std::abort();
     }
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// kernel::extract_vmlinux and kernel::decompress. The first byte of the input picks one of seven good
-// streams, alone or in a boot image, that the rest says how to damage; or else the rest is taken as a
-// whole file or stream.
+// kernel::extract_vmlinux and kernel::decompress. The first byte of the input picks one of seven
+// good streams, alone or in a boot image, that the rest says how to damage; or else the rest is
+// taken as a whole file or stream.
 #include "kernel/decompress.h"
 #include "kernel/vmlinuz.h"
 #include "support/packers.h"

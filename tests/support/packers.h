@@ -151,7 +151,7 @@ struct Packer {
 
 inline const std::vector<Packer>& packers() {
   static const std::vector<Packer> all = {
-      {"gzip", pack_gzip}, {"xz", pack_xz},   {"zstd", pack_zstd},  {"lz4", pack_lz4},
+      {"gzip", pack_gzip}, {"xz", pack_xz},     {"zstd", pack_zstd},   {"lz4", pack_lz4},
       {"lzo", pack_lzo},   {"lzma", pack_lzma}, {"bzip2", pack_bzip2},
   };
   return all;

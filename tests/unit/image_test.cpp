@@ -170,9 +170,10 @@ Status match(std::string symvers_text) {
 }
 
 TEST(Exports, MatchTheirOwnSymvers) {
-  EXPECT_TRUE(match("0x11111111\tzeta\tvmlinux\tEXPORT_SYMBOL\t\n"
-                    "0x33333333\tother\tfs/fat/fat\tEXPORT_SYMBOL_GPL\t\n"
-                    "0x22222222\talpha\tvmlinux\tEXPORT_SYMBOL\t\n"));
+  EXPECT_TRUE(
+      match("0x11111111\tzeta\tvmlinux\tEXPORT_SYMBOL\t\n"
+            "0x33333333\tother\tfs/fat/fat\tEXPORT_SYMBOL_GPL\t\n"
+            "0x22222222\talpha\tvmlinux\tEXPORT_SYMBOL\t\n"));
 }
 
 void expect_wrong_kernel(const Status& status, std::string_view symbol) {

@@ -7,8 +7,8 @@
 namespace suture::kernel {
 namespace {
 
-using test::KallsymsTables;
 using test::kallsyms_rodata;
+using test::KallsymsTables;
 
 constexpr std::uint64_t text = 0xffffffff81000000;
 

@@ -17,8 +17,8 @@ enum : std::uint16_t { text = 1, init, data, per_cpu, modinfo, versions, comment
 Bytes module_file(const std::vector<TinySymbol>& symbols) {
   Bytes this_module(1024);
   std::memcpy(this_module.data() + 24, "my_module", 9);
-  const Bytes info = test::bytes_of(std::string("vermagic=6.1.0 SMP \0depends=one,two_2\0name=x\0",
-                                                44));
+  const Bytes info =
+      test::bytes_of(std::string("vermagic=6.1.0 SMP \0depends=one,two_2\0name=x\0", 44));
   return test::tiny_elf(
       ET_REL,
       {{".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0, Bytes(64)},
@@ -101,8 +101,8 @@ TEST_F(ModuleFile, KeepsTheSymbolsThatTheKernelKeeps) {
   for (std::uint32_t i : module->core_symbols()) {
     names.push_back(module->elf().symbols()[i].name);
   }
-  EXPECT_THAT(names, testing::ElementsAre("kept_function", "kept_data", "kept_per_cpu",
-                                          "__this_module"));
+  EXPECT_THAT(names,
+              testing::ElementsAre("kept_function", "kept_data", "kept_per_cpu", "__this_module"));
 }
 
 TEST_F(ModuleFile, SymposCountsKeptNamesakesInSymbolTableOrder) {

@@ -47,17 +47,17 @@ TEST_P(BadSymvers, IsBadConfig) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Lines, BadSymvers,
-                         testing::Values("",                                           //
-                                         "0x1\ta\tvmlinux\tEXPORT_SYMBOL\t",           // cut off
-                                         "0x1\ta\tvmlinux\n",                          //
-                                         "0x1\ta\tvmlinux\tEXPORT_SYMBOL\t\t\n",       //
-                                         "1\ta\tvmlinux\tEXPORT_SYMBOL\t\n",           //
-                                         "0x\ta\tvmlinux\tEXPORT_SYMBOL\t\n",          //
-                                         "0x1g\ta\tvmlinux\tEXPORT_SYMBOL\t\n",        //
-                                         "0x123456789\ta\tvmlinux\tEXPORT_SYMBOL\t\n", //
-                                         "0x1\t\tvmlinux\tEXPORT_SYMBOL\t\n",          //
-                                         "0x1\ta\t\tEXPORT_SYMBOL\t\n",                //
-                                         "0x1\ta\tvmlinux\tEXPORTED\t\n",              //
+                         testing::Values("",                                            //
+                                         "0x1\ta\tvmlinux\tEXPORT_SYMBOL\t",            // cut off
+                                         "0x1\ta\tvmlinux\n",                           //
+                                         "0x1\ta\tvmlinux\tEXPORT_SYMBOL\t\t\n",        //
+                                         "1\ta\tvmlinux\tEXPORT_SYMBOL\t\n",            //
+                                         "0x\ta\tvmlinux\tEXPORT_SYMBOL\t\n",           //
+                                         "0x1g\ta\tvmlinux\tEXPORT_SYMBOL\t\n",         //
+                                         "0x123456789\ta\tvmlinux\tEXPORT_SYMBOL\t\n",  //
+                                         "0x1\t\tvmlinux\tEXPORT_SYMBOL\t\n",           //
+                                         "0x1\ta\t\tEXPORT_SYMBOL\t\n",                 //
+                                         "0x1\ta\tvmlinux\tEXPORTED\t\n",               //
                                          "0x1\ta\tvmlinux\tEXPORT_SYMBOL\t\n"
                                          "0x1\ta\tvmlinux\tEXPORT_SYMBOL\t\n"));
 

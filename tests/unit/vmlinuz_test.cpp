@@ -121,7 +121,8 @@ TEST(Decompress, RefusesToUnpackMoreThanItsLimit) {
   // A zstd frame without a content size, of blocks that repeat one byte 128 KiB times.
   Bytes bomb = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38};
   for (std::size_t size = 0; size <= max_unpacked; size += 128 << 10) {
-    append_le<std::uint32_t>(bomb, (128 << 10) << 3 | 1 << 1);  // the fourth byte is the one repeated
+    append_le<std::uint32_t>(bomb,
+                             (128 << 10) << 3 | 1 << 1);  // the fourth byte is the one repeated
   }
   auto unpacked = decompress(bomb, "bomb");
   ASSERT_FALSE(unpacked);
