@@ -269,6 +269,10 @@ class Builder {
       work.matched = match::match(work.pre_graph, *work.run);
       out_.matched += work.matched.functions.size();
       out_.of += work.matched.of;
+      for (const auto& [piece, mismatch] : work.matched.mismatches) {
+        out_.unmatched.push_back(fmt::format("{}+{:#x}: {}", work.pre_graph.piece(piece).name,
+                                             mismatch.offset, mismatch.reason));
+      }
       work.binder.emplace(*work.run, vmlinux_, side_.symvers, work.pre_graph, work.matched);
     }
     out_.seconds.match = now_seconds() - start;

@@ -34,6 +34,7 @@ struct Outcome {
   module::Metadata metadata;
   std::size_t matched = 0;        // functions of the touched objects found in the running kernel
   std::size_t of = 0;
+  std::vector<std::string> unmatched;  // the others, each with the reason; none of them is patched
   std::vector<std::string> notes;
   std::vector<Error> refusals;    // not empty: nothing was written
   Seconds seconds;

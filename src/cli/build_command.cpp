@@ -28,7 +28,7 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
     }
     out["objects"].push_back(std::move(entry));
   }
-  out["matched"] = {{"functions", outcome.matched}, {"of", outcome.of}};
+  out["matched"] = {{"functions", outcome.matched}, {"of", outcome.of}, {"unmatched", outcome.unmatched}};
   out["symbols"] = {{"exported", outcome.metadata.imports},
                     {"livepatch", outcome.metadata.klp_symbols}};
   out["refusals"] = Json::array();

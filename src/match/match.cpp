@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 namespace suture::match {
 
@@ -165,9 +166,9 @@ class Matcher {
   }
 
   Attempt compare(const Piece& piece, std::uint64_t address) const;
-  bool compare_instruction(const Piece& piece, const elf::Instruction& a, ByteView pre_bytes,
-                           const elf::Instruction& b, ByteView run_bytes, std::uint64_t address,
-                           Attempt& attempt) const;
+  bool compare_instruction(std::span<const Reference> fields, const elf::Instruction& a,
+                           ByteView pre_bytes, const elf::Instruction& b, ByteView run_bytes,
+                           std::uint64_t address, Attempt& attempt) const;
 
   const diff::PieceGraph& pre_;
   const RunObject& run_;
@@ -191,23 +192,18 @@ std::uint64_t pointed_at(ByteView field, const elf::RelocationKind& kind, std::u
 }
 
 // One pair of instructions. Branches may differ in width; everything else has the same length.
-bool Matcher::compare_instruction(const Piece& piece, const elf::Instruction& a,
+bool Matcher::compare_instruction(std::span<const Reference> fields, const elf::Instruction& a,
                                   ByteView pre_bytes, const elf::Instruction& b,
                                   ByteView run_bytes, std::uint64_t address,
                                   Attempt& attempt) const {
-  auto begin = std::ranges::lower_bound(piece.references, a.offset, {}, &Reference::offset);
-  auto end = begin;
-  while (end != piece.references.end() && end->offset < std::uint64_t{a.offset} + a.length) {
-    ++end;
-  }
   if (a.is_branch && b.is_branch) {
     if (a.is_call != b.is_call) {
       attempt.reason = "a call is a jump on the other side";
       return false;
     }
-    if (begin != end) {
+    if (!fields.empty()) {
       std::uint64_t points_at = address + static_cast<std::uint64_t>(b.target);
-      if (!solve(*begin, points_at, attempt.equations)) {
+      if (!solve(fields.front(), points_at, attempt.equations)) {
         attempt.reason = "the branch goes elsewhere";
         return false;
       }
@@ -220,17 +216,17 @@ bool Matcher::compare_instruction(const Piece& piece, const elf::Instruction& a,
   }
   Bytes x(pre_bytes.begin() + a.offset, pre_bytes.begin() + a.offset + a.length);
   Bytes y(run_bytes.begin() + b.offset, run_bytes.begin() + b.offset + b.length);
-  for (auto it = begin; it != end; ++it) {
-    auto kind = pre_.arch().relocation(it->type);
-    std::size_t field = it->offset - a.offset;
+  for (const Reference& reference : fields) {
+    auto kind = pre_.arch().relocation(reference.type);
+    std::size_t field = reference.offset - a.offset;
     if (!kind || field + kind->size > x.size()) {
       attempt.reason = "a field of a kind that is not understood";
       return false;
     }
     std::uint64_t place = address + b.offset + field;
     std::uint64_t target =
-        pointed_at(ByteView(y).subspan(field, kind->size), *kind, place, it->bias);
-    if (!solve(*it, target, attempt.equations)) {
+        pointed_at(ByteView(y).subspan(field, kind->size), *kind, place, reference.bias);
+    if (!solve(reference, target, attempt.equations)) {
       attempt.reason = "it refers to something else";
       return false;
     }
@@ -244,13 +240,27 @@ bool Matcher::compare_instruction(const Piece& piece, const elf::Instruction& a,
   return true;
 }
 
+// The number of the first instruction at or after `offset` that is no padding; instructions.size()
+// for the end, nothing where `offset` is not where an instruction starts.
+std::optional<std::size_t> landing(const std::vector<elf::Instruction>& instructions,
+                                   std::int64_t offset) {
+  auto it = std::ranges::lower_bound(instructions, offset, {}, [](const elf::Instruction& insn) {
+    return std::int64_t{insn.offset};
+  });
+  if (it == instructions.end() || it->offset != offset) {
+    return std::nullopt;
+  }
+  it = std::ranges::find_if(it, instructions.end(),
+                            [](const elf::Instruction& insn) { return !insn.is_nop; });
+  return static_cast<std::size_t>(it - instructions.begin());
+}
+
 Attempt Matcher::compare(const Piece& piece, std::uint64_t address) const {
   Attempt attempt;
   ByteView pre_bytes = pre_.bytes(piece);
   // The run side may be shorter (short jumps) but not longer than pre by more than padding.
   std::uint64_t room = pre_bytes.size();
-  auto next = run_.symbols().next_address(address);
-  if (next) {
+  if (auto next = run_.symbols().next_address(address)) {
     room = std::min(room + 64, *next - address);
   }
   auto run_bytes = run_.at(address, room);
@@ -260,68 +270,44 @@ Attempt Matcher::compare(const Piece& piece, std::uint64_t address) const {
   }
   std::vector<elf::Instruction> left = pre_.arch().decode(pre_bytes);
   std::vector<elf::Instruction> right = pre_.arch().decode(*run_bytes);
-  std::map<std::int64_t, std::int64_t> places;  // pre offset → run offset of each instruction
+  std::vector<std::size_t> partner(left.size() + 1, right.size());  // left number → right number
   std::vector<std::pair<std::int64_t, std::int64_t>> jumps;
-  std::size_t i = 0;
+  auto reference = piece.references.begin();
   std::size_t k = 0;
-  for (;;) {
-    // A place that is jumped to may be the first NOP of a padding run as well as what follows.
-    while (i < left.size() && left[i].is_nop) {
-      places.try_emplace(left[i].offset, k < right.size() ? right[k].offset : run_bytes->size());
-      ++i;
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    if (left[i].is_nop) {
+      continue;
     }
     while (k < right.size() && right[k].is_nop) {
       ++k;
-    }
-    if (i == left.size()) {
-      break;
     }
     attempt.offset = left[i].offset;
     if (k == right.size()) {
       attempt.reason = "the running function is shorter";
       return attempt;
     }
-    places[left[i].offset] = right[k].offset;
-    if (!compare_instruction(piece, left[i], pre_bytes, right[k], *run_bytes, address, attempt)) {
+    partner[i] = k;
+    auto end = reference;
+    while (end != piece.references.end() &&
+           end->offset < std::uint64_t{left[i].offset} + left[i].length) {
+      ++end;
+    }
+    std::span<const Reference> fields(reference, end);
+    reference = end;
+    if (!compare_instruction(fields, left[i], pre_bytes, right[k], *run_bytes, address, attempt)) {
       return attempt;
     }
-    bool relocated = std::ranges::any_of(piece.references, [&](const Reference& reference) {
-      return reference.offset >= left[i].offset &&
-             reference.offset < std::uint64_t{left[i].offset} + left[i].length;
-    });
-    if (left[i].is_branch && !relocated) {
+    if (left[i].is_branch && fields.empty()) {
       jumps.emplace_back(left[i].target, right[k].target);
     }
-    ++i;
     ++k;
   }
   for (const auto& [from, to] : jumps) {
-    auto it = places.find(from);
-    // Landing in padding: any place between the NOP and what follows it is the same.
-    if (it == places.end()) {
-      attempt.reason = "a jump lands inside an instruction";
+    auto a = landing(left, from);
+    auto b = landing(right, to);
+    if (!a || !b || (*a < left.size() && partner[*a] != *b)) {
+      attempt.reason = "a jump inside the function goes elsewhere";
       return attempt;
-    }
-    if (it->second == to) {
-      continue;
-    }
-    auto target = std::ranges::lower_bound(right, to, {}, [](const elf::Instruction& insn) {
-      return std::int64_t{insn.offset};
-    });
-    while (target != right.end() && target->is_nop && target->offset < it->second) {
-      ++target;
-    }
-    if (target == right.end() || target->offset != it->second) {
-      auto back = std::ranges::lower_bound(right, it->second, {}, [](const elf::Instruction& insn) {
-        return std::int64_t{insn.offset};
-      });
-      while (back != right.end() && back->is_nop) {
-        ++back;
-      }
-      if (back == right.end() || back->offset != to) {
-        attempt.reason = "a jump inside the function goes elsewhere";
-        return attempt;
-      }
     }
   }
   attempt.matched = true;

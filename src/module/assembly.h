@@ -38,9 +38,11 @@ class Assembly {
 
   // A field at `field` that is to point at a place of the module.
   void relocate(Place field, std::uint32_t type, Place target, std::int64_t addend);
-  // A field that is to point at something of the kernel. `rela_object` names the object whose
-  // .klp.rela section it goes to; only used for bindings that livepatch makes.
-  void relocate(Place field, std::uint32_t type, const Binding& target, std::int64_t addend);
+  // A field at `field` that is to point at something of the kernel, in code or data that belongs to
+  // `patched`. livepatch binds symbols of vmlinux when it loads this module, all others when it
+  // patches that object.
+  void relocate(Place field, std::uint32_t type, const Binding& target, std::int64_t addend,
+                const std::string& patched);
 
   const std::map<std::string, Binding>& imports() const { return imports_; }
   std::vector<std::string> klp_symbols() const;
