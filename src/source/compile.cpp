@@ -10,6 +10,12 @@
 // tree; so the tree is declared prepared (-o prepare), the configuration is declared in step
 // (may-sync-config=), and the scratch directory is put elsewhere (TMPOUT=).
 //
+// Asked for virt/kvm/kvm_main.o, kbuild compiles it with virt/'s flags, though it is a part of the
+// module that arch/x86/kvm/Makefile lists as ../../../virt/kvm/kvm_main.o. So where an answer looks
+// like a guess of kbuild's (a built-in object by itself, outside the directory that it belongs to),
+// the directories whose makefiles reach into others are asked too, by that spelling, and one that has
+// it in a module wins.
+//
 // Invariants: nothing in the tree is written; an answer that is kept names the tree and the compiler
 // that it was made for, and is used for no other.
 #include "source/compile.h"
@@ -149,6 +155,11 @@ Result<bool> read_recipe(std::string_view line, CompileCommand& command) {
   return found;
 }
 
+std::string without_extension(const std::string& path) {
+  return fs::path(path).replace_extension().string();
+}
+
+// What the command says about the module: whether it is for one, and KBUILD_MODNAME.
 void read_module_name(CompileCommand& command) {
   constexpr std::string_view name_option = "-DKBUILD_MODNAME=\"";
   for (const std::string& word : command.compiler) {
@@ -158,9 +169,6 @@ void read_module_name(CompileCommand& command) {
       command.module_name =
           word.substr(name_option.size(), word.size() - name_option.size() - 1);
     }
-  }
-  if (!command.is_module) {
-    command.module_name.clear();
   }
 }
 
@@ -203,6 +211,18 @@ Status write_cache(const fs::path& file, const std::string& tree, const std::str
   return write_file(file, json.dump(1) + "\n");
 }
 
+struct Kbuild {
+  const kernel::Kernel& kernel;
+  std::string arch;
+  std::string compiler;
+};
+
+// What kbuild says about an object, and the directory whose makefile it took.
+struct Answer {
+  CompileCommand command;
+  std::string directory;
+};
+
 // The line that built the object when the tree was prepared (scripts/mod/empty.o and the like are
 // there already, and make -n has nothing to say about them).
 std::string recipe_of_built(const kernel::Kernel& kernel, const std::string& object) {
@@ -211,21 +231,31 @@ std::string recipe_of_built(const kernel::Kernel& kernel, const std::string& obj
   return text ? *text : std::string{};
 }
 
-Result<bool> find_recipe(const std::string& text, CompileCommand& command) {
+Result<bool> find_recipe(const std::string& text, Answer& answer) {
+  constexpr std::string_view descent = " obj=";
   std::string_view rest = text;
   while (!rest.empty()) {
     std::size_t end = rest.find('\n');
-    if (TRY(read_recipe(rest.substr(0, end), command))) {
+    std::string_view line = rest.substr(0, end);
+    if (TRY(read_recipe(line, answer.command))) {
       return true;
+    }
+    if (std::size_t at = line.find(descent); line.starts_with("make") && at != line.npos) {
+      line.remove_prefix(at + descent.size());
+      answer.directory = line.substr(0, line.find(' '));
     }
     rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
   }
   return false;
 }
 
-Status ask_kbuild(const kernel::Kernel& kernel, const std::string& arch,
-                  const std::string& compiler, CompileCommand& command) {
-  Command make = kernel::kbuild_command(kernel.source, arch, compiler, kernel.release);
+Result<Answer> ask(const Kbuild& kbuild, const std::string& source) {
+  Answer answer;
+  CompileCommand& command = answer.command;
+  command.source = source;
+  command.object = without_extension(source) + ".o";
+  Command make = kernel::kbuild_command(kbuild.kernel.source, kbuild.arch, kbuild.compiler,
+                                        kbuild.kernel.release);
   TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-probe"));
   for (std::string word : {std::string("-n"), std::string("-o"), std::string("prepare"),
                            std::string("may-sync-config="),
@@ -233,20 +263,94 @@ Status ask_kbuild(const kernel::Kernel& kernel, const std::string& arch,
     make.argv.push_back(std::move(word));
   }
   Finished finished = TRY(run(make));
-  if (TRY(find_recipe(finished.out, command)) ||
-      TRY(find_recipe(recipe_of_built(kernel, command.object), command))) {
-    return {};
+  if (TRY(find_recipe(finished.out, answer)) ||
+      TRY(find_recipe(recipe_of_built(kbuild.kernel, command.object), answer))) {
+    read_module_name(command);
+    return answer;
   }
   if (finished.exit_status == 0 || finished.out.find("No rule to make target") != std::string::npos ||
       finished.out.find("No such file or directory") != std::string::npos) {
-    return fail(Code::not_in_kernel, command.source,
+    return fail(Code::not_in_kernel, source,
                 fmt::format("the kernel's build has no rule that makes {} of it", command.object),
                 "leave the file out of the patch if this kernel does not use it");
   }
-  return fail(Code::child_failed, command.source,
+  return fail(Code::child_failed, source,
               fmt::format("'make -n {}' ended with status {}:\n{}", command.object,
                           finished.exit_status, finished.out.substr(0, 2000)),
-              fmt::format("check the source tree {}", kernel.source.string()));
+              fmt::format("check the source tree {}", kbuild.kernel.source.string()));
+}
+
+// kbuild compiles any file that it is asked for, listed in a makefile or not. An object that it knows
+// is part of something, or stands in the directory whose makefile was read.
+bool is_guess(const Answer& answer) {
+  const CompileCommand& command = answer.command;
+  std::string own_name = fs::path(without_extension(command.object)).filename().string();
+  std::ranges::replace(own_name, '-', '_');
+  return !command.is_module && command.module_name == own_name &&
+         answer.directory != fs::path(command.object).parent_path();
+}
+
+// A directory that may list an object of another directory, and how likely it is to.
+struct Reach {
+  std::string directory;
+  long likelihood = 0;
+};
+
+// Directories whose makefiles make objects of their own and name files elsewhere, likeliest first.
+std::vector<Reach> reaching_directories(const Kbuild& kbuild, const fs::path& object) {
+  const fs::path& tree = kbuild.kernel.source;
+  std::vector<Reach> found;
+  std::error_code ec;
+  for (fs::recursive_directory_iterator at(tree, ec), end; !ec && at != end; at.increment(ec)) {
+    fs::path relative = at->path().lexically_relative(tree);
+    if (at->is_directory(ec)) {
+      bool other_arch = relative.parent_path() == "arch" && relative.filename() != kbuild.arch;
+      if (other_arch || relative == "tools" || relative == "Documentation" || relative == ".git") {
+        at.disable_recursion_pending();
+      }
+      continue;
+    }
+    std::string name = relative.filename().string();
+    fs::path directory = relative.parent_path();
+    fs::path way = object.lexically_relative(directory);
+    if ((name != "Makefile" && name != "Kbuild") || way.empty() || *way.begin() != "..") {
+      continue;
+    }
+    auto text = read_text(at->path());
+    if (!text || text->find("obj-") == std::string::npos ||
+        (text->find("../") == std::string::npos && text->find("include ") == std::string::npos)) {
+      continue;
+    }
+    Reach reach{directory.string(), -std::distance(way.begin(), way.end())};
+    reach.likelihood += text->find(object.parent_path().string()) == std::string::npos ? 0 : 100;
+    found.push_back(std::move(reach));
+  }
+  std::ranges::stable_sort(found, std::greater(), &Reach::likelihood);
+  return found;
+}
+
+Result<CompileCommand> ask_everywhere(const Kbuild& kbuild, const std::string& source) {
+  auto first = ask(kbuild, source);
+  bool exists = fs::exists(kbuild.kernel.source / source);
+  bool doubtful = first ? is_guess(*first) : first.error().code == Code::not_in_kernel && exists;
+  if (doubtful) {
+    constexpr std::size_t most = 8;  // each costs a run of make
+    std::vector<Reach> reaches = reaching_directories(kbuild, source);
+    for (std::size_t i = 0; i < std::min(most, reaches.size()); ++i) {
+      fs::path way = fs::path(source).lexically_relative(reaches[i].directory);
+      auto other = ask(kbuild, (reaches[i].directory / way).string());
+      if (other && other->command.is_module) {
+        return other->command;
+      }
+      if (!other && other.error().code != Code::not_in_kernel) {
+        return std::unexpected(other.error());
+      }
+    }
+  }
+  if (!first) {
+    return std::unexpected(first.error());
+  }
+  return first->command;
 }
 
 }  // namespace
@@ -260,20 +364,18 @@ Result<std::vector<std::string>> split_words(std::string_view line) {
 }
 
 Result<CompileCommand> compile_command(const kernel::Kernel& kernel, const std::string& source) {
-  CompileCommand command;
-  command.source = source;
-  command.object = fs::path(source).replace_extension(".o").string();
   std::string config = TRY(read_text(kernel.config));
-  kernel::ConfigIdentity identity =
-      TRY(kernel::config_identity(config, kernel.config.string()));
+  kernel::ConfigIdentity identity = TRY(kernel::config_identity(config, kernel.config.string()));
   std::string compiler = TRY(kernel::find_compiler(identity.compiler_text));
 
-  fs::path kept = cache_file(kernel, command.object);
+  fs::path kept = cache_file(kernel, without_extension(source) + ".o");
   if (auto known = read_cache(kept, kernel.source.string(), compiler)) {
     return *known;
   }
-  TRY(ask_kbuild(kernel, identity.arch, compiler, command));
-  read_module_name(command);
+  CompileCommand command = TRY(ask_everywhere({kernel, identity.arch, compiler}, source));
+  if (!command.is_module) {
+    command.module_name.clear();
+  }
   TRY(write_cache(kept, kernel.source.string(), compiler, command));
   return command;
 }

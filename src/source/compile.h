@@ -14,6 +14,8 @@
 namespace suture::source {
 
 struct CompileCommand {
+  // As the command spells them: a file that belongs to a module of another directory is
+  // "arch/x86/kvm/../../../virt/kvm/kvm_main.c", and __FILE__ shows it.
   std::string source;                   // "fs/proc/cmdline.c"
   std::string object;                   // "fs/proc/cmdline.o"
   std::vector<std::string> compiler;    // full argv as kbuild runs it, cwd is the tree's root; holds

@@ -139,9 +139,12 @@ std::optional<HeaderName> header_name(std::string_view text) {
 // What stands before the first hunk of a file's section.
 struct Section {
   std::string git_path;  // from "diff --git", only where both names agree
+  bool open = false;     // a section has begun, and no hunk has come yet
   bool git = false;
   bool creates = false;
   bool deletes = false;
+  bool mode_changes = false;
+  bool has_text = false;  // the blobs that git names are not empty: hunks must follow
 };
 
 class Parser {
@@ -262,10 +265,18 @@ std::string git_names(std::string_view rest) {
   return same ? std::string(left) : std::string{};
 }
 
-// A git section without hunks still creates or deletes an empty file.
+// A git section without hunks still creates or deletes an empty file, or changes a mode, which is
+// nothing to a kernel.
 Status Parser::finish_section() {
   Section section = std::exchange(section_, {});
-  if (section.creates == section.deletes) {
+  if (!section.git) {
+    return {};  // diff -N says no more of an empty file
+  }
+  bool empty_file = section.creates != section.deletes;
+  if (section.has_text || (!empty_file && !section.mode_changes)) {
+    return bad("the header of a file is not followed by its hunks");
+  }
+  if (!empty_file) {
     return {};
   }
   if (section.git_path.empty()) {
@@ -297,6 +308,14 @@ Status Parser::git_header(std::string_view line) {
     return unsupported(fmt::format("the patch changes something that is no plain file: '{}'", line),
                        "leave symbolic links and submodules out of the patch");
   }
+  if (take(line, "index ")) {
+    constexpr std::string_view empty_blob = "e69de29";
+    std::size_t dots = line.find("..");
+    bool some = dots != std::string_view::npos;
+    std::string_view side = section_.creates && some ? line.substr(dots + 2) : line;
+    section_.has_text = !side.starts_with(empty_blob);
+  }
+  section_.mode_changes = section_.mode_changes || line.starts_with("new mode ");
   section_.creates = section_.creates || makes;
   section_.deletes = section_.deletes || removes;
   return {};
@@ -313,6 +332,7 @@ Status Parser::prose(std::string_view line) {
   if (starts_section(line)) {
     TRY(finish_section());
     description_end_ = description_end_.value_or(position_);
+    section_.open = !line.starts_with("Only in ");
     if (take(line, "diff --git ")) {
       section_.git = true;
       section_.git_path = git_names(line);
@@ -322,6 +342,8 @@ Status Parser::prose(std::string_view line) {
                        "leave the binary file out; only source can be live-patched");
   } else if (line.starts_with("@@ -")) {
     return bad("a hunk without a file header");
+  } else if (line.starts_with("--- ") && section_.open) {
+    return bad("the header of a file is cut off");
   } else if (section_.git) {
     TRY(git_header(line));
   }
@@ -383,6 +405,9 @@ Result<Hunk> Parser::hunk() {
     }
     TRY(hunk_line(hunk, old_left, new_left));
     advance();
+  }
+  if (at_end() && !text_.ends_with('\n')) {
+    return bad("the patch ends inside a line");
   }
   if (!at_end() && peek_header().starts_with('\\')) {
     TRY(no_newline(hunk));
@@ -488,6 +513,9 @@ Result<Patch> Parser::parse() {
     } else {
       TRY(prose(line));
     }
+  }
+  if (section_.open && !text_.ends_with('\n')) {
+    return bad("the patch ends inside the header of a file");
   }
   TRY(finish_section());
   if (patch_.files.empty()) {
