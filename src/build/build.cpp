@@ -157,6 +157,7 @@ class Builder {
     for (const std::string& source : touched_.sources) {
       progress_(fmt::format("compiling {}", source));
       commands.push_back(TRY(source::compile_command(kernel_, source)));
+      TRY(find_module(commands.back()));
     }
     overlay_ = TRY(TempDir::create(kernel_.derived / "work", "build"));
     TRY(write_overlay(files_, touched_, kernel_.source, overlay_.path()));
@@ -232,14 +233,11 @@ class Builder {
     }
   }
 
-  // The object that runs the unit's code, opened once.
-  Result<const match::RunObject*> run_object(const source::CompileCommand& command) {
+  // Where a unit's module lies; an empty path for vmlinux. Asked before anything is compiled: the
+  // diff may be to a driver that this kernel does not have.
+  Result<fs::path> find_module(const source::CompileCommand& command) const {
     if (!command.is_module) {
-      return &vmlinux_;
-    }
-    auto it = modules_.find(command.module_name);
-    if (it != modules_.end()) {
-      return &it->second.run;
+      return fs::path{};
     }
     if (kernel_.modules.empty()) {
       return fail(Code::not_in_kernel, command.source,
@@ -255,10 +253,23 @@ class Builder {
                               command.module_name),
                   "leave the file out of the diff");
     }
+    return *path;
+  }
+
+  // The object that runs the unit's code, opened once.
+  Result<const match::RunObject*> run_object(const source::CompileCommand& command) {
+    if (!command.is_module) {
+      return &vmlinux_;
+    }
+    auto it = modules_.find(command.module_name);
+    if (it != modules_.end()) {
+      return &it->second.run;
+    }
+    fs::path path = TRY(find_module(command));
     auto& slot = modules_[command.module_name];
-    slot.image = TRY(kernel::ModuleImage::open(*path));
-    slot.run = TRY(match::RunObject::of_module(
-        slot.image, *elf::arch_of(slot.image.elf().machine())));
+    slot.image = TRY(kernel::ModuleImage::open(path));
+    slot.run = TRY(
+        match::RunObject::of_module(slot.image, *elf::arch_of(slot.image.elf().machine())));
     return &slot.run;
   }
 

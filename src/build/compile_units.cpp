@@ -218,10 +218,13 @@ Status judge(const Job& job, const source::CompileCommand& command) {
                 fmt::format("the patched source does not compile:\n{}", words),
                 "mend the diff; the unpatched file compiles");
   }
-  return fail(Code::prepare_failed, command.source,
-              fmt::format("the unpatched source does not compile:\n{}", words),
-              "remove the kernel from the cache and add it again; check that its compiler is "
-              "installed");
+  // Everything that is in the kernel compiles from its source, with its configuration.
+  return fail(Code::not_in_kernel, command.source,
+              fmt::format("the unpatched file does not compile as this kernel is configured, so the "
+                          "kernel was built without it:\n{}",
+                          words),
+              "leave the file out of the diff; if the kernel does have it, remove the kernel from "
+              "the cache and add it again");
 }
 
 std::string pre_key(const source::CompileCommand& command, const std::string& text) {

@@ -259,17 +259,17 @@ Attempt Matcher::compare(const Piece& piece, std::uint64_t address) const {
   Attempt attempt;
   ByteView pre_bytes = pre_.bytes(piece);
   // The run side may be shorter (short jumps) but not longer than pre by more than padding.
-  std::uint64_t room = pre_bytes.size();
+  std::uint64_t room = pre_bytes.size() + 64;
   if (auto next = run_.symbols().next_address(address)) {
-    room = std::min(room + 64, *next - address);
+    room = std::min(room, *next - address);
   }
-  auto run_bytes = run_.at(address, room);
-  if (!run_bytes) {
-    attempt.reason = "the symbol is not in the image's text";
+  ByteView run_bytes = run_.from(address, room);
+  if (run_bytes.empty()) {
+    attempt.reason = "the symbol lies where the image holds nothing";
     return attempt;
   }
   std::vector<elf::Instruction> left = pre_.arch().decode(pre_bytes);
-  std::vector<elf::Instruction> right = pre_.arch().decode(*run_bytes);
+  std::vector<elf::Instruction> right = pre_.arch().decode(run_bytes);
   std::vector<std::size_t> partner(left.size() + 1, right.size());  // left number → right number
   std::vector<std::pair<std::int64_t, std::int64_t>> jumps;
   auto reference = piece.references.begin();
@@ -294,7 +294,7 @@ Attempt Matcher::compare(const Piece& piece, std::uint64_t address) const {
     }
     std::span<const Reference> fields(reference, end);
     reference = end;
-    if (!compare_instruction(fields, left[i], pre_bytes, right[k], *run_bytes, address, attempt)) {
+    if (!compare_instruction(fields, left[i], pre_bytes, right[k], run_bytes, address, attempt)) {
       return attempt;
     }
     if (left[i].is_branch && fields.empty()) {

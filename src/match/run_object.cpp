@@ -113,6 +113,21 @@ std::optional<ByteView> RunObject::at(std::uint64_t address, std::uint64_t size)
   return slice(it->bytes, address - it->address, size);
 }
 
+ByteView RunObject::from(std::uint64_t address, std::uint64_t most) const {
+  std::uint64_t end = address;
+  if (image_ != nullptr) {
+    const elf::Section* section = image_->section_at(address);
+    end = section == nullptr ? address : section->address + section->size;
+  } else {
+    auto it = std::ranges::upper_bound(areas_, address, {}, &Area::address);
+    if (it != areas_.begin()) {
+      --it;
+      end = std::max(address, it->address + it->bytes.size());
+    }
+  }
+  return at(address, std::min(most, end - address)).value_or(ByteView{});
+}
+
 std::optional<std::uint64_t> RunObject::outside(std::string_view name) const {
   auto it = outside_.find(name);
   return it == outside_.end() ? std::nullopt : std::optional(it->second);

@@ -27,6 +27,9 @@ class RunObject {
   const std::string& build_id() const { return build_id_; }
 
   std::optional<ByteView> at(std::uint64_t address, std::uint64_t size) const;
+  // The bytes from `address` to the end of what is stored there, `most` at the most; empty where
+  // there is nothing.
+  ByteView from(std::uint64_t address, std::uint64_t most) const;
 
   // Symbols in the order that counts for sympos.
   const kernel::SymbolTable& symbols() const { return *symbols_; }
