@@ -42,9 +42,12 @@ class Chooser {
     spread_to_callers();
     for (std::size_t i = 0; i < count_; ++i) {
       if (differs_[i]) {
-        take(static_cast<std::int32_t>(i));
+        take(static_cast<std::int32_t>(i), Fate::changed);
+      } else if (is_new_global(static_cast<std::int32_t>(i))) {
+        take(static_cast<std::int32_t>(i), Fate::fresh);
       }
     }
+    take_printk_index();
     return std::move(out_);
   }
 
@@ -219,8 +222,40 @@ class Chooser {
     return home < 0 ? index : home;
   }
 
-  void take(std::int32_t first) {
-    out_.fate[static_cast<std::size_t>(first)] = Fate::changed;
+  // Another file of the same patch may be what uses it.
+  bool is_new_global(std::int32_t index) const {
+    const Piece& piece = post_piece(index);
+    return piece.global && partner(index) < 0 && !init(piece) &&
+           (piece.kind == PieceKind::function || piece.kind == PieceKind::data);
+  }
+
+  // struct pi_entry (include/linux/printk.h) names its function by a string; nothing else ties the
+  // two together. .printk_index holds a pointer to each entry.
+  void take_printk_index() {
+    constexpr std::uint64_t func_member = 8;
+    for (std::size_t i = 0; i < count_; ++i) {
+      const Piece& pointer = post_.graph.pieces()[i];
+      if (post_.graph.section_of(pointer).name != ".printk_index" || pointer.references.empty() ||
+          pointer.references[0].target_piece < 0) {
+        continue;
+      }
+      const Piece& entry = post_piece(pointer.references[0].target_piece);
+      for (const Reference& member : entry.references) {
+        if (member.offset != func_member || member.target_piece < 0 || member.target_offset < 0) {
+          continue;
+        }
+        auto function = read_cstr(post_.graph.bytes(post_piece(member.target_piece)),
+                                  static_cast<std::uint64_t>(member.target_offset));
+        std::int32_t home = function ? find_function(*function) : -1;
+        if (home >= 0 && out_.fate[static_cast<std::size_t>(home)] != Fate::out) {
+          take(static_cast<std::int32_t>(i), Fate::fresh);
+        }
+      }
+    }
+  }
+
+  void take(std::int32_t first, Fate fate) {
+    out_.fate[static_cast<std::size_t>(first)] = fate;
     std::vector<std::int32_t> work{first};
     std::vector<bool>& done = taken_;
     done.resize(count_, false);
