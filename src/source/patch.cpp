@@ -144,7 +144,8 @@ struct Section {
   bool creates = false;
   bool deletes = false;
   bool mode_changes = false;
-  bool has_text = false;  // the blobs that git names are not empty: hunks must follow
+  bool empty_blob = false;  // what is created or deleted is an empty file
+  bool has_text = false;    // it is not: hunks must follow
 };
 
 class Parser {
@@ -174,6 +175,7 @@ class Parser {
   Status prose(std::string_view line);
   Status git_header(std::string_view line);
   Status finish_section();
+  bool ends_in_header() const;
   Status file();
   Result<Hunk> hunk();
   Status hunk_line(Hunk& hunk, std::size_t& old_left, std::size_t& new_left);
@@ -272,7 +274,7 @@ Status Parser::finish_section() {
   if (!section.git) {
     return {};  // diff -N says no more of an empty file
   }
-  bool empty_file = section.creates != section.deletes;
+  bool empty_file = section.creates != section.deletes && section.empty_blob;
   if (section.has_text || (!empty_file && !section.mode_changes)) {
     return bad("the header of a file is not followed by its hunks");
   }
@@ -309,11 +311,11 @@ Status Parser::git_header(std::string_view line) {
                        "leave symbolic links and submodules out of the patch");
   }
   if (take(line, "index ")) {
-    constexpr std::string_view empty_blob = "e69de29";
     std::size_t dots = line.find("..");
     bool some = dots != std::string_view::npos;
     std::string_view side = section_.creates && some ? line.substr(dots + 2) : line;
-    section_.has_text = !side.starts_with(empty_blob);
+    section_.empty_blob = side.starts_with("e69de29");
+    section_.has_text = !section_.empty_blob;
   }
   section_.mode_changes = section_.mode_changes || line.starts_with("new mode ");
   section_.creates = section_.creates || makes;
@@ -406,7 +408,8 @@ Result<Hunk> Parser::hunk() {
     TRY(hunk_line(hunk, old_left, new_left));
     advance();
   }
-  if (at_end() && !text_.ends_with('\n')) {
+  // A context line that is cut off will not match; an added one would go in as it is.
+  if (at_end() && !text_.ends_with('\n') && hunk.lines.back().kind == '+') {
     return bad("the patch ends inside a line");
   }
   if (!at_end() && peek_header().starts_with('\\')) {
@@ -496,6 +499,16 @@ Status Parser::file() {
   return {};
 }
 
+// Whether the text breaks off where a header was beginning.
+bool Parser::ends_in_header() const {
+  if (text_.empty() || text_.ends_with('\n')) {
+    return false;
+  }
+  std::string_view last = text_.substr(text_.rfind('\n') + 1);
+  return section_.open || std::string_view("diff --git ").starts_with(last) ||
+         std::string_view("@@ -").starts_with(last) || last.starts_with("--- ");
+}
+
 std::string trimmed(std::string_view text) {
   std::size_t start = text.find_first_not_of(" \t\r\n");
   std::size_t end = text.find_last_not_of(" \t\r\n");
@@ -514,7 +527,7 @@ Result<Patch> Parser::parse() {
       TRY(prose(line));
     }
   }
-  if (section_.open && !text_.ends_with('\n')) {
+  if (ends_in_header()) {
     return bad("the patch ends inside the header of a file");
   }
   TRY(finish_section());
