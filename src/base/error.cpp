@@ -29,6 +29,7 @@ std::string_view code_name(Code code) {
     case Code::special_section: return "special-section";
     case Code::too_many_symbols: return "too-many-symbols";
     case Code::wrong_kernel: return "wrong-kernel";
+    case Code::unsupported_kernel: return "unsupported-kernel";
     case Code::config_mismatch: return "config-mismatch";
     case Code::compiler_mismatch: return "compiler-mismatch";
     case Code::transition_incomplete: return "transition-incomplete";
@@ -81,6 +82,7 @@ int exit_code(Code code) {
     case Code::special_section:
     case Code::too_many_symbols: return 3;
     case Code::wrong_kernel:
+    case Code::unsupported_kernel:
     case Code::config_mismatch:
     case Code::compiler_mismatch: return 4;
     case Code::transition_incomplete: return 5;

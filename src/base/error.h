@@ -36,6 +36,7 @@ enum class Code {
   too_many_symbols,
   // It is not for this kernel (exit 4).
   wrong_kernel,
+  unsupported_kernel,
   config_mismatch,
   compiler_mismatch,
   // The transition is not complete (exit 5).

@@ -50,6 +50,7 @@ class Builder {
 
   Result<Outcome> run() {
     double start = now_seconds();
+    TRY(check_kernel());
     TRY(read_patches());
     TRY(compile());
     TRY(compare());
@@ -149,6 +150,31 @@ class Builder {
                   "give another name with -n");
     }
     return name;
+  }
+
+  // What this version writes would not be right for every kernel: it says so before it compiles.
+  Status check_kernel() const {
+    std::string config = TRY(read_text(kernel_.config));
+    auto has = [&](std::string_view option) {
+      return config.find(fmt::format("\n{}=y\n", option)) != std::string::npos;
+    };
+    if (!has("CONFIG_LIVEPATCH")) {
+      return fail(Code::no_livepatch, kernel_.release,
+                  "the kernel is configured without CONFIG_LIVEPATCH",
+                  "use a kernel that has it");
+    }
+    // There objtool runs on the linked vmlinux, and functions have room before their entry that
+    // others write to.
+    for (std::string_view option : {"CONFIG_X86_KERNEL_IBT", "CONFIG_CALL_PADDING",
+                                    "CONFIG_LTO_CLANG", "CONFIG_CFI_CLANG"}) {
+      if (has(option)) {
+        return fail(Code::unsupported_kernel, kernel_.release,
+                    fmt::format("it is configured with {}, which this version cannot build for",
+                                option),
+                    "use a 6.1 kernel of Debian, or one without that option");
+      }
+    }
+    return {};
   }
 
   Status compile() {
