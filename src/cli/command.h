@@ -73,5 +73,6 @@ void register_unload(Commands& commands);
 void register_list(Commands& commands);
 void register_status(Commands& commands);
 void register_guest_init(Commands& commands);
+void register_man(Commands& commands);
 
 }  // namespace suture::cli

@@ -89,7 +89,7 @@ void register_kernel(Commands& commands) {
   auto release = std::make_shared<std::string>();
 
   CLI::App* add_command = kernel->add_subcommand(
-      "add", "Fetch a stock kernel: image, modules, configuration, source prepared to compile");
+      "add", "Fetch a stock kernel and prepare its source to compile");
   add_command->add_option("RELEASE", *release,
                           "Its release, e.g. 6.1.0-56-amd64 (default: the newest)");
   commands.on_run(add_command, [release] { return add(*release); });

@@ -11,6 +11,9 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "suture " SUTURE_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
+  app.footer(
+      "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused (a safe patch cannot be made of "
+      "this),\n4 it is not for this kernel, 5 the transition is not complete.");
   suture::cli::Commands commands(app);
   suture::cli::register_kernel(commands);
   suture::cli::register_build(commands);
@@ -21,6 +24,7 @@ int main(int argc, char** argv) {
   suture::cli::register_list(commands);
   suture::cli::register_status(commands);
   suture::cli::register_guest_init(commands);
+  suture::cli::register_man(commands);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

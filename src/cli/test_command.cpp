@@ -149,6 +149,12 @@ Result<Report> run(Options& options, bool json) {
   if (!options.keep_log.empty()) {
     TRY(write_file(options.keep_log, report.log + "\n--- console ---\n" + report.console));
   }
+  if (!report.release.empty() && report.release != metadata.release) {
+    return fail(Code::wrong_kernel, metadata.name,
+                fmt::format("it is for kernel {}, and the image is {}", metadata.release,
+                            report.release),
+                fmt::format("suture test -k {}", metadata.release));
+  }
   return Report{.json = to_json(report, kernel, metadata.name),
                 .text = to_text(report, kernel, metadata.name, options.keep_log, fd),
                 .exit_status = report.passed ? 0 : exit_code(Code::test_failed)};

@@ -61,7 +61,8 @@ std::string kernel_words(std::optional<LogReader>& log) {
     if (!record) {
       break;
     }
-    if (record->from_kernel) {
+    // Every patch taints; that is no reason for anything.
+    if (record->from_kernel && record->text.find("taint") == std::string::npos) {
       words += (words.empty() ? "" : "; ") + record->text;
     }
   }

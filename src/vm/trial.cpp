@@ -27,6 +27,7 @@ namespace suture::vm {
 namespace {
 
 constexpr std::string_view guest_program = "/bin/suture";
+constexpr std::string_view banner = "Linux version ";
 
 Status add_in_order(const kernel::ModuleDirectory& directory, const std::string& name,
                     std::set<std::string>& seen, std::vector<fs::path>& order) {
@@ -144,6 +145,10 @@ class Listener {
 
   void take_log(const live::Event& event) {
     report_.log += fmt::format("[{:12.6f}] {}\n", event.seconds, event.text);
+    if (report_.release.empty() && event.text.starts_with(banner)) {
+      report_.release = event.text.substr(banner.size());
+      report_.release.resize(std::min(report_.release.find(' '), report_.release.size()));
+    }
     if (!event.from_kernel) {
       if (event.text.starts_with(live::log_mark)) {
         log_phase_ = event.text.substr(live::log_mark.size());
@@ -183,12 +188,17 @@ void add_console(TrialReport& report, const std::string& phase) {
   }
 }
 
-std::string why_ended(const GuestEnd& end, const std::string& phase) {
+std::string why_ended(const GuestEnd& end, const TrialReport& report, const std::string& phase) {
   const std::string where = phase.empty() ? "before the first phase" : "in phase " + phase;
+  auto panic = std::ranges::find_if(report.suspicious, [](const LogLine& line) {
+    return line.text.find("Kernel panic") != std::string::npos;
+  });
   switch (end.how) {
     case GuestEnd::How::told: return {};
     case GuestEnd::How::died:
-      return fmt::format("the guest's kernel died {}: {}", where, console_tail(end.console, 3));
+      return fmt::format(
+          "the guest's kernel died {}: {}", where,
+          panic != report.suspicious.end() ? panic->text : console_tail(report.console, 3));
     case GuestEnd::How::silent:
       return fmt::format("the guest hung {}: no sign of life any more", where);
     case GuestEnd::How::deadline:
@@ -200,8 +210,8 @@ std::string why_ended(const GuestEnd& end, const std::string& phase) {
 void judge(TrialReport& report, const GuestEnd& end, const Listener& listener) {
   auto failed = std::ranges::find(report.phases, false, &TrialPhase::ok);
   if (end.how != GuestEnd::How::told) {
-    report.reason = why_ended(end, listener.phase());
     add_console(report, listener.phase());
+    report.reason = why_ended(end, report, listener.phase());
   } else if (failed != report.phases.end()) {
     report.reason = fmt::format("{}: {}", failed->name, failed->reason);
   } else if (!report.suspicious.empty()) {
@@ -220,6 +230,10 @@ Result<std::vector<fs::path>> load_order(const fs::path& modules,
   std::vector<fs::path> order;
   if (targets.empty()) {
     return order;
+  }
+  if (modules.empty()) {
+    return fail(Code::usage, targets.front(), "the patch changes this module, and none were given",
+                "give the kernel's modules: --modules DIR");
   }
   kernel::ModuleDirectory directory = TRY(kernel::ModuleDirectory::open(modules));
   std::set<std::string> seen;
@@ -249,7 +263,6 @@ Result<TrialReport> try_module(const kernel::Kernel& kernel, const TrialOptions&
                    .deadline = options.deadline},
       [&](std::string_view line) { return listener.take(line); }));
   report.console = std::move(end.console);
-  end.console = report.console;
   report.seconds = end.seconds;
   if (!listener.any()) {
     return fail(Code::guest_failed, kernel.release,

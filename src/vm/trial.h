@@ -47,6 +47,7 @@ struct LogLine {
 struct TrialReport {
   bool passed = false;
   std::string reason;             // why not
+  std::string release;            // of the kernel that ran, as its log says; may be empty
   double transition_seconds = 0;  // the longest way to the patch of all rounds
   double boot_seconds = 0;        // wall time until the guest's process 1 spoke
   double seconds = 0;             // wall time in all

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "live/sysfs.h"
+
+#include <gtest/gtest.h>
+
+#include "live/load.h"
+
+namespace suture::live {
+namespace {
+
+// A directory that looks like the /sys and /proc of a machine.
+class SysfsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto dir = TempDir::create(fs::temp_directory_path(), "suture-sysfs-test");
+    ASSERT_TRUE(dir);
+    dir_ = std::move(*dir);
+    machine_ = Machine{.sys = dir_.path() / "sys",
+                       .proc = dir_.path() / "proc",
+                       .log = dir_.path() / "kmsg"};
+  }
+  void put(const std::string& path, std::string_view text) {
+    const fs::path file = dir_.path() / path;
+    ASSERT_TRUE(make_directories(file.parent_path()));
+    ASSERT_TRUE(write_file(file, text));
+  }
+  void add_patch(const std::string& name, const char* enabled, const char* transition) {
+    put("sys/kernel/livepatch/" + name + "/enabled", enabled);
+    put("sys/kernel/livepatch/" + name + "/transition", transition);
+  }
+  void add_task(const std::string& pid, const std::string& tid, const char* state) {
+    const std::string task = "proc/" + pid + "/task/" + tid + "/";
+    put(task + "patch_state", state);
+    put(task + "comm", "worker\n");
+    put(task + "status", "Name:\tworker\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t1\n");
+    put(task + "stack", "[<0>] pipe_read+0x12/0x40\n[<0>] vfs_read+0x1/0x2\n");
+  }
+
+  TempDir dir_;
+  Machine machine_;
+};
+
+TEST_F(SysfsTest, KernelWithoutLivepatchIsNoLivepatch) {
+  EXPECT_FALSE(has_livepatch(machine_));
+  auto patches = loaded_patches(machine_);
+  ASSERT_FALSE(patches);
+  EXPECT_EQ(patches.error().code, Code::no_livepatch);
+}
+
+TEST_F(SysfsTest, ReadsStateObjectsAndFunctions) {
+  add_patch("fix", "1\n", "0\n");
+  put("sys/kernel/livepatch/fix/ext4/patched", "0\n");
+  ASSERT_TRUE(make_directories(machine_.sys / "kernel/livepatch/fix/ext4/ext4_sync_file,1"));
+  put("sys/kernel/livepatch/fix/vmlinux/patched", "1\n");
+  ASSERT_TRUE(make_directories(machine_.sys / "kernel/livepatch/fix/vmlinux/do_it,2"));
+  auto patches = loaded_patches(machine_);
+  ASSERT_TRUE(patches);
+  ASSERT_EQ(patches->size(), 1u);
+  const LoadedPatch& patch = patches->front();
+  EXPECT_EQ(patch.name, "fix");
+  EXPECT_TRUE(patch.enabled);
+  EXPECT_FALSE(patch.transition);
+  ASSERT_EQ(patch.objects.size(), 2u);
+  EXPECT_EQ(patch.objects[0].name, "vmlinux");
+  EXPECT_TRUE(patch.objects[0].patched);
+  ASSERT_EQ(patch.objects[0].functions.size(), 1u);
+  EXPECT_EQ(patch.objects[0].functions[0].name, "do_it");
+  EXPECT_EQ(patch.objects[0].functions[0].sympos, 2u);
+  EXPECT_EQ(patch.objects[1].name, "ext4");
+  EXPECT_FALSE(patch.objects[1].patched);
+}
+
+TEST_F(SysfsTest, VmlinuxCountsAsPatchedWhereTheKernelDoesNotSay) {
+  add_patch("fix", "1\n", "0\n");
+  ASSERT_TRUE(make_directories(machine_.sys / "kernel/livepatch/fix/vmlinux/do_it,1"));
+  auto patch = find_patch(machine_, "fix");
+  ASSERT_TRUE(patch && *patch);
+  EXPECT_TRUE((*patch)->objects.at(0).patched);
+}
+
+TEST_F(SysfsTest, PatchThatVanishesIsNotThere) {
+  ASSERT_TRUE(make_directories(machine_.sys / "kernel/livepatch/going"));
+  auto patches = loaded_patches(machine_);
+  ASSERT_TRUE(patches);
+  EXPECT_TRUE(patches->empty());
+}
+
+TEST_F(SysfsTest, NameWithSlashIsNoPatch) {
+  add_patch("fix", "1\n", "0\n");
+  auto patch = find_patch(machine_, "../livepatch/fix");
+  ASSERT_TRUE(patch);
+  EXPECT_FALSE(*patch);
+}
+
+TEST_F(SysfsTest, TasksOfTheOtherStateBlock) {
+  add_task("1", "1", "1\n");
+  add_task("7", "7", "0\n");
+  add_task("7", "9", "0\n");
+  add_task("8", "8", "-1\n");
+  put("proc/self/task/x", "");
+  auto tasks = blocking_tasks(machine_, true);
+  ASSERT_EQ(tasks.size(), 2u);
+  EXPECT_EQ(tasks[0].tid, 7);
+  EXPECT_EQ(tasks[1].tid, 9);
+  EXPECT_EQ(tasks[1].pid, 7);
+  EXPECT_EQ(tasks[0].comm, "worker");
+  EXPECT_EQ(tasks[0].state, "S (sleeping)");
+  ASSERT_EQ(tasks[0].stack.size(), 2u);
+  EXPECT_EQ(tasks[0].stack[0], "pipe_read+0x12/0x40");
+  EXPECT_EQ(blocking_tasks(machine_, false).size(), 1u);
+}
+
+TEST_F(SysfsTest, DescriptionNamesTaskAndFunctionAndCountsTheRest) {
+  add_task("7", "7", "0\n");
+  add_task("9", "9", "0\n");
+  EXPECT_EQ(describe(blocking_tasks(machine_, true), 1), "7 worker in pipe_read and 1 more");
+}
+
+TEST_F(SysfsTest, SetEnabledWritesTheFile) {
+  add_patch("fix", "1", "1\n");
+  ASSERT_TRUE(set_enabled(machine_, "fix", false));
+  EXPECT_EQ(read_text(machine_.sys / "kernel/livepatch/fix/enabled").value(), "0");
+}
+
+TEST_F(SysfsTest, BuiltInModuleIsNotLoaded) {
+  put("sys/module/printk/parameters/time", "Y\n");
+  put("sys/module/ext4/refcnt", "3\n");
+  EXPECT_FALSE(module_loaded(machine_, "printk"));
+  EXPECT_EQ(module_references(machine_, "ext4"), 3);
+}
+
+TEST_F(SysfsTest, UnloadOfUnknownPatchIsNotLoaded) {
+  ASSERT_TRUE(make_directories(machine_.sys / "kernel/livepatch"));
+  auto outcome = unload(machine_, "fix", LoadOptions{.timeout = 1});
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, Code::not_loaded);
+}
+
+TEST_F(SysfsTest, UnloadThatDoesNotFinishNamesTheTasks) {
+  add_patch("fix", "1\n", "1\n");
+  add_task("7", "7", "1\n");
+  auto outcome = unload(machine_, "fix", LoadOptions{.timeout = 0.1});
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, Code::transition_incomplete);
+  EXPECT_NE(outcome.error().reason.find("7 worker in pipe_read"), std::string::npos);
+}
+
+TEST_F(SysfsTest, LoadOfWhatIsNoModuleIsBadModule) {
+  ASSERT_TRUE(make_directories(machine_.sys / "kernel/livepatch"));
+  put("fix.ko", "not an ELF file");
+  auto outcome = load(machine_, dir_.path() / "fix.ko", LoadOptions{});
+  ASSERT_FALSE(outcome);
+  EXPECT_TRUE(outcome.error().code == Code::bad_module || outcome.error().code == Code::bad_elf);
+}
+
+}  // namespace
+}  // namespace suture::live
