@@ -94,9 +94,10 @@ TEST_F(Apply, RefusesAPatchThatIsInAlready) {
 }
 
 TEST_F(Apply, FollowsTheOffsetOfEarlierHunks) {
-  put("f/x.c", "0\na\nb\n.\n.\nq\n.\nq\n");
-  EXPECT_EQ(after({diff_of("@@ -1,2 +1,2 @@\n a\n-b\n+B\n@@ -5 +5 @@\n-q\n+Q\n")}),
-            "0\na\nB\n.\n.\nQ\n.\nq\n");
+  // By its header alone the second hunk would change the first q.
+  put("f/x.c", "0\na\nb\nc\nq\nq\nq\n");
+  EXPECT_EQ(after({diff_of("@@ -1,3 +1,3 @@\n a\n-b\n+B\n c\n@@ -5 +5 @@\n-q\n+Q\n")}),
+            "0\na\nB\nc\nq\nQ\nq\n");
 }
 
 TEST_F(Apply, AppliesPatchesOneUponTheOther) {
