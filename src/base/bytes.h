@@ -29,8 +29,7 @@ inline std::optional<ByteView> slice(ByteView bytes, std::uint64_t offset, std::
 
 // Reads a little-endian integer at `offset`, or nothing where it does not lie inside.
 template <class T>
-  requires std::is_integral_v<T>
-std::optional<T> read_le(ByteView bytes, std::uint64_t offset) {
+requires std::is_integral_v<T> std::optional<T> read_le(ByteView bytes, std::uint64_t offset) {
   auto part = slice(bytes, offset, sizeof(T));
   if (!part) {
     return std::nullopt;
@@ -40,15 +39,16 @@ std::optional<T> read_le(ByteView bytes, std::uint64_t offset) {
   return value;
 }
 
-// Writes a little-endian integer; the caller has made room (asserted by vector::at in debug builds).
+// Writes a little-endian integer; the caller has made room (asserted by vector::at in debug
+// builds).
 template <class T>
-  requires std::is_integral_v<T>
+requires std::is_integral_v<T>
 void write_le(Bytes& bytes, std::size_t offset, T value) {
   std::memcpy(&bytes.at(offset + sizeof(T) - 1) - (sizeof(T) - 1), &value, sizeof(T));
 }
 
 template <class T>
-  requires std::is_integral_v<T>
+requires std::is_integral_v<T>
 void append_le(Bytes& bytes, T value) {
   bytes.resize(bytes.size() + sizeof(T));
   std::memcpy(bytes.data() + bytes.size() - sizeof(T), &value, sizeof(T));

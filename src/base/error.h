@@ -89,24 +89,24 @@ using Status = Result<void>;
 
 inline std::unexpected<Error> fail(Code code, std::string where, std::string reason,
                                    std::string remedy = {}) {
-  return std::unexpected(
-      Error{code, std::move(where), std::move(reason), std::move(remedy)});
+  return std::unexpected(Error{code, std::move(where), std::move(reason), std::move(remedy)});
 }
 
 // Builds an Error for a failed system call: ENOSPC and EDQUOT become no-space, EACCES and EPERM
-// not-permitted, the rest io. `what` names the operation ("write", "rename to /x"), `where` the path.
+// not-permitted, the rest io. `what` names the operation ("write", "rename to /x"), `where` the
+// path.
 std::unexpected<Error> fail_errno(int err, std::string where, std::string_view what);
 
 }  // namespace suture
 
 // TRY(expr) yields the value of a Result, or returns its error from the enclosing function.
-#define TRY(expr)                                                   \
-  ({                                                                \
-    auto try_result_ = (expr);                                      \
-    if (!try_result_) {                                             \
-      return std::unexpected(std::move(try_result_).error());       \
-    }                                                               \
-    ::suture::detail::take(std::move(try_result_));                 \
+#define TRY(expr)                                             \
+  ({                                                          \
+    auto try_result_ = (expr);                                \
+    if (!try_result_) {                                       \
+      return std::unexpected(std::move(try_result_).error()); \
+    }                                                         \
+    ::suture::detail::take(std::move(try_result_));           \
   })
 
 namespace suture::detail {

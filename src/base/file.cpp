@@ -14,6 +14,8 @@
 
 #include <fmt/format.h>
 
+#include "base/process.h"
+
 namespace suture {
 
 namespace {
@@ -141,8 +143,8 @@ Result<MappedFile> MappedFile::open(const fs::path& path) {
   if (st.st_size == 0) {
     return file;
   }
-  void* data = ::mmap(nullptr, static_cast<std::size_t>(st.st_size), PROT_READ, MAP_PRIVATE,
-                      fd.get(), 0);
+  void* data =
+      ::mmap(nullptr, static_cast<std::size_t>(st.st_size), PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (data == MAP_FAILED) {
     return fail_errno(errno, path.string(), "map");
   }
@@ -201,7 +203,7 @@ Result<FileLock> FileLock::acquire(const fs::path& path) {
   FileLock lock;
   lock.fd_ = fd;
   while (::flock(fd, LOCK_EX) != 0) {
-    if (errno != EINTR) {
+    if (errno != EINTR || interrupted()) {
       return fail_errno(errno, path.string(), "lock");
     }
   }

@@ -16,16 +16,16 @@
 namespace suture {
 
 struct Command {
-  std::vector<std::string> argv;                          // argv[0] is looked up in PATH
-  fs::path directory;                                     // empty: the caller's
-  std::vector<std::pair<std::string, std::string>> env;   // added to the caller's environment
+  std::vector<std::string> argv;                         // argv[0] is looked up in PATH
+  fs::path directory;                                    // empty: the caller's
+  std::vector<std::pair<std::string, std::string>> env;  // added to the caller's environment
 };
 
 struct Finished {
-  int exit_status = 0;     // the exit code, or 128 + signal
-  std::string out;         // standard output and standard error, in the order they came
-  double seconds = 0;      // wall time
-  long peak_kib = 0;       // the child's peak resident memory, KiB
+  int exit_status = 0;  // the exit code, or 128 + signal
+  std::string out;      // standard output and standard error, in the order they came
+  double seconds = 0;   // wall time
+  long peak_kib = 0;    // the child's peak resident memory, KiB
 };
 
 // A started child whose output is gathered in the background of wait(). Its process group is its

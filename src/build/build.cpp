@@ -107,8 +107,7 @@ class Builder {
     for (std::size_t at = text.find("CVE-"); at != std::string_view::npos;
          at = text.find("CVE-", at + 4)) {
       std::size_t end = at + 4;
-      while (end < text.size() &&
-             ((text[end] >= '0' && text[end] <= '9') || text[end] == '-')) {
+      while (end < text.size() && ((text[end] >= '0' && text[end] <= '9') || text[end] == '-')) {
         ++end;
       }
       std::string_view id = text.substr(at, end - at);
@@ -143,8 +142,9 @@ class Builder {
       name = name.substr(0, 55);
     }
     bool fine = !name.empty() && name.size() <= 55 &&
-                name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                       "0123456789_") == std::string::npos;
+                name.find_first_not_of(
+                    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                    "0123456789_") == std::string::npos;
     if (!fine) {
       return fail(Code::usage, name, "a module's name is 1 to 55 letters, digits and underscores",
                   "give another name with -n");
@@ -160,18 +160,17 @@ class Builder {
     };
     if (!has("CONFIG_LIVEPATCH")) {
       return fail(Code::no_livepatch, kernel_.release,
-                  "the kernel is configured without CONFIG_LIVEPATCH",
-                  "use a kernel that has it");
+                  "the kernel is configured without CONFIG_LIVEPATCH", "use a kernel that has it");
     }
     // There objtool runs on the linked vmlinux, and functions have room before their entry that
     // others write to.
-    for (std::string_view option : {"CONFIG_X86_KERNEL_IBT", "CONFIG_CALL_PADDING",
-                                    "CONFIG_LTO_CLANG", "CONFIG_CFI_CLANG"}) {
+    for (std::string_view option :
+         {"CONFIG_X86_KERNEL_IBT", "CONFIG_CALL_PADDING", "CONFIG_LTO_CLANG", "CONFIG_CFI_CLANG"}) {
       if (has(option)) {
-        return fail(Code::unsupported_kernel, kernel_.release,
-                    fmt::format("it is configured with {}, which this version cannot build for",
-                                option),
-                    "use a 6.1 kernel of Debian, or one without that option");
+        return fail(
+            Code::unsupported_kernel, kernel_.release,
+            fmt::format("it is configured with {}, which this version cannot build for", option),
+            "use a 6.1 kernel of Debian, or one without that option");
       }
     }
     return {};
@@ -294,8 +293,8 @@ class Builder {
     fs::path path = TRY(find_module(command));
     auto& slot = modules_[command.module_name];
     slot.image = TRY(kernel::ModuleImage::open(path));
-    slot.run = TRY(
-        match::RunObject::of_module(slot.image, *elf::arch_of(slot.image.elf().machine())));
+    slot.run =
+        TRY(match::RunObject::of_module(slot.image, *elf::arch_of(slot.image.elf().machine())));
     return &slot.run;
   }
 
@@ -331,10 +330,10 @@ class Builder {
         const match::Mismatch& mismatch = it->second;
         std::string name(work.post_graph.pieces()[i].name);
         if (mismatch.address == 0) {
-          out_.refusals.push_back(Error{
-              Code::not_in_kernel, fmt::format("{}: {}", source, name),
-              fmt::format("{} has no function of that name", work.run->name()),
-              "leave the file out of the diff: this kernel is configured without it"});
+          out_.refusals.push_back(
+              Error{Code::not_in_kernel, fmt::format("{}: {}", source, name),
+                    fmt::format("{} has no function of that name", work.run->name()),
+                    "leave the file out of the diff: this kernel is configured without it"});
         } else {
           out_.refusals.push_back(Error{
               Code::run_pre_mismatch, fmt::format("{}: {}+{:#x}", source, name, mismatch.offset),
@@ -358,8 +357,7 @@ class Builder {
                                            .binder = &*work.binder});
       }
     }
-    module::Linked linked =
-        TRY(module::link(inputs, side_.glue, side_.symvers, metadata_));
+    module::Linked linked = TRY(module::link(inputs, side_.glue, side_.symvers, metadata_));
     fs::path directory =
         request_.output_directory.empty() ? fs::path(".") : request_.output_directory;
     TRY(make_directories(directory));

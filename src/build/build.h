@@ -16,7 +16,7 @@ namespace suture::build {
 struct Request {
   kernel::Kernel kernel;
   std::vector<fs::path> patches;
-  std::string name;               // of the module; empty: from the first patch's file name
+  std::string name;  // of the module; empty: from the first patch's file name
   std::string version = "1";
   std::string description;        // empty: the first line of the first patch's own text
   std::vector<std::string> cves;  // joined with those that the patches' texts name
@@ -32,11 +32,11 @@ struct Seconds {
 struct Outcome {
   fs::path module;
   module::Metadata metadata;
-  std::size_t matched = 0;        // functions of the touched objects found in the running kernel
+  std::size_t matched = 0;  // functions of the touched objects found in the running kernel
   std::size_t of = 0;
   std::vector<std::string> unmatched;  // the others, each with the reason; none of them is patched
   std::vector<std::string> notes;
-  std::vector<Error> refusals;    // not empty: nothing was written
+  std::vector<Error> refusals;  // not empty: nothing was written
   Seconds seconds;
 };
 

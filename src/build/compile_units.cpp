@@ -3,11 +3,11 @@
 // Problem: compile the unpatched and the patched version of a file so that nothing but the patch
 // makes a difference, without ever writing to the tree.
 //
-// Method: pre is compiled from the tree itself. Post lies in an overlay directory that holds only the
-// patched files; -fmacro-prefix-map makes its __FILE__ the same, -iquote lets its quoted includes
-// find the tree's files. Both get one function or variable a section and no debug information, which
-// leaves the code the same and the compile faster. Pre objects are kept per kernel, by the digest of
-// everything that goes into them.
+// Method: pre is compiled from the tree itself. Post lies in an overlay directory that holds only
+// the patched files; -fmacro-prefix-map makes its __FILE__ the same, -iquote lets its quoted
+// includes find the tree's files. Both get one function or variable a section and no debug
+// information, which leaves the code the same and the compile faster. Pre objects are kept per
+// kernel, by the digest of everything that goes into them.
 #include "build/compile_units.h"
 
 #include <fmt/format.h>
@@ -29,10 +29,10 @@ bool is_source(std::string_view path) { return path.ends_with(".c"); }
 
 // Changes there never reach the kernel's code.
 bool is_not_code(std::string_view path) {
-  constexpr std::string_view folders[] = {"Documentation/", "LICENSES/", "samples/", "scripts/",
-                                          "tools/",         "debian/"};
-  constexpr std::string_view names[] = {"MAINTAINERS", "CREDITS", ".mailmap", ".gitignore",
-                                        "README", "COPYING"};
+  constexpr std::string_view folders[] = {"Documentation/", "LICENSES/", "samples/",
+                                          "scripts/",       "tools/",    "debian/"};
+  constexpr std::string_view names[] = {"MAINTAINERS", "CREDITS", ".mailmap",
+                                        ".gitignore",  "README",  "COPYING"};
   std::string_view name = path.substr(path.rfind('/') + 1);
   return std::ranges::any_of(folders, [&](auto folder) { return path.starts_with(folder); }) ||
          std::ranges::any_of(names, [&](auto other) { return name == other; }) ||
@@ -99,8 +99,7 @@ Status check_kind(const source::ChangedFile& file) {
 
 }  // namespace
 
-Result<Touched> touched_units(const std::vector<source::ChangedFile>& files,
-                              const fs::path& tree) {
+Result<Touched> touched_units(const std::vector<source::ChangedFile>& files, const fs::path& tree) {
   Touched out;
   std::set<std::string> units;
   for (const source::ChangedFile& file : files) {
@@ -219,12 +218,13 @@ Status judge(const Job& job, const source::CompileCommand& command) {
                 "mend the diff; the unpatched file compiles");
   }
   // Everything that is in the kernel compiles from its source, with its configuration.
-  return fail(Code::not_in_kernel, command.source,
-              fmt::format("the unpatched file does not compile as this kernel is configured, so the "
-                          "kernel was built without it:\n{}",
-                          words),
-              "leave the file out of the diff; if the kernel does have it, remove the kernel from "
-              "the cache and add it again");
+  return fail(
+      Code::not_in_kernel, command.source,
+      fmt::format("the unpatched file does not compile as this kernel is configured, so the "
+                  "kernel was built without it:\n{}",
+                  words),
+      "leave the file out of the diff; if the kernel does have it, remove the kernel from "
+      "the cache and add it again");
 }
 
 std::string pre_key(const source::CompileCommand& command, const std::string& text) {
@@ -263,12 +263,12 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
                          .objtool = unit.command.objtool,
                          .output = output});
     }
-    jobs.push_back(Job{.unit = units.size(),
-                       .post = true,
-                       .compiler = adapt(unit.command, overlay / unit.command.source, unit.post,
-                                         overlay),
-                       .objtool = unit.command.objtool,
-                       .output = unit.post});
+    jobs.push_back(
+        Job{.unit = units.size(),
+            .post = true,
+            .compiler = adapt(unit.command, overlay / unit.command.source, unit.post, overlay),
+            .objtool = unit.command.objtool,
+            .output = unit.post});
     units.push_back(std::move(unit));
   }
   run_all(jobs, kernel.source);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// From changed files to compiled objects: which compile units a diff touches, and their pre and post
-// objects.
+// From changed files to compiled objects: which compile units a diff touches, and their pre and
+// post objects.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ namespace suture::build {
 // A .c file that kbuild compiles, because it changed or because it #includes one that did.
 struct Unit {
   source::CompileCommand command;
-  fs::path pre;           // object files, after objtool
+  fs::path pre;  // object files, after objtool
   fs::path post;
   bool pre_cached = false;
 };
@@ -31,7 +31,8 @@ struct Touched {
 // header-changed, unsupported-file for what this version cannot build.
 Result<Touched> touched_units(const std::vector<source::ChangedFile>& files, const fs::path& tree);
 
-// Writes the patched files into `overlay`, a directory of this build's own: the tree stays as it is.
+// Writes the patched files into `overlay`, a directory of this build's own: the tree stays as it
+// is.
 Status write_overlay(const std::vector<source::ChangedFile>& files, const Touched& touched,
                      const fs::path& tree, const fs::path& overlay);
 

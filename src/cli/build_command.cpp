@@ -28,7 +28,8 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
     }
     out["objects"].push_back(std::move(entry));
   }
-  out["matched"] = {{"functions", outcome.matched}, {"of", outcome.of}, {"unmatched", outcome.unmatched}};
+  out["matched"] = {
+      {"functions", outcome.matched}, {"of", outcome.of}, {"unmatched", outcome.unmatched}};
   out["symbols"] = {{"exported", outcome.metadata.imports},
                     {"livepatch", outcome.metadata.klp_symbols}};
   out["refusals"] = Json::array();
@@ -68,10 +69,10 @@ std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel,
     }
   }
   out += table(rows);
-  out += fmt::format("\n{} for {}: {} of {} functions of the touched files match the shipped "
-                     "kernel\n",
-                     paint(outcome.module.string(), Tone::good, fd), kernel.release,
-                     outcome.matched, outcome.of);
+  out += fmt::format(
+      "\n{} for {}: {} of {} functions of the touched files match the shipped "
+      "kernel\n",
+      paint(outcome.module.string(), Tone::good, fd), kernel.release, outcome.matched, outcome.of);
   return out;
 }
 
@@ -93,10 +94,8 @@ Result<Report> run(Options& options, bool json) {
   }
   Report report;
   report.json = to_json(*outcome, options.request.kernel);
-  report.text =
-      to_text(*outcome, options.request.kernel, json ? STDERR_FILENO : STDOUT_FILENO);
-  report.exit_status =
-      outcome->refusals.empty() ? 0 : exit_code(outcome->refusals.front().code);
+  report.text = to_text(*outcome, options.request.kernel, json ? STDERR_FILENO : STDOUT_FILENO);
+  report.exit_status = outcome->refusals.empty() ? 0 : exit_code(outcome->refusals.front().code);
   return report;
 }
 
@@ -115,8 +114,9 @@ void register_build(Commands& commands) {
   command->add_option("--patch-version", request.version, "Version of the patch (default: 1)");
   command->add_option("--description", request.description,
                       "One line (default: the first diff's subject)");
-  command->add_option("--cve", request.cves,
-                      "A CVE that it fixes; may be repeated, and those named in the diffs are found");
+  command->add_option(
+      "--cve", request.cves,
+      "A CVE that it fixes; may be repeated, and those named in the diffs are found");
   command->add_flag("--no-replace", options->no_replace,
                     "Leave earlier patches in force instead of taking over from them");
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });

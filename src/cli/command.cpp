@@ -23,8 +23,8 @@ void print_error(const Error& error) {
   if (!error.remedy.empty()) {
     text += fmt::format("{} {}\n", paint("next:", Tone::strong, STDERR_FILENO), error.remedy);
   }
-  text += fmt::format("{} ", paint(fmt::format("error[{}]:", code_name(error.code)), Tone::bad,
-                                   STDERR_FILENO));
+  text += fmt::format(
+      "{} ", paint(fmt::format("error[{}]:", code_name(error.code)), Tone::bad, STDERR_FILENO));
   if (!error.where.empty()) {
     text += fmt::format("{}: ", error.where);
   }
@@ -128,7 +128,8 @@ void KernelChoice::add_options(CLI::App* command) {
   command->add_option("--config", files.config, "... its configuration");
   command->add_option("--symvers", files.symvers, "... its Module.symvers");
   command->add_option("--source", files.source, "... its source tree");
-  command->add_option("--modules", files.modules, "... its modules, a directory like /lib/modules/REL");
+  command->add_option("--modules", files.modules,
+                      "... its modules, a directory like /lib/modules/REL");
 }
 
 Result<kernel::Kernel> KernelChoice::find() const {

@@ -20,9 +20,9 @@ using Json = nlohmann::ordered_json;
 
 // What a command hands back when it succeeded: one object for --json, text for people otherwise.
 struct Report {
-  Json json;               // without "schema", which print adds
-  std::string text;        // ends with a newline, or is empty
-  int exit_status = 0;     // non-zero for a verdict that is a failure, e.g. of a test
+  Json json;            // without "schema", which print adds
+  std::string text;     // ends with a newline, or is empty
+  int exit_status = 0;  // non-zero for a verdict that is a failure, e.g. of a test
 };
 
 // Adds a command. The body runs after parsing; its report or error is printed here, and the exit

@@ -69,10 +69,10 @@ std::string to_text(const module::Metadata& metadata) {
                                            : fmt::format("{} (build id {})", object.name,
                                                          object.build_id.substr(0, 16)));
     for (const module::PatchedFunction& function : object.functions) {
-      out += fmt::format("  {:<10} {}{}{}\n", function.is_new ? "new" : "changed", function.name,
-                         function.sympos == 0 ? "" : fmt::format(" (number {} of that name)",
-                                                                 function.sympos),
-                         function.source.empty() ? "" : "  " + function.source);
+      out += fmt::format(
+          "  {:<10} {}{}{}\n", function.is_new ? "new" : "changed", function.name,
+          function.sympos == 0 ? "" : fmt::format(" (number {} of that name)", function.sympos),
+          function.source.empty() ? "" : "  " + function.source);
     }
   }
   for (const std::string& symbol : metadata.klp_symbols) {
@@ -86,8 +86,7 @@ std::string to_text(const module::Metadata& metadata) {
 
 void register_inspect(Commands& commands) {
   auto path = std::make_shared<std::string>();
-  CLI::App* command =
-      commands.app().add_subcommand("inspect", "Show what a patch module changes");
+  CLI::App* command = commands.app().add_subcommand("inspect", "Show what a patch module changes");
   command->add_option("MODULE", *path, "The module file (.ko)")->required();
   commands.on_run(command, [path]() -> Result<Report> {
     module::Metadata metadata = TRY(module::read_metadata(fs::path(*path)));

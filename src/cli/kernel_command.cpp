@@ -14,16 +14,11 @@ namespace suture::cli {
 namespace {
 
 Json to_json(const kernel::Kernel& kernel) {
-  return {{"release", kernel.release},
-          {"package_version", kernel.package_version},
-          {"build_id", kernel.build_id},
-          {"directory", kernel.root.string()},
-          {"vmlinuz", kernel.vmlinuz.string()},
-          {"vmlinux", kernel.vmlinux.string()},
-          {"config", kernel.config.string()},
-          {"symvers", kernel.symvers.string()},
-          {"modules", kernel.modules.string()},
-          {"source", kernel.source.string()},
+  return {{"release", kernel.release},          {"package_version", kernel.package_version},
+          {"build_id", kernel.build_id},        {"directory", kernel.root.string()},
+          {"vmlinuz", kernel.vmlinuz.string()}, {"vmlinux", kernel.vmlinux.string()},
+          {"config", kernel.config.string()},   {"symvers", kernel.symvers.string()},
+          {"modules", kernel.modules.string()}, {"source", kernel.source.string()},
           {"derived", kernel.derived.string()}};
 }
 
@@ -42,8 +37,7 @@ Result<Report> add(const std::string& release) {
   report.json = to_json(kernel);
   report.json["added"] = !known;
   report.text = fmt::format("{} {} ({}, build id {})\n", known ? "already there:" : "added",
-                            kernel.release, kernel.package_version,
-                            kernel.build_id.substr(0, 16));
+                            kernel.release, kernel.package_version, kernel.build_id.substr(0, 16));
   return report;
 }
 
@@ -55,9 +49,8 @@ Result<Report> list() {
     report.json["kernels"].push_back(to_json(kernel));
     rows.push_back({kernel.release, kernel.package_version, kernel.build_id.substr(0, 16)});
   }
-  report.text = rows.size() > 1
-                    ? table(rows)
-                    : "no kernel is in the cache; add one with 'suture kernel add'\n";
+  report.text = rows.size() > 1 ? table(rows)
+                                : "no kernel is in the cache; add one with 'suture kernel add'\n";
   return report;
 }
 
@@ -88,8 +81,8 @@ void register_kernel(Commands& commands) {
   kernel->require_subcommand(1);
   auto release = std::make_shared<std::string>();
 
-  CLI::App* add_command = kernel->add_subcommand(
-      "add", "Fetch a stock kernel and prepare its source to compile");
+  CLI::App* add_command =
+      kernel->add_subcommand("add", "Fetch a stock kernel and prepare its source to compile");
   add_command->add_option("RELEASE", *release,
                           "Its release, e.g. 6.1.0-56-amd64 (default: the newest)");
   commands.on_run(add_command, [release] { return add(*release); });

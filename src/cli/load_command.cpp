@@ -31,8 +31,8 @@ Result<Report> run(const Options& options) {
     before += (before.empty() ? "" : ", ") + outcome->name;
     report.json["loaded"].push_back(
         {{"name", outcome->name}, {"transition_seconds", outcome->transition_seconds}});
-    report.text += fmt::format("{} is in force, after {:.1f} s\n", outcome->name,
-                               outcome->transition_seconds);
+    report.text +=
+        fmt::format("{} is in force, after {:.1f} s\n", outcome->name, outcome->transition_seconds);
   }
   return report;
 }
@@ -46,8 +46,9 @@ void register_load(Commands& commands) {
   command->add_option("MODULE", options->modules, "Patch modules (.ko), loaded in this order")
       ->required()
       ->check(CLI::ExistingFile);
-  command->add_option("--timeout", options->load.timeout,
-                      "Seconds to wait for each transition (default: 60)")
+  command
+      ->add_option("--timeout", options->load.timeout,
+                   "Seconds to wait for each transition (default: 60)")
       ->check(CLI::PositiveNumber);
   commands.on_run(command, [options] { return run(*options); });
 }

@@ -79,8 +79,8 @@ std::string synopsis(const CLI::App* app) {
 std::string options(const CLI::App* app) {
   std::string out;
   for (const CLI::Option* option : app->get_options()) {
-    std::string name = option->get_positional() ? option->get_name(true, false)
-                                                : option->get_name(false, true);
+    std::string name =
+        option->get_positional() ? option->get_name(true, false) : option->get_name(false, true);
     out += fmt::format(".TP\n\\fB{}\\fR", escape(name));
     if (!option->get_positional() && takes_value(option)) {
       out += fmt::format(" \\fI{}\\fR", escape(option->get_type_name()));
@@ -122,8 +122,7 @@ std::string page(const CLI::App* app, const std::string& exit_status) {
   return out;
 }
 
-Status write_pages(const CLI::App* app, const std::string& exit_status,
-                   const fs::path& directory) {
+Status write_pages(const CLI::App* app, const std::string& exit_status, const fs::path& directory) {
   TRY(write_file(directory / (full_name(app, '-') + ".1"), page(app, exit_status)));
   for (const CLI::App* command : shown_commands(app)) {
     TRY(write_pages(command, exit_status, directory));

@@ -9,15 +9,14 @@ namespace suture::cli {
 namespace {
 
 std::string patch_text(const live::LoadedPatch& patch) {
-  std::string out = fmt::format("{}: {}\n", paint(patch.name, Tone::strong, STDOUT_FILENO),
-                                state_word(patch));
+  std::string out =
+      fmt::format("{}: {}\n", paint(patch.name, Tone::strong, STDOUT_FILENO), state_word(patch));
   for (const live::PatchedObject& object : patch.objects) {
     out += fmt::format("  {}{}\n", object.name, object.patched ? "" : " (not loaded)");
     for (const live::RedirectedFunction& function : object.functions) {
-      out += fmt::format("    {}{}\n", function.name,
-                         function.sympos > 1
-                             ? fmt::format(" (number {} of that name)", function.sympos)
-                             : "");
+      out += fmt::format(
+          "    {}{}\n", function.name,
+          function.sympos > 1 ? fmt::format(" (number {} of that name)", function.sympos) : "");
     }
   }
   return out;
@@ -47,8 +46,8 @@ Result<Report> run() {
     }
     transition = patch.name;
     std::vector<live::BlockingTask> tasks = live::blocking_tasks(machine, patch.enabled);
-    waiting = fmt::format("in transition: {}; tasks that it waits for: {}\n", patch.name,
-                          tasks.size());
+    waiting =
+        fmt::format("in transition: {}; tasks that it waits for: {}\n", patch.name, tasks.size());
     for (const live::BlockingTask& task : tasks) {
       waiting += task_text(task);
       blocking.push_back({{"pid", task.pid},

@@ -91,8 +91,11 @@ Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel,
   }
   out["phases"] = Json::array();
   for (const vm::TrialPhase& phase : report.phases) {
-    Json entry{{"name", phase.name},       {"round", phase.round},   {"ok", phase.ok},
-               {"seconds", phase.seconds}, {"output", phase.output}};
+    Json entry{{"name", phase.name},
+               {"round", phase.round},
+               {"ok", phase.ok},
+               {"seconds", phase.seconds},
+               {"output", phase.output}};
     if (!phase.ok) {
       entry["reason"] = phase.reason;
     }
@@ -100,8 +103,7 @@ Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel,
   }
   out["log"] = Json::array();
   for (const vm::LogLine& line : report.suspicious) {
-    out["log"].push_back(
-        {{"phase", line.phase}, {"seconds", line.seconds}, {"text", line.text}});
+    out["log"].push_back({{"phase", line.phase}, {"seconds", line.seconds}, {"text", line.text}});
   }
   return out;
 }
@@ -150,10 +152,10 @@ Result<Report> run(Options& options, bool json) {
     TRY(write_file(options.keep_log, report.log + "\n--- console ---\n" + report.console));
   }
   if (!report.release.empty() && report.release != metadata.release) {
-    return fail(Code::wrong_kernel, metadata.name,
-                fmt::format("it is for kernel {}, and the image is {}", metadata.release,
-                            report.release),
-                fmt::format("suture test -k {}", metadata.release));
+    return fail(
+        Code::wrong_kernel, metadata.name,
+        fmt::format("it is for kernel {}, and the image is {}", metadata.release, report.release),
+        fmt::format("suture test -k {}", metadata.release));
   }
   return Report{.json = to_json(report, kernel, metadata.name),
                 .text = to_text(report, kernel, metadata.name, options.keep_log, fd),
@@ -174,29 +176,35 @@ void register_test(Commands& commands) {
                       "Release of a cached kernel (default: the one the module is for)");
   auto* vmlinuz = command->add_option("--vmlinuz", options->vmlinuz, "Any other kernel: its image")
                       ->check(CLI::ExistingFile);
-  command->add_option("--modules", options->modules,
-                      "... its modules, a directory like /lib/modules/REL")
+  command
+      ->add_option("--modules", options->modules,
+                   "... its modules, a directory like /lib/modules/REL")
       ->needs(vmlinuz)
       ->check(CLI::ExistingDirectory);
-  command->add_option("--script", trial.script,
-                      "Run in the guest with the argument before, patched, reverted; it must exit 0")
+  command
+      ->add_option("--script", trial.script,
+                   "Run in the guest with the argument before, patched, reverted; it must exit 0")
       ->check(CLI::ExistingFile);
-  command->add_option("--load", trial.load_script,
-                      "Runs in the guest's background from before the load to the end; the test "
-                      "fails when it exits with another status than 0")
+  command
+      ->add_option("--load", trial.load_script,
+                   "Runs in the guest's background from before the load to the end; the test "
+                   "fails when it exits with another status than 0")
       ->check(CLI::ExistingFile);
-  command->add_option("--file", trial.files,
-                      "Put into the guest's /test, programs with their libraries; may be repeated")
+  command
+      ->add_option("--file", trial.files,
+                   "Put into the guest's /test, programs with their libraries; may be repeated")
       ->check(CLI::ExistingFile);
   command->add_option("--rounds", trial.rounds, "Load and take back so many times (default: 1)")
       ->check(CLI::Range(1U, 100000U));
-  command->add_option("--module-order", options->module_order,
-                      "Load the modules that it patches before (default) or after it")
+  command
+      ->add_option("--module-order", options->module_order,
+                   "Load the modules that it patches before (default) or after it")
       ->check(CLI::IsMember({"before", "after"}));
   command->add_option("--timeout", trial.deadline, "Seconds for everything (default: 300)")
       ->check(CLI::PositiveNumber);
-  command->add_option("--transition-timeout", trial.transition_timeout,
-                      "Seconds for one transition (default: 120)")
+  command
+      ->add_option("--transition-timeout", trial.transition_timeout,
+                   "Seconds for one transition (default: 120)")
       ->check(CLI::PositiveNumber);
   command->add_option("--memory", trial.memory_mib, "MiB of the guest (default: 1024)")
       ->check(CLI::Range(128U, 1U << 20));

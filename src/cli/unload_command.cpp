@@ -22,8 +22,8 @@ Result<Report> run(const Options& options) {
     live::LoadOutcome outcome = TRY(live::unload(live::Machine{}, name, options.load));
     report.json["unloaded"].push_back(
         {{"name", outcome.name}, {"transition_seconds", outcome.transition_seconds}});
-    report.text += fmt::format("{} is out, after {:.1f} s\n", outcome.name,
-                               outcome.transition_seconds);
+    report.text +=
+        fmt::format("{} is out, after {:.1f} s\n", outcome.name, outcome.transition_seconds);
   }
   return report;
 }
@@ -34,10 +34,12 @@ void register_unload(Commands& commands) {
   auto options = std::make_shared<Options>();
   CLI::App* command = commands.app().add_subcommand(
       "unload", "Take patches back, also in the middle of their transition");
-  command->add_option("NAME", options->names, "Names of loaded patches, as `suture list` shows them")
+  command
+      ->add_option("NAME", options->names, "Names of loaded patches, as `suture list` shows them")
       ->required();
-  command->add_option("--timeout", options->load.timeout,
-                      "Seconds to wait for each transition (default: 60)")
+  command
+      ->add_option("--timeout", options->load.timeout,
+                   "Seconds to wait for each transition (default: 60)")
       ->check(CLI::PositiveNumber);
   commands.on_run(command, [options] { return run(*options); });
 }

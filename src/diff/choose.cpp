@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Problem: given what differs, choose the smallest set of pieces that makes the running kernel behave
-// as the patched source says, or refuse.
+// Problem: given what differs, choose the smallest set of pieces that makes the running kernel
+// behave as the patched source says, or refuse.
 //
 // Method: a work list.
 //   1. A function whose meaning differs is changed. Its .cold part goes with it: half a function
@@ -14,8 +14,8 @@
 //   4. Everything that the chosen pieces refer to and that the kernel does not have, or that has no
 //      identity, comes along.
 //
-// Invariants: every piece with fate `changed` is a traceable function that pre has too; nothing with
-// fate `out` is new; init code is never chosen.
+// Invariants: every piece with fate `changed` is a traceable function that pre has too; nothing
+// with fate `out` is new; init code is never chosen.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -60,8 +60,7 @@ class Chooser {
     return out_.correlation.pre_of[static_cast<std::size_t>(post)];
   }
   void refuse(Code code, std::string where, std::string reason, std::string remedy) {
-    out_.refusals.push_back(
-        Error{code, std::move(where), std::move(reason), std::move(remedy)});
+    out_.refusals.push_back(Error{code, std::move(where), std::move(reason), std::move(remedy)});
   }
 
   // Who refers to each post piece from code or data (tables describe, they do not use).
@@ -94,8 +93,8 @@ class Chooser {
       }
       if (init(piece)) {
         out_.init_changed = true;
-        out_.notes.push_back(fmt::format(
-            "{} only runs at boot or load: its change is left out", describe(piece)));
+        out_.notes.push_back(
+            fmt::format("{} only runs at boot or load: its change is left out", describe(piece)));
       } else if (piece.kind == PieceKind::function) {
         differs_[i] = true;
       } else {
@@ -190,10 +189,10 @@ class Chooser {
       out_.fate[slot] = Fate::fresh;
       const Piece& piece = post_piece(index);
       const auto& users = referrers_[slot];
-      bool leaks = piece.global || users.empty() ||
-                   std::ranges::any_of(users, [&](const Referrer& user) {
-                     return !user.branch || post_piece(user.piece).kind != PieceKind::function;
-                   });
+      bool leaks =
+          piece.global || users.empty() || std::ranges::any_of(users, [&](const Referrer& user) {
+            return !user.branch || post_piece(user.piece).kind != PieceKind::function;
+          });
       if (leaks) {
         refuse(Code::not_traceable, std::string(piece.name),
                "the function has no entry that ftrace can redirect, and not all of its callers are "

@@ -4,14 +4,14 @@
 // address, string offset and static local's number in it may differ.
 //
 // Method: two questions with two names. same_bytes: the bytes that the compiler wrote, where
-// relocated fields are zero on both sides. same_reference: what the fields point at, in terms of the
-// correlation; pieces that are paired are the same thing whatever they contain (they are judged by
-// themselves), pieces without identity (strings, constants, copies) are the same if their contents
-// are, which is a recursion. It ends because a pair that is being compared counts as equal: two
-// graphs are equal exactly if no difference can be reached.
+// relocated fields are zero on both sides. same_reference: what the fields point at, in terms of
+// the correlation; pieces that are paired are the same thing whatever they contain (they are judged
+// by themselves), pieces without identity (strings, constants, copies) are the same if their
+// contents are, which is a recursion. It ends because a pair that is being compared counts as
+// equal: two graphs are equal exactly if no difference can be reached.
 //
-// Invariants: a relocated field's own bytes never count (RELA objects keep the addend elsewhere, and
-// branches without relocation are compared by target).
+// Invariants: a relocated field's own bytes never count (RELA objects keep the addend elsewhere,
+// and branches without relocation are compared by target).
 #include <algorithm>
 #include <cstring>
 #include <set>
@@ -63,9 +63,8 @@ class Comparer {
   }
 
   bool same_references(const std::vector<Reference>& left, const std::vector<Reference>& right) {
-    return std::ranges::equal(left, right, [&](const Reference& a, const Reference& b) {
-      return same_reference(a, b);
-    });
+    return std::ranges::equal(
+        left, right, [&](const Reference& a, const Reference& b) { return same_reference(a, b); });
   }
 
   bool same_reference(const Reference& a, const Reference& b) {
@@ -143,9 +142,9 @@ bool is_copyable(const PieceGraph& graph, const Piece& piece) {
   }
   bool read_only = (section.flags & SHF_WRITE) == 0 || section.name.starts_with(".data.rel.ro");
   std::string base = base_name(piece.name);
-  return read_only && (piece.name.empty() || base == "__func__" || base == "__PRETTY_FUNCTION__" ||
-                       base == "_entry" || piece.name.starts_with(".L") ||
-                       piece.name.starts_with("C."));
+  return read_only &&
+         (piece.name.empty() || base == "__func__" || base == "__PRETTY_FUNCTION__" ||
+          base == "_entry" || piece.name.starts_with(".L") || piece.name.starts_with("C."));
 }
 
 bool equal(const Side& pre, const Side& post, const Correlation& correlation,

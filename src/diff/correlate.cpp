@@ -4,13 +4,13 @@
 // numbers static locals ("warned.11") and clones (".isra.0") as it goes, so one added line renames
 // things that did not change.
 //
-// Method: exact names first. What is left is grouped by its name without the number; a group with one
-// member a side is a pair. Larger groups are settled by who refers to them: two correlated functions
-// that name the same number of members of a group name them in the same order. Functions whose code
-// is the same on both sides speak first, since their order cannot have changed.
+// Method: exact names first. What is left is grouped by its name without the number; a group with
+// one member a side is a pair. Larger groups are settled by who refers to them: two correlated
+// functions that name the same number of members of a group name them in the same order. Functions
+// whose code is the same on both sides speak first, since their order cannot have changed.
 //
-// Invariants: a pre piece has at most one post piece and the other way round; strings, constants and
-// blobs are never paired (they are compared by content).
+// Invariants: a pre piece has at most one post piece and the other way round; strings, constants
+// and blobs are never paired (they are compared by content).
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -95,8 +95,7 @@ class Correlator {
       const Piece& piece = graph.pieces()[i];
       auto index = static_cast<std::int32_t>(i);
       // A plain function's name is its identity; only clones may change their number.
-      bool clone = piece.kind == PieceKind::data ||
-                   piece.name.find('.') != std::string_view::npos;
+      bool clone = piece.kind == PieceKind::data || piece.name.find('.') != std::string_view::npos;
       if (has_name(piece) && clone && (post ? free_post(index) : free_pre(index))) {
         groups[{piece.kind, group_key(piece)}].push_back(index);
       }

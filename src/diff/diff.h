@@ -28,10 +28,10 @@ enum class Fate : std::uint8_t {
 
 struct ObjectDiff {
   Correlation correlation;
-  std::vector<Fate> fate;             // per post piece
-  std::vector<std::string> notes;     // what was seen and left out, for people
-  std::vector<Error> refusals;        // why this object cannot be patched; empty when it can
-  bool init_changed = false;          // something that only runs at boot or load changed
+  std::vector<Fate> fate;          // per post piece
+  std::vector<std::string> notes;  // what was seen and left out, for people
+  std::vector<Error> refusals;     // why this object cannot be patched; empty when it can
+  bool init_changed = false;       // something that only runs at boot or load changed
   bool any_changed() const;
 };
 

@@ -5,10 +5,10 @@
 // written down anywhere.
 //
 // Method: cut every allocated section into pieces, at its symbols (functions, variables), at the
-// NULs of string sections, at the entries of constant sections, and, in code without symbols, at the
-// places that something points to. Then decode each function once: the decoded instruction around a
-// PC-relative field says what the CPU adds to it, which gives the exact byte that is meant, and a
-// branch out of its own function without a relocation becomes an edge like any other.
+// NULs of string sections, at the entries of constant sections, and, in code without symbols, at
+// the places that something points to. Then decode each function once: the decoded instruction
+// around a PC-relative field says what the CPU adds to it, which gives the exact byte that is
+// meant, and a branch out of its own function without a relocation becomes an edge like any other.
 //
 // Invariants: pieces of a section do not overlap; every reference of a piece lies inside it; for
 // every reference with a target piece, target_offset is relative to that piece and may lie outside
@@ -65,11 +65,12 @@ bool is_table_section(const elf::Arch& arch, std::string_view name) {
 bool is_init_section(std::string_view name) {
   return name.starts_with(".init") || name.starts_with(".exit") || name.starts_with(".con_init") ||
          name.starts_with(".initcall") || name.starts_with(".exitcall") || name == "__param" ||
-         name.starts_with(".ref.") || name.starts_with(".meminit") ||
-         name == "__setup" || name.starts_with(".pci_fixup") || name.starts_with("__tracepoints") ||
-         name.starts_with("__earlycon") || name == "_ftrace_events" || name.starts_with(".data..init") ||
-         name == "_ftrace_eval_map" || name == ".ref.data" || name == "__syscalls_metadata" ||
-         name == "__bpf_raw_tp_map" || name == "__trace_printk_fmt" || name == "_error_injection_whitelist" ||
+         name.starts_with(".ref.") || name.starts_with(".meminit") || name == "__setup" ||
+         name.starts_with(".pci_fixup") || name.starts_with("__tracepoints") ||
+         name.starts_with("__earlycon") || name == "_ftrace_events" ||
+         name.starts_with(".data..init") || name == "_ftrace_eval_map" || name == ".ref.data" ||
+         name == "__syscalls_metadata" || name == "__bpf_raw_tp_map" ||
+         name == "__trace_printk_fmt" || name == "_error_injection_whitelist" ||
          name == "_kprobe_blacklist" || name == ".BTF_ids";
 }
 
@@ -89,7 +90,8 @@ std::string base_name(std::string_view name) {
   constexpr std::string_view unique = "__UNIQUE_ID_";
   std::size_t at = out.find(unique);
   if (at != std::string::npos) {
-    while (!out.empty() && out.back() >= '0' && out.back() <= '9' && out.size() > at + unique.size()) {
+    while (!out.empty() && out.back() >= '0' && out.back() <= '9' &&
+           out.size() > at + unique.size()) {
       out.pop_back();
     }
   }
@@ -130,9 +132,9 @@ Result<PieceGraph> PieceGraph::build(const elf::ObjectFile& object, const elf::A
   return graph;
 }
 
-// Cuts at the symbols. What comes before the first symbol, or a section without any, is an anonymous
-// piece; a function or variable reaches to the next symbol's start, so padding belongs to nobody
-// only after the sizes that the compiler states.
+// Cuts at the symbols. What comes before the first symbol, or a section without any, is an
+// anonymous piece; a function or variable reaches to the next symbol's start, so padding belongs to
+// nobody only after the sizes that the compiler states.
 void PieceGraph::split_section(std::uint32_t section, std::vector<std::uint32_t> symbols) {
   const Section& where = object_->sections()[section];
   const auto& table = object_->symbols();
@@ -154,7 +156,9 @@ void PieceGraph::split_section(std::uint32_t section, std::vector<std::uint32_t>
   };
   std::uint64_t first = symbols.empty() ? where.size : table[symbols[0]].value;
   if (first > 0) {
-    add(Piece{.kind = PieceKind::data, .section = section, .offset = 0,
+    add(Piece{.kind = PieceKind::data,
+              .section = section,
+              .offset = 0,
               .size = std::min(first, where.size)});
   }
   for (std::size_t i = 0; i < symbols.size();) {
@@ -173,8 +177,8 @@ void PieceGraph::split_section(std::uint32_t section, std::vector<std::uint32_t>
     }
     std::uint64_t limit = next < symbols.size() ? table[symbols[next]].value : where.size;
     limit = std::min(limit, where.size);
-    std::uint64_t size = symbol.size != 0 ? std::min(symbol.size, limit - piece.offset)
-                                          : limit - piece.offset;
+    std::uint64_t size =
+        symbol.size != 0 ? std::min(symbol.size, limit - piece.offset) : limit - piece.offset;
     piece.size = size;
     add(std::move(piece));
     i = next;
@@ -229,8 +233,8 @@ void PieceGraph::split_blobs(std::uint32_t section) {
     std::uint64_t end = std::next(it) == starts.end() ? where.size : *std::next(it);
     if (end > *it) {
       by_section_[section].push_back(static_cast<std::int32_t>(pieces_.size()));
-      pieces_.push_back(Piece{.kind = PieceKind::blob, .section = section, .offset = *it,
-                              .size = end - *it});
+      pieces_.push_back(
+          Piece{.kind = PieceKind::blob, .section = section, .offset = *it, .size = end - *it});
     }
   }
 }
@@ -252,8 +256,8 @@ std::int32_t PieceGraph::find(std::uint32_t section, std::uint64_t offset) const
     return -1;
   }
   const auto& list = by_section_[section];
-  auto it = std::ranges::upper_bound(
-      list, offset, {}, [&](std::int32_t index) { return piece(index).offset; });
+  auto it = std::ranges::upper_bound(list, offset, {},
+                                     [&](std::int32_t index) { return piece(index).offset; });
   if (it == list.begin()) {
     return list.front();
   }
@@ -270,14 +274,13 @@ Reference PieceGraph::resolve(const elf::Relocation& relocation) const {
     return reference;
   }
   std::int64_t at = static_cast<std::int64_t>(symbol.value) + relocation.addend;
-  bool names_place = symbol.type == STT_SECTION || symbol.name.starts_with(".L") ||
-                     symbol.type == STT_NOTYPE;
+  bool names_place =
+      symbol.type == STT_SECTION || symbol.name.starts_with(".L") || symbol.type == STT_NOTYPE;
   std::int64_t probe = names_place ? at : static_cast<std::int64_t>(symbol.value);
   reference.target_piece =
       find(symbol.section, static_cast<std::uint64_t>(std::max<std::int64_t>(0, probe)));
   if (reference.target_piece >= 0) {
-    reference.target_offset =
-        at - static_cast<std::int64_t>(piece(reference.target_piece).offset);
+    reference.target_offset = at - static_cast<std::int64_t>(piece(reference.target_piece).offset);
   }
   return reference;
 }
@@ -298,8 +301,8 @@ Status PieceGraph::connect(Piece& from) {
     --it;
     return offset < std::uint64_t{it->offset} + it->length ? &*it : nullptr;
   };
-  auto first = std::ranges::lower_bound(where.relocations, from.offset, {},
-                                        &elf::Relocation::offset);
+  auto first =
+      std::ranges::lower_bound(where.relocations, from.offset, {}, &elf::Relocation::offset);
   std::set<std::uint64_t> relocated;
   for (auto it = first; it != where.relocations.end() && it->offset < from.offset + from.size;
        ++it) {
@@ -345,15 +348,15 @@ Status PieceGraph::connect(Piece& from) {
     if (target < 0) {
       continue;
     }
-    from.references.push_back(Reference{
-        .offset = std::uint64_t{insn.offset} + insn.field,
-        .type = insn.field_size == 4 ? arch_->call32() : 0,
-        .target_piece = target,
-        .symbol = piece(target).symbol,
-        .target_offset = at - static_cast<std::int64_t>(piece(target).offset),
-        .bias = static_cast<std::int32_t>(insn.length - insn.field),
-        .is_branch = true,
-        .synthetic = true});
+    from.references.push_back(
+        Reference{.offset = std::uint64_t{insn.offset} + insn.field,
+                  .type = insn.field_size == 4 ? arch_->call32() : 0,
+                  .target_piece = target,
+                  .symbol = piece(target).symbol,
+                  .target_offset = at - static_cast<std::int64_t>(piece(target).offset),
+                  .bias = static_cast<std::int32_t>(insn.length - insn.field),
+                  .is_branch = true,
+                  .synthetic = true});
   }
   std::ranges::stable_sort(from.references, {}, &Reference::offset);
   return {};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // An object file as a graph of pieces: every function, variable and string is a node, every
-// relocation an edge. The differ compares two such graphs, and the module writer copies nodes out of
-// one, so neither has to know how the assembler laid the object out.
+// relocation an edge. The differ compares two such graphs, and the module writer copies nodes out
+// of one, so neither has to know how the assembler laid the object out.
 #pragma once
 
 #include <cstdint>
@@ -26,27 +26,27 @@ enum class PieceKind : std::uint8_t {
 
 // A relocation, or a branch that the assembler resolved, in terms of pieces.
 struct Reference {
-  std::uint64_t offset = 0;         // of the field, from the start of the piece
-  std::uint32_t type = 0;           // R_*
-  std::int32_t target_piece = -1;   // or -1: an undefined symbol, see `symbol`
-  std::uint32_t symbol = 0;         // the object's symbol that was named
-  std::int64_t target_offset = 0;   // what is really pointed at, from the start of the target
-  std::int32_t bias = 0;            // end of the instruction minus field, of a PC-relative field in
-                                    // code; the addend to write is target_offset - bias
-  bool is_branch = false;           // a direct call or jump (as against an address taken)
-  bool synthetic = false;           // made from a branch without a relocation
+  std::uint64_t offset = 0;        // of the field, from the start of the piece
+  std::uint32_t type = 0;          // R_*
+  std::int32_t target_piece = -1;  // or -1: an undefined symbol, see `symbol`
+  std::uint32_t symbol = 0;        // the object's symbol that was named
+  std::int64_t target_offset = 0;  // what is really pointed at, from the start of the target
+  std::int32_t bias = 0;           // end of the instruction minus field, of a PC-relative field in
+                                   // code; the addend to write is target_offset - bias
+  bool is_branch = false;          // a direct call or jump (as against an address taken)
+  bool synthetic = false;          // made from a branch without a relocation
 };
 
 struct Piece {
   PieceKind kind = PieceKind::data;
-  std::string_view name;            // the symbol's; empty for anonymous pieces
-  std::uint32_t symbol = 0;         // its symbol in the object, 0 for anonymous pieces
+  std::string_view name;     // the symbol's; empty for anonymous pieces
+  std::uint32_t symbol = 0;  // its symbol in the object, 0 for anonymous pieces
   std::uint32_t section = 0;
-  std::uint64_t offset = 0;         // in the section
+  std::uint64_t offset = 0;  // in the section
   std::uint64_t size = 0;
   bool global = false;
-  std::vector<Reference> references;  // by offset
-  std::vector<std::uint32_t> aliases; // further symbols at the same place
+  std::vector<Reference> references;   // by offset
+  std::vector<std::uint32_t> aliases;  // further symbols at the same place
 };
 
 class PieceGraph {
@@ -58,7 +58,9 @@ class PieceGraph {
   const elf::ObjectFile& object() const { return *object_; }
   const elf::Arch& arch() const { return *arch_; }
   const std::vector<Piece>& pieces() const { return pieces_; }
-  const Piece& piece(std::int32_t index) const { return pieces_.at(static_cast<std::size_t>(index)); }
+  const Piece& piece(std::int32_t index) const {
+    return pieces_.at(static_cast<std::size_t>(index));
+  }
   // The bytes of a piece; none for .bss.
   ByteView bytes(const Piece& piece) const;
   const elf::Section& section_of(const Piece& piece) const;

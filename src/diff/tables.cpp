@@ -59,8 +59,8 @@ Status CodeTables::read_table(const PieceGraph& graph, const elf::TableLayout& l
     }
     auto next = section.relocations.begin();
     for (std::uint64_t offset = 0; offset < section.size; offset += size) {
-      TableEntry entry{.section = i, .offset = offset,
-                       .size = std::min(size, section.size - offset)};
+      TableEntry entry{
+          .section = i, .offset = offset, .size = std::min(size, section.size - offset)};
       std::int32_t owner = -1;
       bool at_entry = false;
       for (; next != section.relocations.end() && next->offset < offset + size; ++next) {
@@ -130,8 +130,8 @@ Status CodeTables::read_orc(const PieceGraph& graph) {
     if (it != all.begin() && std::prev(it)->section == piece.section) {
       orc_[p].push_back({0, rows->data.subspan(std::prev(it)->row * row_size, row_size)});
     }
-    for (; it != all.end() && it->section == piece.section &&
-           it->offset < piece.offset + piece.size;
+    for (;
+         it != all.end() && it->section == piece.section && it->offset < piece.offset + piece.size;
          ++it) {
       orc_[p].push_back(
           {it->offset - piece.offset, rows->data.subspan(it->row * row_size, row_size)});

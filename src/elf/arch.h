@@ -20,19 +20,20 @@ namespace suture::elf {
 struct Instruction {
   std::uint32_t offset = 0;  // from the start of the decoded bytes
   std::uint8_t length = 0;
-  bool is_nop = false;       // NOPs of any length, and the INT3 that pads after returns
-  bool is_branch = false;    // direct, relative: call, jmp, jcc, loop
-  bool is_call = false;      // a direct call
-  std::uint8_t field = 0;    // where the branch displacement starts, from `offset`
+  bool is_nop = false;          // NOPs of any length, and the INT3 that pads after returns
+  bool is_branch = false;       // direct, relative: call, jmp, jcc, loop
+  bool is_call = false;         // a direct call
+  std::uint8_t field = 0;       // where the branch displacement starts, from `offset`
   std::uint8_t field_size = 0;  // its bytes: 1 or 4
-  std::int64_t target = 0;   // branch target, from the start of the decoded bytes, no relocation applied
+  std::int64_t target =
+      0;  // branch target, from the start of the decoded bytes, no relocation applied
 };
 
 // How a relocation writes.
 struct RelocationKind {
-  std::uint8_t size = 0;      // bytes written
+  std::uint8_t size = 0;  // bytes written
   bool pc_relative = false;
-  bool sign_extended = false; // the value must fit as a signed number of `size` bytes
+  bool sign_extended = false;  // the value must fit as a signed number of `size` bytes
 };
 
 // A table that the kernel keeps about code: fixed-size entries, each describing one place.
@@ -53,9 +54,9 @@ class Arch {
   // Nothing for a relocation type that kernel code never carries.
   virtual std::optional<RelocationKind> relocation(std::uint32_t type) const = 0;
   virtual std::string_view relocation_name(std::uint32_t type) const = 0;
-  virtual std::uint32_t absolute64() const = 0;   // the type for an 8-byte pointer in data
+  virtual std::uint32_t absolute64() const = 0;  // the type for an 8-byte pointer in data
   virtual std::uint32_t pc_relative32() const = 0;
-  virtual std::uint32_t call32() const = 0;       // the type for a direct call's field
+  virtual std::uint32_t call32() const = 0;  // the type for a direct call's field
   virtual std::span<const TableLayout> tables() const = 0;
 };
 

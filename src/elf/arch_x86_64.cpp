@@ -43,8 +43,8 @@ class X86_64 final : public Arch {
     std::size_t offset = 0;
     while (offset < code.size()) {
       ZydisDecodedInstruction raw;
-      if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(
-              &decoder_, nullptr, code.data() + offset, code.size() - offset, &raw))) {
+      if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder_, nullptr, code.data() + offset,
+                                                      code.size() - offset, &raw))) {
         break;
       }
       Instruction insn{.offset = static_cast<std::uint32_t>(offset), .length = raw.length};
@@ -54,8 +54,7 @@ class X86_64 final : public Arch {
         insn.is_call = raw.mnemonic == ZYDIS_MNEMONIC_CALL;
         insn.field = raw.raw.imm[0].offset;
         insn.field_size = raw.raw.imm[0].size / 8;
-        insn.target = static_cast<std::int64_t>(offset) + raw.length +
-                      raw.raw.imm[0].value.s;
+        insn.target = static_cast<std::int64_t>(offset) + raw.length + raw.raw.imm[0].value.s;
       }
       out.push_back(insn);
       offset += raw.length;

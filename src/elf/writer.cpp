@@ -105,8 +105,8 @@ class Writer {
       out.st_value = symbol.value;
       out.st_size = symbol.size;
       out.st_info = static_cast<unsigned char>(GELF_ST_INFO(symbol.binding, symbol.type));
-      out.st_shndx = symbol.section >= 0 ? static_cast<std::uint16_t>(symbol.section + 1)
-                                         : symbol.special;
+      out.st_shndx =
+          symbol.section >= 0 ? static_cast<std::uint16_t>(symbol.section + 1) : symbol.special;
       locals_ += symbol.binding == STB_LOCAL ? 1 : 0;
       symbols_.push_back(out);
     }
@@ -116,9 +116,10 @@ class Writer {
     for (const OutRelocations& list : object_.relocations) {
       auto& out = relocations_.emplace_back();
       for (const OutRelocation& entry : list.entries) {
-        out.push_back(Elf64_Rela{.r_offset = entry.offset,
-                                 .r_info = ELF64_R_INFO(std::uint64_t{entry.symbol} + 1, entry.type),
-                                 .r_addend = entry.addend});
+        out.push_back(
+            Elf64_Rela{.r_offset = entry.offset,
+                       .r_info = ELF64_R_INFO(std::uint64_t{entry.symbol} + 1, entry.type),
+                       .r_addend = entry.addend});
       }
     }
   }

@@ -61,10 +61,10 @@ Result<fs::path> find_by_hash(const Package& package, const fs::path& directory)
       if (hash == package.sha256) {
         return entry.path();
       }
-      return fail(Code::bad_package, package.file,
-                  fmt::format("its SHA-256 is {}, the archive's index states {}", hash,
-                              package.sha256),
-                  apt_remedy);
+      return fail(
+          Code::bad_package, package.file,
+          fmt::format("its SHA-256 is {}, the archive's index states {}", hash, package.sha256),
+          apt_remedy);
     }
   }
   return fail(Code::package_failed, package.name, "apt fetched nothing", apt_remedy);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Debian's archive by way of apt, which checks signatures: what packages there are, and their files.
+// Debian's archive by way of apt, which checks signatures: what packages there are, and their
+// files.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ struct Package {
   std::string sha256;
 };
 
-// All versions of the named packages that the archive has, newest first for each name; unknown names
-// are left out.
+// All versions of the named packages that the archive has, newest first for each name; unknown
+// names are left out.
 Result<std::vector<Package>> find_packages(const std::vector<std::string>& names);
 
 // Names of all packages that start with `prefix`.

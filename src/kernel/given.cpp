@@ -3,10 +3,11 @@
 // Problem: a kernel that no package describes: an image, a configuration, a Module.symvers and a
 // source tree, of which any may be of another kernel than the rest, and none may be written to.
 //
-// Method: the image's build id is its identity; the decompressed image is kept under it. Configuration
-// and symvers are checked against the image itself. A source tree that is prepared for that release is
-// used where it is; any other is copied into the cache and prepared there, and the copy is good for
-// as long as nothing in the original changes (names, sizes and times of all its files).
+// Method: the image's build id is its identity; the decompressed image is kept under it.
+// Configuration and symvers are checked against the image itself. A source tree that is prepared
+// for that release is used where it is; any other is copied into the cache and prepared there, and
+// the copy is good for as long as nothing in the original changes (names, sizes and times of all
+// its files).
 //
 // Invariants: what the caller gave is only read. A copy is put in place by one rename and trusted
 // only with the record that is written after it.
@@ -67,8 +68,8 @@ Result<std::string> keep_vmlinux(const fs::path& vmlinuz) {
   return image.build_id();
 }
 
-// Configuration and exports are the image's. Checking the exports reads the whole image, so a pass is
-// noted by the hashes of all that went into it.
+// Configuration and exports are the image's. Checking the exports reads the whole image, so a pass
+// is noted by the hashes of all that went into it.
 Result<std::string> check_files(const Kernel& kernel) {
   std::string passed_by;
   for (const fs::path& path : {kernel.vmlinux, kernel.config, kernel.symvers}) {
@@ -190,10 +191,10 @@ Result<Kernel> from_files(const KernelFiles& files) {
   std::string config = TRY(read_text(kernel.config));
   ConfigIdentity identity = TRY(config_identity(config, kernel.config.string()));
   if (version != identity.version) {
-    return fail(Code::config_mismatch, source.string(),
-                fmt::format("the source is of Linux {}, the kernel of Linux {}", version,
-                            identity.version),
-                fmt::format("give the source of {}", kernel.release));
+    return fail(
+        Code::config_mismatch, source.string(),
+        fmt::format("the source is of Linux {}, the kernel of Linux {}", version, identity.version),
+        fmt::format("give the source of {}", kernel.release));
   }
   if (is_prepared(source, kernel.config, kernel.release)) {
     kernel.source = source;

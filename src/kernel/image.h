@@ -71,7 +71,9 @@ class Image {
   const std::string& build_id() const { return build_id_; }  // lower-case hex
   const std::string& banner() const { return banner_; }      // linux_banner, without the newline
   const std::string& release() const { return release_; }    // "6.1.0-56-amd64"
-  const std::string& compiler() const { return compiler_; }  // "gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0"
+  const std::string& compiler() const {
+    return compiler_;
+  }  // "gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0"
 
   // The bytes at [address, address + size) of the image, none where they are not in one section
   // with contents.

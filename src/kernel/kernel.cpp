@@ -31,7 +31,9 @@ bool older(const std::string& a, const std::string& b) {
 }
 
 bool contains_version(std::string_view text, std::string_view version) {
-  auto is_part = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0 || c == '.'; };
+  auto is_part = [](char c) {
+    return std::isdigit(static_cast<unsigned char>(c)) != 0 || c == '.';
+  };
   for (std::size_t at = text.find(version); at != std::string_view::npos;
        at = text.find(version, at + 1)) {
     std::size_t end = at + version.size();
@@ -91,9 +93,12 @@ bool is_release_name(std::string_view release) {
 
 Status write_entry(const fs::path& root, const Image& image, const std::vector<Package>& packages) {
   nlohmann::ordered_json json = {
-      {"schema", entry_schema},         {"release", image.release()},
-      {"package_version", packages.at(0).version}, {"build_id", image.build_id()},
-      {"compiler", image.compiler()},   {"banner", image.banner()},
+      {"schema", entry_schema},
+      {"release", image.release()},
+      {"package_version", packages.at(0).version},
+      {"build_id", image.build_id()},
+      {"compiler", image.compiler()},
+      {"banner", image.banner()},
       {"packages", nlohmann::ordered_json::array()},
   };
   for (const Package& package : packages) {

@@ -28,14 +28,14 @@ struct Kernel {
   std::string release;          // "6.1.0-56-amd64"
   std::string package_version;  // "6.1.192-2"; empty for a kernel given by its files
   std::string build_id;         // of vmlinux, lower-case hex
-  fs::path root;                // the cache entry; for a kernel given by its files, its derived entry
-  fs::path vmlinuz;             // bootable image
-  fs::path vmlinux;             // decompressed ELF
+  fs::path root;     // the cache entry; for a kernel given by its files, its derived entry
+  fs::path vmlinuz;  // bootable image
+  fs::path vmlinux;  // decompressed ELF
   fs::path config;
   fs::path symvers;
-  fs::path modules;             // the directory like /lib/modules/REL; empty where none was given
-  fs::path source;              // prepared tree
-  fs::path derived;             // derived/KEY, exists
+  fs::path modules;  // the directory like /lib/modules/REL; empty where none was given
+  fs::path source;   // prepared tree
+  fs::path derived;  // derived/KEY, exists
 };
 
 fs::path cache_directory();

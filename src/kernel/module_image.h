@@ -22,7 +22,9 @@ class ModuleImage {
   static Result<ModuleImage> open(const fs::path& path);
 
   const elf::ObjectFile& elf() const { return elf_; }
-  const std::string& name() const { return name_; }          // from .gnu.linkonce.this_module / modinfo name=
+  const std::string& name() const {
+    return name_;
+  }  // from .gnu.linkonce.this_module / modinfo name=
   const std::string& build_id() const { return build_id_; }  // empty when it has none
   const std::string& vermagic() const { return vermagic_; }
   std::vector<std::string> depends() const;
@@ -31,7 +33,9 @@ class ModuleImage {
   // Its symbols as the running kernel's kallsyms lists them: defined symbols of allocated
   // sections that are not init sections, in symbol-table order; `address` is the offset into the
   // section.
-  const std::vector<std::uint32_t>& core_symbols() const { return core_symbols_; }  // into elf().symbols()
+  const std::vector<std::uint32_t>& core_symbols() const {
+    return core_symbols_;
+  }  // into elf().symbols()
   // 0 where the name is unique among core_symbols(), else the 1-based position.
   std::uint32_t sympos(std::uint32_t symbol) const;
   // While a module is being loaded, livepatch looks it up among all its defined symbols, init ones
@@ -45,8 +49,9 @@ class ModuleImage {
   std::vector<std::uint32_t> core_symbols_;
 };
 
-// Module name ("nf_tables", underscores) → file, of a /lib/modules/REL directory: from modules.order
-// where it is there, else by walking. KBUILD_MODNAME has underscores where the file may have dashes.
+// Module name ("nf_tables", underscores) → file, of a /lib/modules/REL directory: from
+// modules.order where it is there, else by walking. KBUILD_MODNAME has underscores where the file
+// may have dashes.
 class ModuleDirectory {
  public:
   static Result<ModuleDirectory> open(const fs::path& directory);

@@ -2,9 +2,10 @@
 //
 // Problem: make a cached kernel of three Debian packages, fast, and never leave half of one behind.
 //
-// Method: under the cache's lock, packages are fetched (apt verifies them), the source is unpacked by
-// one thread while another unpacks image and modules and decompresses vmlinux, then the source is
-// prepared. All of it happens in a temporary directory beside the entry; one rename puts it in place.
+// Method: under the cache's lock, packages are fetched (apt verifies them), the source is unpacked
+// by one thread while another unpacks image and modules and decompresses vmlinux, then the source
+// is prepared. All of it happens in a temporary directory beside the entry; one rename puts it in
+// place.
 //
 // Invariants: kernels/REL exists whole or not at all; source, headers and image are of exactly one
 // package version; a temporary directory that is found under the lock belongs to nobody.
@@ -221,7 +222,8 @@ Result<std::string> newest_release() {
   std::string depends = known.empty() ? std::string{} : known.front().depends;
   std::size_t at = depends.find(image_prefix);
   if (at == std::string::npos) {
-    return fail(Code::unknown_release, name, "the package archive does not say which kernel is newest",
+    return fail(Code::unknown_release, name,
+                "the package archive does not say which kernel is newest",
                 "run 'apt-get update', or name a release");
   }
   at += image_prefix.size();

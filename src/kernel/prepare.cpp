@@ -54,9 +54,9 @@ Options config_options(std::string_view text) {
 // What kbuild finds out about the tools at hand, and what a distribution leaves out of the
 // configuration that it ships because it is about its own signing keys.
 bool is_about_the_build(std::string_view option) {
-  static constexpr std::string_view names[] = {
-      "CONFIG_CC_VERSION_TEXT", "CONFIG_BUILD_SALT", "CONFIG_MODULE_SIG_ALL",
-      "CONFIG_MODULE_SIG_KEY", "CONFIG_SYSTEM_TRUSTED_KEYS"};
+  static constexpr std::string_view names[] = {"CONFIG_CC_VERSION_TEXT", "CONFIG_BUILD_SALT",
+                                               "CONFIG_MODULE_SIG_ALL", "CONFIG_MODULE_SIG_KEY",
+                                               "CONFIG_SYSTEM_TRUSTED_KEYS"};
   return std::ranges::find(names, option) != std::end(names) ||
          (option.ends_with("_VERSION") && !option.starts_with("CONFIG_LOCAL")) ||
          option.starts_with("CONFIG_RUST") || option.starts_with("CONFIG_BINDGEN");
@@ -106,10 +106,10 @@ Status run_make(Command make, const std::vector<std::string>& words, const fs::p
     tail.remove_prefix(tail.size() - most);
     tail.remove_prefix(tail.find('\n') + 1);
   }
-  return fail(Code::prepare_failed, tree.string(),
-              fmt::format("'make {}' ended with status {}:\n{}", words.back(), finished.exit_status,
-                          tail),
-              "install what make misses (flex, bison, bc, libelf-dev, libssl-dev) and try again");
+  return fail(
+      Code::prepare_failed, tree.string(),
+      fmt::format("'make {}' ended with status {}:\n{}", words.back(), finished.exit_status, tail),
+      "install what make misses (flex, bison, bc, libelf-dev, libssl-dev) and try again");
 }
 
 Status copy_into(const fs::path& from, const fs::path& to) {
@@ -278,8 +278,7 @@ Status prepare_tree(const fs::path& tree, const fs::path& config, const fs::path
   // kbuild makes this up from the source's version alone; external modules are stamped with it.
   TRY(write_file(tree / "include/config/kernel.release", release + "\n"));
   if (!is_prepared(tree, config, release)) {
-    return fail(Code::prepare_failed, tree.string(),
-                "make ended well and left the tree unprepared",
+    return fail(Code::prepare_failed, tree.string(), "make ended well and left the tree unprepared",
                 "remove the tree and start from the unchanged source");
   }
   return {};

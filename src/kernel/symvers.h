@@ -17,7 +17,7 @@ namespace suture::kernel {
 
 struct Export {
   std::uint32_t crc = 0;
-  std::string_view module;   // "vmlinux", or the module's name with underscores
+  std::string_view module;  // "vmlinux", or the module's name with underscores
   bool gpl_only = false;
   std::string_view name_space;
 };

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Problem: a kernel's source is a tar in xz in a tar in xz in ar, 1.3 GB and 80,000 files in the end,
-// and the time goes into decoding xz.
+// Problem: a kernel's source is a tar in xz in a tar in xz in ar, 1.3 GB and 80,000 files in the
+// end, and the time goes into decoding xz.
 //
 // Method: archives are read as streams stacked on each other: libarchive reads the .deb, its data
 // member feeds a second reader, and the source tarball inside that is decoded by liblzma on all
-// processors (Debian's tarballs come in independent blocks) into a third. Files are written by their
-// path below one directory.
+// processors (Debian's tarballs come in independent blocks) into a third. Files are written by
+// their path below one directory.
 //
-// Invariants: nothing is written outside the destination: names with ".." or a root are refused, and
-// so is a name that leads through a link that the archive itself made; a link may not point out of
-// the destination. A file is never written over another.
+// Invariants: nothing is written outside the destination: names with ".." or a root are refused,
+// and so is a name that leads through a link that the archive itself made; a link may not point out
+// of the destination. A file is never written over another.
 #include "kernel/unpack.h"
 
 #include <archive.h>
@@ -267,12 +267,8 @@ Status Writer::write(archive* a, archive_entry* entry, const std::string& place)
   }
   switch (archive_entry_filetype(entry)) {
     case AE_IFDIR: return make_directories(target);
-    case AE_IFREG:
-      TRY(make_parent(place));
-      return write_file(a, target, archive_entry_mode(entry));
-    case AE_IFLNK:
-      TRY(make_parent(place));
-      return write_link(entry, place, target);
+    case AE_IFREG: TRY(make_parent(place)); return write_file(a, target, archive_entry_mode(entry));
+    case AE_IFLNK: TRY(make_parent(place)); return write_link(entry, place, target);
     default: return unsafe(place, "is neither file, directory nor link");
   }
 }

@@ -2,11 +2,11 @@
 //
 // Problem: carry out a test in a machine that may die at any moment, so that the host knows how far
 // it came and why it stopped.
-// Method: every phase is announced before it begins and reported when it ends; the kernel's log goes
-// out record by record from a thread of its own, which also says "alive" when nothing else happens.
-// Load and unload are the very functions that `suture load` and `suture unload` call.
-// Invariant: `end` is sent after the last log record; a host that did not see it knows that the guest
-// died in the phase announced last.
+// Method: every phase is announced before it begins and reported when it ends; the kernel's log
+// goes out record by record from a thread of its own, which also says "alive" when nothing else
+// happens. Load and unload are the very functions that `suture load` and `suture unload` call.
+// Invariant: `end` is sent after the last log record; a host that did not see it knows that the
+// guest died in the phase announced last.
 #include "live/guest_init.h"
 
 #include <fcntl.h>
@@ -207,8 +207,7 @@ class Run {
     }
     phase(argument, [&]() -> Result<double> {
       const double start = now_seconds();
-      BackgroundScript child =
-          TRY(BackgroundScript::start(plan_.script, argument, environment()));
+      BackgroundScript child = TRY(BackgroundScript::start(plan_.script, argument, environment()));
       std::optional<int> status;
       do {
         status = child.wait(100);
@@ -287,8 +286,7 @@ class Run {
       return fail(Code::test_failed, plan_.patch_name, "the kernel does not show it as enabled");
     }
     for (const PatchedObject& object : patch->objects) {
-      if (!object.patched &&
-          (object.name == "vmlinux" || module_loaded(machine_, object.name))) {
+      if (!object.patched && (object.name == "vmlinux" || module_loaded(machine_, object.name))) {
         return fail(Code::test_failed, object.name, "it is there, but not patched");
       }
     }
@@ -351,10 +349,8 @@ Status guest_init() {
     if (plan) {
       Run(std::move(*plan), answers, machine).all();
     } else {
-      answers.send(Event{.kind = EventKind::phase,
-                         .phase = "plan",
-                         .ok = false,
-                         .text = text_of(plan.error())});
+      answers.send(Event{
+          .kind = EventKind::phase, .phase = "plan", .ok = false, .text = text_of(plan.error())});
     }
   }
   answers.send(Event{.kind = EventKind::end});

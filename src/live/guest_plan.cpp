@@ -25,14 +25,10 @@ constexpr std::array<std::pair<EventKind, std::string_view>, 7> event_names = {{
 }  // namespace
 
 std::string to_json(const GuestPlan& plan) {
-  return json{{"patch", plan.patch},
-              {"patch_name", plan.patch_name},
-              {"modules", plan.modules},
-              {"modules_after", plan.modules_after},
-              {"script", plan.script},
-              {"load_script", plan.load_script},
-              {"rounds", plan.rounds},
-              {"transition_timeout", plan.transition_timeout}}
+  return json{{"patch", plan.patch},     {"patch_name", plan.patch_name},
+              {"modules", plan.modules}, {"modules_after", plan.modules_after},
+              {"script", plan.script},   {"load_script", plan.load_script},
+              {"rounds", plan.rounds},   {"transition_timeout", plan.transition_timeout}}
       .dump(2);
 }
 

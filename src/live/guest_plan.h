@@ -22,12 +22,12 @@ inline constexpr std::string_view modules_phase = "modules";
 
 // All paths are the guest's.
 struct GuestPlan {
-  std::string patch;                  // the patch module
-  std::string patch_name;             // its name as the kernel spells it
-  std::vector<std::string> modules;   // what it patches, each after what it depends on
-  bool modules_after = false;         // load them after the patch, not before
-  std::string script;                 // run with before, patched, reverted; may be empty
-  std::string load_script;            // runs in the background all the while; may be empty
+  std::string patch;                 // the patch module
+  std::string patch_name;            // its name as the kernel spells it
+  std::vector<std::string> modules;  // what it patches, each after what it depends on
+  bool modules_after = false;        // load them after the patch, not before
+  std::string script;                // run with before, patched, reverted; may be empty
+  std::string load_script;           // runs in the background all the while; may be empty
   unsigned rounds = 1;
   double transition_timeout = 60;
 };

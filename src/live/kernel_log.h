@@ -14,8 +14,8 @@
 namespace suture::live {
 
 struct LogRecord {
-  int level = 0;           // 0 emergency ... 7 debug
-  bool from_kernel = true; // false for what user space wrote into the log
+  int level = 0;            // 0 emergency ... 7 debug
+  bool from_kernel = true;  // false for what user space wrote into the log
   std::uint64_t microseconds = 0;
   std::string text;
 };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Problem: turn one patch on or off on a live machine, and know at every moment which state it is in.
-// Method: check what can be checked beforehand, let the kernel do the work, watch its `transition`
-// file, and when something fails fetch the kernel's own words from its log.
-// Invariant: nothing here undoes by itself what the caller did not ask to undo; an error names the
-// state that is left.
+// Problem: turn one patch on or off on a live machine, and know at every moment which state it is
+// in. Method: check what can be checked beforehand, let the kernel do the work, watch its
+// `transition` file, and when something fails fetch the kernel's own words from its log. Invariant:
+// nothing here undoes by itself what the caller did not ask to undo; an error names the state that
+// is left.
 #include "live/load.h"
 
 #include <fcntl.h>
@@ -169,11 +169,11 @@ std::unexpected<Error> incomplete(const Machine& machine, const std::string& nam
                   enabled ? "the transition to the patch" : "the transition back", timeout,
                   tasks.size() == 1 ? "1 task" : fmt::format("{} tasks", tasks.size()),
                   tasks.size() == 1 ? "s" : "", tasks.empty() ? "" : ": ", describe(tasks, 5)),
-      enabled ? fmt::format("it goes on by itself: suture status; or hurry it: suture signal {0}; "
-                            "or take it back: suture unload {0}",
-                            name)
-              : fmt::format("it goes on by itself: suture status; then suture unload {} again",
-                            name));
+      enabled
+          ? fmt::format("it goes on by itself: suture status; or hurry it: suture signal {0}; "
+                        "or take it back: suture unload {0}",
+                        name)
+          : fmt::format("it goes on by itself: suture status; then suture unload {} again", name));
 }
 
 std::unexpected<Error> stopped_waiting(const std::string& name, std::string_view state) {

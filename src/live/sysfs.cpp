@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Problem: read a consistent picture of patches and tasks that may vanish while it is being read.
-// Method: every file is read on its own; one that is gone (ENOENT, or ENODEV from an attribute whose
-// object was removed) means that its patch, object or task is gone, which is no error.
+// Method: every file is read on its own; one that is gone (ENOENT, or ENODEV from an attribute
+// whose object was removed) means that its patch, object or task is gone, which is no error.
 // Invariant: a patch is only reported where its own `enabled` and `transition` could be read.
 #include "live/sysfs.h"
 
@@ -130,9 +130,10 @@ bool has_livepatch(const Machine& machine) {
 
 Result<std::vector<LoadedPatch>> loaded_patches(const Machine& machine) {
   if (!has_livepatch(machine)) {
-    return fail(Code::no_livepatch, patch_directory(machine).string(),
-                "the running kernel has no livepatch core (CONFIG_LIVEPATCH), or sysfs is not mounted",
-                "build the patch with --for suture and load Suture's own core: suture core load");
+    return fail(
+        Code::no_livepatch, patch_directory(machine).string(),
+        "the running kernel has no livepatch core (CONFIG_LIVEPATCH), or sysfs is not mounted",
+        "build the patch with --for suture and load Suture's own core: suture core load");
   }
   std::vector<LoadedPatch> patches;
   for (const std::string& name : subdirectories(patch_directory(machine))) {
@@ -205,7 +206,8 @@ Status set_enabled(const Machine& machine, const std::string& name, bool enabled
     return {};
   }
   if (err == EBUSY) {
-    return fail(Code::busy, name, "another patch is in transition, or a later patch rests on this one",
+    return fail(Code::busy, name,
+                "another patch is in transition, or a later patch rests on this one",
                 "wait until `suture status` shows no transition, then run the command again");
   }
   return fail_errno(err, path.string(), "write");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // What the kernel's livepatch core tells and takes through files
-// (Documentation/ABI/testing/sysfs-kernel-livepatch; patch_state in Documentation/filesystems/proc.rst).
+// (Documentation/ABI/testing/sysfs-kernel-livepatch; patch_state in
+// Documentation/filesystems/proc.rst).
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,7 @@ struct PatchedObject {
 
 struct LoadedPatch {
   std::string name;
-  bool enabled = false;     // while it is in transition: where the transition goes
+  bool enabled = false;  // while it is in transition: where the transition goes
   bool transition = false;
   std::vector<PatchedObject> objects;  // "vmlinux" first
 };
@@ -44,8 +45,9 @@ struct BlockingTask {
   int pid = 0;
   int tid = 0;
   std::string comm;
-  std::string state;               // "S (sleeping)"
-  std::vector<std::string> stack;  // kernel frames, innermost first; empty without the right to read
+  std::string state;  // "S (sleeping)"
+  std::vector<std::string>
+      stack;  // kernel frames, innermost first; empty without the right to read
 };
 
 bool has_livepatch(const Machine& machine);

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Problem: pre was compiled by us, one function a section; run was compiled by the distribution and
-// linked. They should be the same instructions, but linked fields hold addresses, the assembler chose
-// short jumps where it knew the distance, and alignment padding moved with them. Several symbols of
-// one name may be candidates, and what a field refers to is only known by its value.
+// linked. They should be the same instructions, but linked fields hold addresses, the assembler
+// chose short jumps where it knew the distance, and alignment padding moved with them. Several
+// symbols of one name may be candidates, and what a field refers to is only known by its value.
 //
-// Method: for each function, try every run symbol of its name. Decode both sides in step. Padding is
-// skipped on either side; a branch must be the same kind of branch, its displacement's width aside;
-// every other byte must be equal, except fields with a relocation, whose value in the run, minus what
-// the relocation adds, is the address of the symbol: an equation per field. Branches inside the
-// function must arrive at corresponding instructions. A candidate that survives contributes its
-// equations; functions with one candidate go first, and their equations decide between the candidates
-// of others (a function called from a matched one is where the call says).
+// Method: for each function, try every run symbol of its name. Decode both sides in step. Padding
+// is skipped on either side; a branch must be the same kind of branch, its displacement's width
+// aside; every other byte must be equal, except fields with a relocation, whose value in the run,
+// minus what the relocation adds, is the address of the symbol: an equation per field. Branches
+// inside the function must arrive at corresponding instructions. A candidate that survives
+// contributes its equations; functions with one candidate go first, and their equations decide
+// between the candidates of others (a function called from a matched one is where the call says).
 //
 // Invariants: an address once solved is never changed; a candidate whose equations contradict a
 // solved address is no match. So two different addresses for one thing cannot be believed.
@@ -115,8 +115,7 @@ class Matcher {
     return std::ranges::any_of(equations.pieces,
                                [&](const auto& pair) {
                                  auto it = result_.addresses.find(pair.first);
-                                 return it != result_.addresses.end() &&
-                                        it->second != pair.second;
+                                 return it != result_.addresses.end() && it->second != pair.second;
                                }) ||
            std::ranges::any_of(equations.externals, [&](const auto& pair) {
              auto it = result_.externals.find(pair.first);
@@ -183,8 +182,7 @@ std::uint64_t pointed_at(ByteView field, const elf::RelocationKind& kind, std::u
   if (kind.size == 8) {
     value = read_le<std::uint64_t>(field, 0).value_or(0);
   } else if (kind.size == 4 && (kind.sign_extended || kind.pc_relative)) {
-    value = static_cast<std::uint64_t>(
-        std::int64_t{read_le<std::int32_t>(field, 0).value_or(0)});
+    value = static_cast<std::uint64_t>(std::int64_t{read_le<std::int32_t>(field, 0).value_or(0)});
   } else {
     value = read_le<std::uint32_t>(field, 0).value_or(0);
   }
@@ -193,9 +191,8 @@ std::uint64_t pointed_at(ByteView field, const elf::RelocationKind& kind, std::u
 
 // One pair of instructions. Branches may differ in width; everything else has the same length.
 bool Matcher::compare_instruction(std::span<const Reference> fields, const elf::Instruction& a,
-                                  ByteView pre_bytes, const elf::Instruction& b,
-                                  ByteView run_bytes, std::uint64_t address,
-                                  Attempt& attempt) const {
+                                  ByteView pre_bytes, const elf::Instruction& b, ByteView run_bytes,
+                                  std::uint64_t address, Attempt& attempt) const {
   if (a.is_branch && b.is_branch) {
     if (a.is_call != b.is_call) {
       attempt.reason = "a call is a jump on the other side";

@@ -17,24 +17,25 @@
 namespace suture::match {
 
 struct FunctionMatch {
-  std::int32_t piece = -1;       // of pre
-  std::uint64_t address = 0;     // where it runs
-  std::uint32_t symbol = 0;      // the run symbol, into RunObject::symbols().all()
+  std::int32_t piece = -1;    // of pre
+  std::uint64_t address = 0;  // where it runs
+  std::uint32_t symbol = 0;   // the run symbol, into RunObject::symbols().all()
 };
 
 struct Mismatch {
   std::int32_t piece = -1;
-  std::uint64_t address = 0;     // of the candidate that came furthest; 0: there was none
-  std::uint64_t offset = 0;      // where it differs
+  std::uint64_t address = 0;  // of the candidate that came furthest; 0: there was none
+  std::uint64_t offset = 0;   // where it differs
   std::string reason;
 };
 
 struct MatchResult {
-  std::map<std::int32_t, FunctionMatch> functions;    // by pre piece
-  std::map<std::int32_t, Mismatch> mismatches;        // by pre piece
-  std::map<std::int32_t, std::uint64_t> addresses;    // solved: pre piece → run address of its start
-  std::map<std::string, std::uint64_t, std::less<>> externals;  // solved: undefined symbol → address
-  std::size_t of = 0;                                 // functions that were to be matched
+  std::map<std::int32_t, FunctionMatch> functions;  // by pre piece
+  std::map<std::int32_t, Mismatch> mismatches;      // by pre piece
+  std::map<std::int32_t, std::uint64_t> addresses;  // solved: pre piece → run address of its start
+  std::map<std::string, std::uint64_t, std::less<>>
+      externals;       // solved: undefined symbol → address
+  std::size_t of = 0;  // functions that were to be matched
 };
 
 // Matches every function of pre that is not init code against the run object. Never fails as a

@@ -23,8 +23,8 @@ RunObject RunObject::of_vmlinux(const kernel::Image& image) {
   object.name_ = "vmlinux";
   object.build_id_ = image.build_id();
   object.image_ = &image;
-  object.symbols_ = std::shared_ptr<const kernel::SymbolTable>(std::shared_ptr<void>{},
-                                                               &image.symbols());
+  object.symbols_ =
+      std::shared_ptr<const kernel::SymbolTable>(std::shared_ptr<void>{}, &image.symbols());
   return object;
 }
 
@@ -76,8 +76,8 @@ Result<RunObject> RunObject::of_module(const kernel::ModuleImage& module, const 
                     fmt::format("relocation type {} cannot be applied", relocation.type),
                     "check that the module file is whole");
       }
-      std::uint64_t value = address_of(symbols[relocation.symbol]) +
-                            static_cast<std::uint64_t>(relocation.addend);
+      std::uint64_t value =
+          address_of(symbols[relocation.symbol]) + static_cast<std::uint64_t>(relocation.addend);
       if (kind->pc_relative) {
         value -= area.address + relocation.offset;
       }
@@ -94,8 +94,8 @@ Result<RunObject> RunObject::of_module(const kernel::ModuleImage& module, const 
     core.push_back(kernel::RunSymbol{
         .name = symbol.name,
         .address = address_of(symbol),
-        .type = symbol.defined() && (sections[symbol.section].flags & SHF_EXECINSTR) != 0 ? 't'
-                                                                                            : 'd'});
+        .type =
+            symbol.defined() && (sections[symbol.section].flags & SHF_EXECINSTR) != 0 ? 't' : 'd'});
   }
   object.symbols_ = std::make_shared<kernel::SymbolTable>(std::move(names), std::move(core));
   return object;

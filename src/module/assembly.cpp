@@ -12,8 +12,7 @@ namespace suture::module {
 
 std::int32_t Assembly::section(const std::string& name, std::uint32_t type, std::uint64_t flags,
                                std::uint64_t alignment) {
-  auto [it, added] =
-      by_name_.try_emplace(name, static_cast<std::int32_t>(object_.sections.size()));
+  auto [it, added] = by_name_.try_emplace(name, static_cast<std::int32_t>(object_.sections.size()));
   if (added) {
     object_.sections.push_back(
         elf::OutSection{.name = name, .type = type, .flags = flags, .alignment = alignment});
@@ -68,8 +67,8 @@ void Assembly::relocate(Place field, std::uint32_t type, Place target, std::int6
                           .section = target.section});
 }
 
-void Assembly::relocate(Place field, std::uint32_t type, const Binding& target,
-                        std::int64_t addend, const std::string& patched) {
+void Assembly::relocate(Place field, std::uint32_t type, const Binding& target, std::int64_t addend,
+                        const std::string& patched) {
   Field out{.field = field, .type = type, .addend = addend};
   if (target.exported) {
     imports_.emplace(target.name, target);
@@ -140,16 +139,16 @@ Result<Bytes> Assembly::finish() {
       list.name = klp ? fmt::format(".klp.rela.{}.{}", field.klp_object, target)
                       : fmt::format(".rela{}", target);
       // livepatch may apply them long after the module was loaded, so they must stay in memory.
-      list.flags = klp ? SHF_INFO_LINK | SHF_ALLOC | elf::shf_rela_livepatch
-                       : std::uint64_t{SHF_INFO_LINK};
+      list.flags =
+          klp ? SHF_INFO_LINK | SHF_ALLOC | elf::shf_rela_livepatch : std::uint64_t{SHF_INFO_LINK};
       list.target = static_cast<std::uint32_t>(field.field.section);
     }
-    list.entries.push_back(elf::OutRelocation{
-        .offset = field.field.offset,
-        .type = field.type,
-        .symbol = field.section >= 0 ? static_cast<std::uint32_t>(field.section)
-                                     : outside.at(field.external),
-        .addend = field.addend});
+    list.entries.push_back(
+        elf::OutRelocation{.offset = field.field.offset,
+                           .type = field.type,
+                           .symbol = field.section >= 0 ? static_cast<std::uint32_t>(field.section)
+                                                        : outside.at(field.external),
+                           .addend = field.addend});
   }
   for (auto& [key, list] : lists) {
     object_.relocations.push_back(std::move(list));

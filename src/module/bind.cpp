@@ -3,10 +3,11 @@
 // Problem: livepatch finds an unexported symbol by name and position among those of its name, and
 // the wrong position is a wrong address in running code.
 //
-// Method: the address comes first. Where run-pre matching solved it, the run symbols at that address
-// are searched for the name (numbers of static locals aside); where it did not, the name must be
-// unique. Exports of vmlinux are bound by name and CRC instead. A module's patch reaches exports of
-// other modules through livepatch too: those modules need not be loaded when the patch is.
+// Method: the address comes first. Where run-pre matching solved it, the run symbols at that
+// address are searched for the name (numbers of static locals aside); where it did not, the name
+// must be unique. Exports of vmlinux are bound by name and CRC instead. A module's patch reaches
+// exports of other modules through livepatch too: those modules need not be loaded when the patch
+// is.
 //
 // Invariant: a name with several candidates is never bound without a solved address.
 #include "module/bind.h"
@@ -56,9 +57,10 @@ Result<Binding> Binder::in_object(const match::RunObject& object, std::string_vi
         return make(index);
       }
     }
-    return unresolved(name, fmt::format("the running {} has it at {:#x}, but kallsyms does not list "
-                                        "it under that name",
-                                        object.name(), *address));
+    return unresolved(name,
+                      fmt::format("the running {} has it at {:#x}, but kallsyms does not list "
+                                  "it under that name",
+                                  object.name(), *address));
   }
   if (candidates.empty()) {
     return unresolved(name, fmt::format("{} has no symbol of that name", object.name()));
@@ -77,11 +79,12 @@ Result<Binding> Binder::in_object(const match::RunObject& object, std::string_vi
   if (global.size() == 1) {
     return make(global[0]);
   }
-  return fail(Code::symbol_ambiguous, std::string(name),
-              fmt::format("{} has {} symbols of that name, and nothing that runs tells which one is "
-                          "meant",
-                          object.name(), candidates.size()),
-              "change the patch so that it does not need this symbol");
+  return fail(
+      Code::symbol_ambiguous, std::string(name),
+      fmt::format("{} has {} symbols of that name, and nothing that runs tells which one is "
+                  "meant",
+                  object.name(), candidates.size()),
+      "change the patch so that it does not need this symbol");
 }
 
 Result<Binding> Binder::undefined(std::string_view name) const {
@@ -116,8 +119,8 @@ Result<Binding> Binder::run_symbol(std::int32_t pre_piece) const {
   if (piece.name.empty()) {
     return unresolved(pre_.section_of(piece).name, "it is data without a name");
   }
-  // A static local's number may belong to another variable in the shipped kernel: without an address
-  // only an exact and unnumbered name counts.
+  // A static local's number may belong to another variable in the shipped kernel: without an
+  // address only an exact and unnumbered name counts.
   if (!solved && diff::base_name(piece.name) != piece.name) {
     return fail(Code::symbol_ambiguous, std::string(piece.name),
                 "nothing that matched the running kernel refers to it, so its address is unknown",

@@ -15,12 +15,12 @@
 namespace suture::module {
 
 struct Binding {
-  std::string object;       // whose symbol it is: "vmlinux" or a module
-  std::string name;         // as kallsyms has it
-  std::uint32_t sympos = 0; // livepatch's: 0 unique, else 1-based
-  bool exported = false;    // bound by the module loader, by name and CRC
+  std::string object;        // whose symbol it is: "vmlinux" or a module
+  std::string name;          // as kallsyms has it
+  std::uint32_t sympos = 0;  // livepatch's: 0 unique, else 1-based
+  bool exported = false;     // bound by the module loader, by name and CRC
   std::uint32_t crc = 0;
-  std::string name_space;   // of the export, usually empty
+  std::string name_space;  // of the export, usually empty
 };
 
 class Binder {

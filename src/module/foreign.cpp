@@ -5,7 +5,8 @@
 //
 // Method: look for what cannot be anything else: an 8-byte pointer to a string, followed at once by
 // an 8-byte pointer to code, is {old_name, new_func}; the word after is old_sympos. The pointer to
-// the first of them is klp_object.funcs, and the pointer before that one, if any, the object's name.
+// the first of them is klp_object.funcs, and the pointer before that one, if any, the object's
+// name.
 #include "module/foreign.h"
 
 #include <map>
@@ -57,8 +58,7 @@ class Reader {
         home.name != ".kpatch.strings") {
       return std::nullopt;
     }
-    return read_cstr(home.data,
-                     symbol.value + static_cast<std::uint64_t>(it->second->addend));
+    return read_cstr(home.data, symbol.value + static_cast<std::uint64_t>(it->second->addend));
   }
 
   bool points_at_code(const Pointers& pointers, std::uint64_t offset) const {
@@ -67,8 +67,7 @@ class Reader {
       return false;
     }
     const elf::Symbol& symbol = object_.symbols()[it->second->symbol];
-    return symbol.defined() &&
-           (object_.sections()[symbol.section].flags & SHF_EXECINSTR) != 0;
+    return symbol.defined() && (object_.sections()[symbol.section].flags & SHF_EXECINSTR) != 0;
   }
 
   // The name of the klp_object whose funcs pointer is `array` in section `home`.
@@ -115,8 +114,8 @@ class Reader {
       auto owner = string_at(pointers, offset + 48);
       auto sympos = read_le<std::uint64_t>(section.data, offset + 32).value_or(0);
       if (name && owner) {
-        out_.push_back({std::string(*owner), std::string(*name),
-                        static_cast<std::uint32_t>(sympos)});
+        out_.push_back(
+            {std::string(*owner), std::string(*name), static_cast<std::uint32_t>(sympos)});
       }
     }
   }

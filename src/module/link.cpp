@@ -4,11 +4,12 @@
 // that the kernel's loader and its livepatch core accept, and in which every field points where the
 // patched source means.
 //
-// Method: place every chosen piece in an output section of its input section's name; then write each
-// reference again, in one of three ways. To a piece that was placed: a plain relocation. To something
-// that the kernel exports: by name and CRC. To anything else of the kernel: by a livepatch symbol,
-// which the livepatch core looks up by object, name and position. Table entries follow the piece that
-// they describe. The patch itself is written as data, in the layouts that the glue states.
+// Method: place every chosen piece in an output section of its input section's name; then write
+// each reference again, in one of three ways. To a piece that was placed: a plain relocation. To
+// something that the kernel exports: by name and CRC. To anything else of the kernel: by a
+// livepatch symbol, which the livepatch core looks up by object, name and position. Table entries
+// follow the piece that they describe. The patch itself is written as data, in the layouts that the
+// glue states.
 //
 // Invariants: the address of a replaced function, taken rather than called, is always that of the
 // original, so nothing outside ever holds a pointer into a module that may be unloaded, and
@@ -93,8 +94,7 @@ class Linker {
     }
     Source glue{.graph = &glue_graph_, .tables = &glue_tables_};
     place(glue, [&](std::size_t piece) {
-      return !glue_graph_.section_of(glue_graph_.pieces()[piece])
-                  .name.starts_with(".suture.");
+      return !glue_graph_.section_of(glue_graph_.pieces()[piece]).name.starts_with(".suture.");
     });
     sources_.push_back(std::move(glue));
   }
@@ -133,8 +133,7 @@ class Linker {
     if (it != metadata_.objects.end()) {
       return *it;
     }
-    return metadata_.objects.emplace_back(
-        PatchedObject{.name = name, .build_id = input.build_id});
+    return metadata_.objects.emplace_back(PatchedObject{.name = name, .build_id = input.build_id});
   }
 
   Status collect_functions() {
@@ -156,10 +155,8 @@ class Linker {
           }
           continue;
         }
-        Binding binding =
-            TRY(input.binder->run_symbol(input.diff->correlation.pre_of[i]));
-        redirects_[object.name].push_back(
-            Redirect{binding.name, binding.sympos, source.places[i]});
+        Binding binding = TRY(input.binder->run_symbol(input.diff->correlation.pre_of[i]));
+        redirects_[object.name].push_back(Redirect{binding.name, binding.sympos, source.places[i]});
         object.functions.push_back(PatchedFunction{
             .name = binding.name, .sympos = binding.sympos, .source = input.source});
       }
@@ -183,7 +180,8 @@ class Linker {
     assembly_.relocate(field, arch_->absolute64(), target, 0);
   }
 
-  // struct klp_patch, then klp_object[], then each object's klp_func[]; every array ends with zeros.
+  // struct klp_patch, then klp_object[], then each object's klp_func[]; every array ends with
+  // zeros.
   void write_patch_data() {
     const std::uint64_t align = 32;
     std::int32_t data =
@@ -210,8 +208,7 @@ class Linker {
         point(member(function, constant("klp_func.old_name")), put_string(redirect.name));
         point(member(function, constant("klp_func.new_func")), redirect.target);
         write_le<std::uint64_t>(assembly_.data(data),
-                                function.offset + constant("klp_func.old_sympos"),
-                                redirect.sympos);
+                                function.offset + constant("klp_func.old_sympos"), redirect.sympos);
         function.offset += step;
       }
       object.offset += constant("klp_object");
@@ -240,8 +237,8 @@ class Linker {
   }
 
   // `base` is where the thing that holds the reference was placed.
-  Status write_reference(Source& source, std::int32_t owner, Place base,
-                         const Reference& reference, bool in_table) {
+  Status write_reference(Source& source, std::int32_t owner, Place base, const Reference& reference,
+                         bool in_table) {
     const Piece& from = source.graph->piece(owner);
     Place field{base.section, base.offset + reference.offset};
     std::int64_t addend = reference.target_offset - reference.bias;
@@ -265,8 +262,8 @@ class Linker {
     if (source.input == nullptr) {
       binding = TRY(glue_import(source, reference));
     } else if (reference.target_piece >= 0) {
-      std::int32_t before = source.input->diff->correlation
-                                .pre_of[static_cast<std::size_t>(reference.target_piece)];
+      std::int32_t before =
+          source.input->diff->correlation.pre_of[static_cast<std::size_t>(reference.target_piece)];
       if (before < 0) {
         const Piece& target = source.graph->piece(reference.target_piece);
         return fail(Code::init_only, std::string(from.name),
@@ -339,8 +336,8 @@ class Linker {
                    .name_space = std::string(entry->name_space)};
   }
 
-  // Symbols of a module are bound when that module is there, which may be after the loader read this
-  // module's jump labels, static calls and alternatives.
+  // Symbols of a module are bound when that module is there, which may be after the loader read
+  // this module's jump labels, static calls and alternatives.
   Status check_early_reader(const Source& source, std::int32_t owner, Place field,
                             const Binding& binding, bool in_table) const {
     if (binding.name.empty() || binding.exported || binding.object == "vmlinux") {
@@ -348,8 +345,7 @@ class Linker {
     }
     const std::string& section = assembly_.name(field.section);
     if (in_table || section.starts_with(".altinstr")) {
-      return fail(Code::module_static_key,
-                  std::string(source.graph->piece(owner).name),
+      return fail(Code::module_static_key, std::string(source.graph->piece(owner).name),
                   fmt::format("its entry in {} refers to {} of the module {}, which the kernel "
                               "cannot bind in time",
                               section, binding.name, binding.object),
@@ -393,8 +389,7 @@ class Linker {
     auto add = [&](std::uint64_t offset, ByteView row) {
       assembly_.append(entries, row, row.size(), 1);
       Place field = assembly_.append(addresses, {}, 4, 4);
-      assembly_.relocate(field, arch_->pc_relative32(), place,
-                         static_cast<std::int64_t>(offset));
+      assembly_.relocate(field, arch_->pc_relative32(), place, static_cast<std::int64_t>(offset));
     };
     for (const diff::OrcRow& row : rows) {
       add(row.offset, row.entry);
@@ -487,8 +482,8 @@ class Linker {
     append_le<std::uint32_t>(note, NT_GNU_BUILD_ID);
     note.insert(note.end(), {'G', 'N', 'U', 0});
     for (std::size_t i = 0; i < 40; i += 2) {
-      note.push_back(static_cast<std::uint8_t>(
-          std::stoul(metadata_.build_id.substr(i, 2), nullptr, 16)));
+      note.push_back(
+          static_cast<std::uint8_t>(std::stoul(metadata_.build_id.substr(i, 2), nullptr, 16)));
     }
     std::int32_t section = assembly_.section(".note.gnu.build-id", SHT_NOTE, SHF_ALLOC, 4);
     assembly_.append(section, note, note.size(), 4);

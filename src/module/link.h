@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The module writer: from the chosen pieces of post objects to one livepatch module (ET_REL) for the
-// kernel's own livepatch core. Format: Documentation/livepatch/module-elf-format.rst.
+// The module writer: from the chosen pieces of post objects to one livepatch module (ET_REL) for
+// the kernel's own livepatch core. Format: Documentation/livepatch/module-elf-format.rst.
 #pragma once
 
 #include <string>
@@ -17,8 +17,8 @@ namespace suture::module {
 
 // One compiled source file's share of the patch.
 struct LinkInput {
-  std::string source;          // "fs/proc/cmdline.c"
-  std::string build_id;        // of the object that runs it
+  std::string source;    // "fs/proc/cmdline.c"
+  std::string build_id;  // of the object that runs it
   const diff::Side* post = nullptr;
   const diff::ObjectDiff* diff = nullptr;
   const Binder* binder = nullptr;
@@ -26,7 +26,7 @@ struct LinkInput {
 
 struct Linked {
   Bytes module;
-  Metadata metadata;           // with objects, functions, symbols filled in
+  Metadata metadata;  // with objects, functions, symbols filled in
 };
 
 // `metadata` carries name, version, description, diffs, cves, release, replace. Errors:

@@ -173,8 +173,7 @@ Result<Metadata> read_metadata(const elf::ObjectFile& object, const std::string&
   if (!metadata.ours && metadata.livepatch) {
     for (const ForeignFunction& function : foreign_functions(object)) {
       object_named(metadata, function.object)
-          .functions.push_back(
-              PatchedFunction{.name = function.name, .sympos = function.sympos});
+          .functions.push_back(PatchedFunction{.name = function.name, .sympos = function.sympos});
     }
     for (const std::string& klp : metadata.klp_symbols) {
       object_named(metadata, klp.substr(0, klp.find(':')));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// What a patch module says about itself. It lives in .modinfo as `suture.KEY=VALUE` strings, so that
-// `modinfo` shows it too and stripping keeps it:
+// What a patch module says about itself. It lives in .modinfo as `suture.KEY=VALUE` strings, so
+// that `modinfo` shows it too and stripping keeps it:
 //   suture.format=1                      this layout
 //   suture.patch=NAME  suture.version=N  the patch's name and version
 //   suture.tool=VERSION                  the Suture that made it
@@ -28,8 +28,8 @@ namespace suture::module {
 struct PatchedFunction {
   std::string name;
   std::uint32_t sympos = 0;
-  std::string source;    // "fs/proc/cmdline.c"
-  bool is_new = false;   // new code, not a replacement
+  std::string source;   // "fs/proc/cmdline.c"
+  bool is_new = false;  // new code, not a replacement
 };
 
 struct PatchedObject {
@@ -40,15 +40,15 @@ struct PatchedObject {
 
 struct SourceDiff {
   std::string sha256;
-  std::string file;      // file name only
+  std::string file;  // file name only
 };
 
 struct Metadata {
-  bool ours = false;     // made by Suture
-  std::string name;      // the module's name
+  bool ours = false;  // made by Suture
+  std::string name;   // the module's name
   std::string version;
   std::string tool;
-  std::string release;   // from suture.release, else the first word of vermagic
+  std::string release;  // from suture.release, else the first word of vermagic
   std::string vermagic;
   std::string description;
   std::string build_id;  // the module's own

@@ -141,15 +141,16 @@ bool only_line_ends_differ(const std::vector<NumberedLine>& lines, const Hunk& h
   return file_crlf != hunk_crlf;
 }
 
-std::unexpected<Error> does_not_apply(const FilePatch& patch, std::size_t index, const WorkFile& file,
-                                      Miss miss) {
+std::unexpected<Error> does_not_apply(const FilePatch& patch, std::size_t index,
+                                      const WorkFile& file, Miss miss) {
   const Hunk& hunk = patch.hunks[index];
   std::string reason =
       miss == Miss::two_places
           ? fmt::format("hunk {} (line {}) fits at two places equally well", index + 1,
                         hunk.old_start)
           : fmt::format("hunk {} (line {}) does not match the source", index + 1, hunk.old_start);
-  std::string remedy = "port the patch to this kernel's source, or check that it is not in it already";
+  std::string remedy =
+      "port the patch to this kernel's source, or check that it is not in it already";
   if (miss == Miss::two_places) {
     remedy = "make the patch with more context ('git diff -U10') from this kernel's source";
   } else if (only_line_ends_differ(file.lines, hunk)) {
@@ -232,8 +233,8 @@ Status Applier::apply_hunks(const FilePatch& patch, WorkFile& file) {
   for (std::size_t i = 0; i < patch.hunks.size(); ++i) {
     const Hunk& hunk = patch.hunks[i];
     OldSide old = old_side(hunk);
-    auto named = static_cast<std::ptrdiff_t>(hunk.old_count == 0 ? hunk.old_start
-                                                                 : hunk.old_start - 1);
+    auto named =
+        static_cast<std::ptrdiff_t>(hunk.old_count == 0 ? hunk.old_start : hunk.old_start - 1);
     auto expected = static_cast<std::size_t>(std::max<std::ptrdiff_t>(0, named + shift));
     auto at = locate(file.lines, old, floor, expected);
     if (!at) {
@@ -241,7 +242,8 @@ Status Applier::apply_hunks(const FilePatch& patch, WorkFile& file) {
     }
     replace_lines(file.lines, hunk, *at, old.lines.size(), storage_);
     floor = *at + hunk.new_count;
-    shift = static_cast<std::ptrdiff_t>(floor) - named - static_cast<std::ptrdiff_t>(hunk.old_count);
+    shift =
+        static_cast<std::ptrdiff_t>(floor) - named - static_cast<std::ptrdiff_t>(hunk.old_count);
   }
   return {};
 }

@@ -13,11 +13,11 @@
 // Asked for virt/kvm/kvm_main.o, kbuild compiles it with virt/'s flags, though it is a part of the
 // module that arch/x86/kvm/Makefile lists as ../../../virt/kvm/kvm_main.o. So where an answer looks
 // like a guess of kbuild's (a built-in object by itself, outside the directory that it belongs to),
-// the directories whose makefiles reach into others are asked too, by that spelling, and one that has
-// it in a module wins.
+// the directories whose makefiles reach into others are asked too, by that spelling, and one that
+// has it in a module wins.
 //
-// Invariants: nothing in the tree is written; an answer that is kept names the tree and the compiler
-// that it was made for, and is used for no other.
+// Invariants: nothing in the tree is written; an answer that is kept names the tree and the
+// compiler that it was made for, and is used for no other.
 #include "source/compile.h"
 
 #include <fmt/format.h>
@@ -113,7 +113,8 @@ Result<std::vector<Token>> tokenize(std::string_view line) {
 
 using Words = std::vector<std::string>;
 
-// The commands of a shell line, without redirections' or loops' meaning: enough to find one of them.
+// The commands of a shell line, without redirections' or loops' meaning: enough to find one of
+// them.
 Result<std::vector<Words>> split_commands(std::string_view line) {
   std::vector<Words> commands(1);
   for (Token& token : TRY(tokenize(line))) {
@@ -166,8 +167,7 @@ void read_module_name(CompileCommand& command) {
     if (word == "-DMODULE") {
       command.is_module = true;
     } else if (word.starts_with(name_option) && word.ends_with('"')) {
-      command.module_name =
-          word.substr(name_option.size(), word.size() - name_option.size() - 1);
+      command.module_name = word.substr(name_option.size(), word.size() - name_option.size() - 1);
     }
   }
 }
@@ -191,8 +191,8 @@ std::optional<CompileCommand> read_cache(const fs::path& file, const std::string
         json.at("cc") != compiler) {
       return std::nullopt;
     }
-    return CompileCommand{json.at("source"),    json.at("object"),    json.at("compiler"),
-                          json.at("objtool"),   json.at("is_module"), json.at("module_name")};
+    return CompileCommand{json.at("source"),  json.at("object"),    json.at("compiler"),
+                          json.at("objtool"), json.at("is_module"), json.at("module_name")};
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }
@@ -201,10 +201,14 @@ std::optional<CompileCommand> read_cache(const fs::path& file, const std::string
 Status write_cache(const fs::path& file, const std::string& tree, const std::string& compiler,
                    const CompileCommand& command) {
   nlohmann::ordered_json json = {
-      {"schema", cache_schema},           {"tree", tree},
-      {"cc", compiler},                   {"source", command.source},
-      {"object", command.object},         {"compiler", command.compiler},
-      {"objtool", command.objtool},       {"is_module", command.is_module},
+      {"schema", cache_schema},
+      {"tree", tree},
+      {"cc", compiler},
+      {"source", command.source},
+      {"object", command.object},
+      {"compiler", command.compiler},
+      {"objtool", command.objtool},
+      {"is_module", command.is_module},
       {"module_name", command.module_name},
   };
   TRY(make_directories(file.parent_path()));
@@ -257,9 +261,10 @@ Result<Answer> ask(const Kbuild& kbuild, const std::string& source) {
   Command make = kernel::kbuild_command(kbuild.kernel.source, kbuild.arch, kbuild.compiler,
                                         kbuild.kernel.release);
   TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-probe"));
-  for (std::string word : {std::string("-n"), std::string("-o"), std::string("prepare"),
-                           std::string("may-sync-config="),
-                           fmt::format("TMPOUT={}/$$$$", scratch.path().string()), command.object}) {
+  for (std::string word :
+       {std::string("-n"), std::string("-o"), std::string("prepare"),
+        std::string("may-sync-config="), fmt::format("TMPOUT={}/$$$$", scratch.path().string()),
+        command.object}) {
     make.argv.push_back(std::move(word));
   }
   Finished finished = TRY(run(make));
@@ -268,7 +273,8 @@ Result<Answer> ask(const Kbuild& kbuild, const std::string& source) {
     read_module_name(command);
     return answer;
   }
-  if (finished.exit_status == 0 || finished.out.find("No rule to make target") != std::string::npos ||
+  if (finished.exit_status == 0 ||
+      finished.out.find("No rule to make target") != std::string::npos ||
       finished.out.find("No such file or directory") != std::string::npos) {
     return fail(Code::not_in_kernel, source,
                 fmt::format("the kernel's build has no rule that makes {} of it", command.object),
@@ -280,8 +286,8 @@ Result<Answer> ask(const Kbuild& kbuild, const std::string& source) {
               fmt::format("check the source tree {}", kbuild.kernel.source.string()));
 }
 
-// kbuild compiles any file that it is asked for, listed in a makefile or not. An object that it knows
-// is part of something, or stands in the directory whose makefile was read.
+// kbuild compiles any file that it is asked for, listed in a makefile or not. An object that it
+// knows is part of something, or stands in the directory whose makefile was read.
 bool is_guess(const Answer& answer) {
   const CompileCommand& command = answer.command;
   std::string own_name = fs::path(without_extension(command.object)).filename().string();

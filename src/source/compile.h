@@ -16,14 +16,14 @@ namespace suture::source {
 struct CompileCommand {
   // As the command spells them: a file that belongs to a module of another directory is
   // "arch/x86/kvm/../../../virt/kvm/kvm_main.c", and __FILE__ shows it.
-  std::string source;                   // "fs/proc/cmdline.c"
-  std::string object;                   // "fs/proc/cmdline.o"
-  std::vector<std::string> compiler;    // full argv as kbuild runs it, cwd is the tree's root; holds
-                                        // "-c -o OBJECT SOURCE" and "-Wp,-MMD,..."
-  std::vector<std::string> objtool;     // full argv without the object's path; empty where the
-                                        // kernel runs none on this object
-  bool is_module = false;               // -DMODULE
-  std::string module_name;              // KBUILD_MODNAME where is_module, else empty
+  std::string source;                 // "fs/proc/cmdline.c"
+  std::string object;                 // "fs/proc/cmdline.o"
+  std::vector<std::string> compiler;  // full argv as kbuild runs it, cwd is the tree's root; holds
+                                      // "-c -o OBJECT SOURCE" and "-Wp,-MMD,..."
+  std::vector<std::string> objtool;   // full argv without the object's path; empty where the
+                                      // kernel runs none on this object
+  bool is_module = false;             // -DMODULE
+  std::string module_name;            // KBUILD_MODNAME where is_module, else empty
 };
 
 // Asks kbuild (make -n) the first time and keeps the answer in kernel.derived. not-in-kernel where

@@ -4,17 +4,17 @@
 // other bytes of functions that nobody touched (the tables of WARN and BUG, the argument of
 // might_sleep), and they would all look changed.
 //
-// Method: walk over the patched lines as the preprocessor's first phases do, counting lines. Where a
-// line that was there before the patch has another number than it had, `#line N` goes in front of
+// Method: walk over the patched lines as the preprocessor's first phases do, counting lines. Where
+// a line that was there before the patch has another number than it had, `#line N` goes in front of
 // it, as soon as a directive may stand there: not inside a comment, nor after a backslash, nor
 // between a name and the parenthesis that makes it a macro call (the directive would keep the macro
 // from being expanded). Inside the arguments of a call it may stand: the preprocessor reads the
 // directive as anywhere else, and numbers the macro by the line of its name.
 //
-// A directive in a group that #if leaves out is not obeyed, and then the numbers after the group are
-// off by what it would have set. So the walk counts twice: as if groups were taken and as if the
-// directives in them were not seen; when a group ends that had a directive, the number is unknown,
-// and the next line with an origin gets a directive of its own.
+// A directive in a group that #if leaves out is not obeyed, and then the numbers after the group
+// are off by what it would have set. So the walk counts twice: as if groups were taken and as if
+// the directives in them were not seen; when a group ends that had a directive, the number is
+// unknown, and the next line with an origin gets a directive of its own.
 //
 // Invariant: without its directives the result is the patched text, byte for byte.
 #include "source/line_sync.h"
@@ -200,8 +200,8 @@ void Counter::directive(std::string_view name) {
     return;
   }
   bool ends = name == "endif";
-  bool changes = ends || name == "else" || name == "elif" || name == "elifdef" ||
-                 name == "elifndef";
+  bool changes =
+      ends || name == "else" || name == "elif" || name == "elifdef" || name == "elifndef";
   if (!changes || groups_.empty()) {
     return;
   }

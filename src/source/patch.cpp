@@ -294,8 +294,9 @@ Status Parser::finish_section() {
 
 // An extended header line of git, before "--- ".
 Status Parser::git_header(std::string_view line) {
-  static const std::string split = "send the change as a deletion and a new file ('git diff "
-                                   "--no-renames')";
+  static const std::string split =
+      "send the change as a deletion and a new file ('git diff "
+      "--no-renames')";
   if (line.starts_with("rename from ") || line.starts_with("rename to ") ||
       line.starts_with("copy from ") || line.starts_with("copy to ")) {
     return unsupported(fmt::format("the patch renames or copies a file: '{}'", line), split);
@@ -469,9 +470,8 @@ Status Parser::file() {
     std::string old_path = TRY(tree_path(old_name->name));
     file.path = TRY(tree_path(new_name->name));
     if (old_path != file.path && old_path != file.path + ".orig") {
-      return unsupported(
-          fmt::format("the patch turns '{}' into '{}'", old_path, file.path),
-          "send the change as a deletion and a new file ('git diff --no-renames')");
+      return unsupported(fmt::format("the patch turns '{}' into '{}'", old_path, file.path),
+                         "send the change as a deletion and a new file ('git diff --no-renames')");
     }
   }
   advance();
@@ -484,10 +484,10 @@ Status Parser::file() {
     return bad(fmt::format("no hunk follows the header of '{}'", file.path));
   }
   // A real file may be dated at the epoch too; then it has lines.
-  file.creates = section.creates || old_name->missing ||
-                 (old_name->epoch && file.hunks[0].old_start == 0);
-  file.deletes = section.deletes || new_name->missing ||
-                 (new_name->epoch && file.hunks[0].new_start == 0);
+  file.creates =
+      section.creates || old_name->missing || (old_name->epoch && file.hunks[0].old_start == 0);
+  file.deletes =
+      section.deletes || new_name->missing || (new_name->epoch && file.hunks[0].new_start == 0);
   if (file.creates && file.deletes) {
     return bad("the patch both creates and deletes the file");
   }

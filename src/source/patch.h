@@ -15,9 +15,9 @@
 namespace suture::source {
 
 struct HunkLine {
-  char kind = ' ';        // ' ' context, '-' removed, '+' added
-  std::string text;       // without the newline
-  bool newline = true;    // false on a last line without one
+  char kind = ' ';      // ' ' context, '-' removed, '+' added
+  std::string text;     // without the newline
+  bool newline = true;  // false on a last line without one
 };
 
 struct Hunk {
@@ -26,7 +26,7 @@ struct Hunk {
 };
 
 struct FilePatch {
-  std::string path;    // relative to the tree's root, after -p1; checked: no "..", not absolute
+  std::string path;  // relative to the tree's root, after -p1; checked: no "..", not absolute
   bool creates = false;
   bool deletes = false;
   std::vector<Hunk> hunks;

@@ -65,17 +65,30 @@ std::vector<std::string> qemu_arguments(const GuestOptions& options, const fs::p
                                         const fs::path& answers) {
   const std::size_t space = options.init.find(' ');
   return {"qemu-system-x86_64",
-          "-accel", "tcg,thread=multi",
-          "-cpu", "max",
-          "-smp", fmt::format("{}", options.cpus),
-          "-m", fmt::format("{}", options.memory_mib),
-          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-          "-serial", fmt::format("file:{}", console.string()),
-          "-serial", fmt::format("file:{}", answers.string()),
-          "-kernel", options.vmlinuz.string(),
-          "-initrd", options.initramfs.string(),
+          "-accel",
+          "tcg,thread=multi",
+          "-cpu",
+          "max",
+          "-smp",
+          fmt::format("{}", options.cpus),
+          "-m",
+          fmt::format("{}", options.memory_mib),
+          "-nodefaults",
+          "-no-user-config",
+          "-display",
+          "none",
+          "-no-reboot",
+          "-serial",
+          fmt::format("file:{}", console.string()),
+          "-serial",
+          fmt::format("file:{}", answers.string()),
+          "-kernel",
+          options.vmlinuz.string(),
+          "-initrd",
+          options.initramfs.string(),
           "-append",
-          fmt::format("console=ttyS0 quiet panic=-1 rdinit={} -- {}", options.init.substr(0, space),
+          fmt::format("console=ttyS0 quiet panic=-1 no_timer_check rdinit={} -- {}",
+                      options.init.substr(0, space),
                       space == std::string::npos ? "" : options.init.substr(space + 1))};
 }
 
@@ -113,8 +126,7 @@ Result<GuestEnd> run_guest(const GuestOptions& options,
   const fs::path answers_path = scratch.path() / "answers";
   Pipe console = TRY(Pipe::create(console_path));
   Pipe answers = TRY(Pipe::create(answers_path));
-  Child qemu =
-      TRY(Child::start({.argv = qemu_arguments(options, console_path, answers_path)}));
+  Child qemu = TRY(Child::start({.argv = qemu_arguments(options, console_path, answers_path)}));
   const double start = now_seconds();
   double last_sign = start;
   GuestEnd end;

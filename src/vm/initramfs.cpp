@@ -75,7 +75,8 @@ Status Initramfs::add_program(const std::string& path, const fs::path& source) {
 Status Initramfs::add_script(const std::string& path, const fs::path& source) {
   Bytes content = TRY(read_bytes(source));
   std::string_view text = as_text(content);
-  if (text.starts_with("\x7f" "ELF")) {
+  if (text.starts_with("\x7f"
+                       "ELF")) {
     return add_program(path, source);
   }
   std::string interpreter;

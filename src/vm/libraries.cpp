@@ -138,10 +138,10 @@ Result<NeededFiles> needed_files(const fs::path& program,
       }
       auto found = find_library(name, object.machine(), asker.run_path, directories);
       if (!found) {
-        return fail(Code::missing_tool, program.string(),
-                    fmt::format("it needs the shared library '{}', which is not on this machine",
-                                name),
-                    "install the package that has it (run ./setup)");
+        return fail(
+            Code::missing_tool, program.string(),
+            fmt::format("it needs the shared library '{}', which is not on this machine", name),
+            "install the package that has it (run ./setup)");
       }
       todo.push_back(read_dynamic(found->second, found->first));
       out.libraries.emplace(name, std::move(found->first));

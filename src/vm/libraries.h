@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Which shared libraries a program needs, found as the dynamic linker would find them (ld.so(8)) but
-// without running the program.
+// Which shared libraries a program needs, found as the dynamic linker would find them (ld.so(8))
+// but without running the program.
 #pragma once
 
 #include <map>
@@ -14,8 +14,8 @@
 namespace suture::vm {
 
 struct NeededFiles {
-  std::string interpreter;                     // the program's PT_INTERP; empty for a static one
-  std::map<std::string, fs::path> libraries;   // what is asked for ("libc.so.6") → the file
+  std::string interpreter;                    // the program's PT_INTERP; empty for a static one
+  std::map<std::string, fs::path> libraries;  // what is asked for ("libc.so.6") → the file
 };
 
 // missing-tool names the library that is not there; bad-elf where the program is no ELF file.

@@ -61,9 +61,19 @@ constexpr std::array<std::string_view, 45> signs = {
 
 }  // namespace
 
+// "DEBUG: " is no "BUG: ": a sign starts a word.
 bool is_suspicious(std::string_view line) {
   return std::ranges::any_of(signs, [&](std::string_view sign) {
-    return line.find(sign) != std::string_view::npos;
+    for (std::size_t at = line.find(sign); at != std::string_view::npos;
+         at = line.find(sign, at + 1)) {
+      char before = at == 0 ? ' ' : line[at - 1];
+      bool inside_word = (before >= 'A' && before <= 'Z') || (before >= 'a' && before <= 'z');
+      bool sign_is_word = sign[0] != ' ';
+      if (!inside_word || !sign_is_word) {
+        return true;
+      }
+    }
+    return false;
   });
 }
 

@@ -3,8 +3,8 @@
 // Problem: a verdict on a patch module that can be trusted, also where the guest dies or hangs.
 // Method: the guest carries out the plan (live/guest_init.cpp); here its events become the report.
 // The kernel's log is judged from the mark of the first phase on, boot and stock modules left out.
-// Invariant: passed means that the guest reached its end, every phase was ok, and no line of the log
-// was suspicious or lost.
+// Invariant: passed means that the guest reached its end, every phase was ok, and no line of the
+// log was suspicious or lost.
 #include "vm/trial.h"
 
 #include <fmt/format.h>
@@ -29,6 +29,48 @@ namespace {
 constexpr std::string_view guest_program = "/bin/suture";
 constexpr std::string_view banner = "Linux version ";
 
+// What modprobe would load first without being told by depends=: "softdep=pre: crc32c".
+std::vector<std::string> soft_dependencies(const kernel::ModuleImage& image) {
+  std::vector<std::string> out;
+  std::istringstream words{std::string(image.modinfo("softdep"))};
+  bool before = false;
+  for (std::string word; words >> word;) {
+    if (word.ends_with(':')) {
+      before = word == "pre:";
+    } else if (before) {
+      out.push_back(word);
+    }
+  }
+  return out;
+}
+
+// A soft dependency names a module or one of its aliases. An algorithm's modules carry its name
+// ("crc32c" is provided by crc32c_generic), so only those are opened; empty where there is none,
+// which a soft dependency allows.
+Result<std::string> provider_of(const kernel::ModuleDirectory& directory, std::string wanted) {
+  constexpr std::string_view crypto = "crypto-";
+  if (wanted.starts_with(crypto)) {
+    wanted.erase(0, crypto.size());
+  }
+  std::string name = wanted;
+  std::ranges::replace(name, '-', '_');
+  if (directory.find(name)) {
+    return name;
+  }
+  const std::string alias = fmt::format("alias={}", wanted) + '\0';
+  for (const auto& [candidate, file] : directory.all()) {
+    if (!candidate.starts_with(name) || !candidate.ends_with("generic")) {
+      continue;
+    }
+    kernel::ModuleImage image = TRY(kernel::ModuleImage::open(file));
+    const elf::Section* info = image.elf().section(".modinfo");
+    if (info != nullptr && as_text(info->data).find(alias) != std::string_view::npos) {
+      return candidate;
+    }
+  }
+  return std::string{};
+}
+
 Status add_in_order(const kernel::ModuleDirectory& directory, const std::string& name,
                     std::set<std::string>& seen, std::vector<fs::path>& order) {
   if (!seen.insert(name).second) {
@@ -44,11 +86,18 @@ Status add_in_order(const kernel::ModuleDirectory& directory, const std::string&
     std::ranges::replace(needed, '-', '_');
     TRY(add_in_order(directory, needed, seen, order));
   }
+  for (const std::string& wanted : soft_dependencies(image)) {
+    std::string provider = TRY(provider_of(directory, wanted));
+    if (!provider.empty()) {
+      TRY(add_in_order(directory, provider, seen, order));
+    }
+  }
   order.push_back(*file);
   return {};
 }
 
-// "nf_tables.ko.xz" goes in unpacked, as "nf_tables.ko": the guest's kernel may know no compression.
+// "nf_tables.ko.xz" goes in unpacked, as "nf_tables.ko": the guest's kernel may know no
+// compression.
 Result<std::string> add_module(Initramfs& files, const fs::path& module) {
   Bytes bytes = TRY(read_bytes(module));
   if (kernel::compression_of(bytes) != kernel::Compression::none) {
@@ -60,8 +109,7 @@ Result<std::string> add_module(Initramfs& files, const fs::path& module) {
   return path;
 }
 
-Status fill(Initramfs& files, const kernel::Kernel& kernel,
-                             const TrialOptions& options) {
+Status fill(Initramfs& files, const kernel::Kernel& kernel, const TrialOptions& options) {
   live::GuestPlan plan{.patch = "/test/" + options.module.filename().string(),
                        .patch_name = options.patch_name,
                        .modules_after = options.modules_after,
@@ -254,14 +302,13 @@ Result<TrialReport> try_module(const kernel::Kernel& kernel, const TrialOptions&
   }
   TrialReport report;
   Listener listener(report, watcher);
-  GuestEnd end = TRY(run_guest(
-      GuestOptions{.vmlinuz = kernel.vmlinuz,
-                   .initramfs = archive,
-                   .init = fmt::format("{} guest-init", guest_program),
-                   .memory_mib = options.memory_mib,
-                   .cpus = options.cpus,
-                   .deadline = options.deadline},
-      [&](std::string_view line) { return listener.take(line); }));
+  GuestEnd end = TRY(run_guest(GuestOptions{.vmlinuz = kernel.vmlinuz,
+                                            .initramfs = archive,
+                                            .init = fmt::format("{} guest-init", guest_program),
+                                            .memory_mib = options.memory_mib,
+                                            .cpus = options.cpus,
+                                            .deadline = options.deadline},
+                               [&](std::string_view line) { return listener.take(line); }));
   report.console = std::move(end.console);
   report.seconds = end.seconds;
   if (!listener.any()) {

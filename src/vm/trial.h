@@ -14,13 +14,13 @@
 namespace suture::vm {
 
 struct TrialOptions {
-  fs::path module;                     // the patch module
-  std::string patch_name;              // its name as the kernel spells it
-  std::vector<std::string> targets;    // the modules that it patches
-  fs::path program;                    // this program, process 1 of the guest
-  fs::path script;                     // run with before, patched, reverted; may be empty
-  fs::path load_script;                // runs in the background all the while; may be empty
-  std::vector<fs::path> files;         // put into the guest's /test
+  fs::path module;                   // the patch module
+  std::string patch_name;            // its name as the kernel spells it
+  std::vector<std::string> targets;  // the modules that it patches
+  fs::path program;                  // this program, process 1 of the guest
+  fs::path script;                   // run with before, patched, reverted; may be empty
+  fs::path load_script;              // runs in the background all the while; may be empty
+  std::vector<fs::path> files;       // put into the guest's /test
   unsigned rounds = 1;
   bool modules_after = false;
   double deadline = 300;
@@ -53,7 +53,7 @@ struct TrialReport {
   double seconds = 0;             // wall time in all
   std::vector<TrialPhase> phases;
   std::vector<LogLine> suspicious;
-  std::string log;                // the guest's whole kernel log
+  std::string log;  // the guest's whole kernel log
   std::string console;
 };
 
@@ -64,7 +64,8 @@ struct TrialWatcher {
 };
 
 // A report whenever the guest came up, whatever it says; an error where no verdict can be given:
-// guest-failed, missing-tool, not-in-kernel (a target that the kernel has no module of), interrupted.
+// guest-failed, missing-tool, not-in-kernel (a target that the kernel has no module of),
+// interrupted.
 Result<TrialReport> try_module(const kernel::Kernel& kernel, const TrialOptions& options,
                                const TrialWatcher& watcher);
 

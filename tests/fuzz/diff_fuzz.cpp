@@ -42,8 +42,8 @@ void check(const source::Patch& patch) {
   }
 }
 
-// The text without the directives that were put into it. The tree and most inputs have none of their
-// own; where an input has, nothing is said.
+// The text without the directives that were put into it. The tree and most inputs have none of
+// their own; where an input has, nothing is said.
 std::string without_directives(const std::string& text) {
   std::string out;
   for (std::size_t start = 0; start < text.size();) {

@@ -70,7 +70,8 @@ TEST_F(Apply, FindsAHunkThatMoved) {
 
 TEST_F(Apply, TakesTheNearestOfSeveralPlaces) {
   put("f/x.c", "a\nb\na\n.\n.\n.\n.\n.\na\nb\na\n");
-  EXPECT_EQ(after({diff_of("@@ -8,3 +8,3 @@\n a\n-b\n+B\n a\n")}), "a\nb\na\n.\n.\n.\n.\n.\na\nB\na\n");
+  EXPECT_EQ(after({diff_of("@@ -8,3 +8,3 @@\n a\n-b\n+B\n a\n")}),
+            "a\nb\na\n.\n.\n.\n.\n.\na\nB\na\n");
 }
 
 TEST_F(Apply, RefusesTwoPlacesEquallyFar) {
@@ -117,8 +118,9 @@ TEST_F(Apply, LeavesOutAFileThatALaterPatchTookBack) {
 
 TEST_F(Apply, CreatesAndDeletes) {
   put("f/old.c", "1\n");
-  auto files = apply_all({"--- /dev/null\n+++ b/f/new.c\n@@ -0,0 +1 @@\n+a\n"
-                          "--- a/f/old.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-1\n"});
+  auto files =
+      apply_all({"--- /dev/null\n+++ b/f/new.c\n@@ -0,0 +1 @@\n+a\n"
+                 "--- a/f/old.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-1\n"});
   ASSERT_TRUE(files);
   ASSERT_EQ(files->size(), 2U);
   EXPECT_TRUE((*files)[0].creates);

@@ -138,15 +138,17 @@ TEST(LineSync, WithoutItsDirectivesItIsThePatchedText) {
 }
 
 TEST(LineSync, HoldsWhicheverGroupIsTaken) {
-  constexpr std::string_view groups = "#if X\nint a = __LINE__;\n#elif Y\nint b = __LINE__;\n#else\n"
-                                      "int c = __LINE__;\n#endif\nint d = __LINE__;\n";
+  constexpr std::string_view groups =
+      "#if X\nint a = __LINE__;\n#elif Y\nint b = __LINE__;\n#else\n"
+      "int c = __LINE__;\n#endif\nint d = __LINE__;\n";
   const Lines lines = split(groups);
   for (const char* choice : {"", "#define X 1\n", "#define Y 1\n"}) {
     std::string wanted = preprocessed(std::string(choice) + "#line 1\n" + std::string(groups));
     for (std::size_t at = 0; at < lines.size(); ++at) {
       std::string synced = sync_lines(with_line_before(lines, at, "\n"));
       EXPECT_EQ(preprocessed(std::string(choice) + "#line 1\n" + synced), wanted)
-          << choice << "before line " << at + 1 << ":\n" << synced;
+          << choice << "before line " << at + 1 << ":\n"
+          << synced;
     }
   }
 }

@@ -134,8 +134,8 @@ TEST_F(BackgroundScriptTest, StopGivesTheStatusOfAScriptThatHadEnded) {
 }
 
 TEST_F(BackgroundScriptTest, WhatTheScriptLeavesRunningKeepsItsOutput) {
-  auto child = BackgroundScript::start(
-      script("#!/bin/sh\n(sleep 0.2; echo late) &\nexit 0\n"), "x", {});
+  auto child =
+      BackgroundScript::start(script("#!/bin/sh\n(sleep 0.2; echo late) &\nexit 0\n"), "x", {});
   ASSERT_TRUE(child);
   EXPECT_EQ(child->wait(5000), 0);
   std::string text;

@@ -15,9 +15,8 @@ class SysfsTest : public testing::Test {
     auto dir = TempDir::create(fs::temp_directory_path(), "suture-sysfs-test");
     ASSERT_TRUE(dir);
     dir_ = std::move(*dir);
-    machine_ = Machine{.sys = dir_.path() / "sys",
-                       .proc = dir_.path() / "proc",
-                       .log = dir_.path() / "kmsg"};
+    machine_ = Machine{
+        .sys = dir_.path() / "sys", .proc = dir_.path() / "proc", .log = dir_.path() / "kmsg"};
   }
   void put(const std::string& path, std::string_view text) {
     const fs::path file = dir_.path() / path;

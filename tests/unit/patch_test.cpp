@@ -50,9 +50,10 @@ TEST(ParsePatch, NamesThePatchByTheHashOfItsBytes) {
 }
 
 TEST(ParsePatch, KeepsTheMailTextAsDescription) {
-  Patch patch = parsed("From: A <a@b>\nSubject: fix\n\nBody --- with dashes.\n---\n fs/x.c | 2 +-\n\n"
-                       "diff --git a/fs/x.c b/fs/x.c\nindex 1..2 100644\n" +
-                       std::string(one_file) + "-- \n2.39.2\n\n");
+  Patch patch = parsed(
+      "From: A <a@b>\nSubject: fix\n\nBody --- with dashes.\n---\n fs/x.c | 2 +-\n\n"
+      "diff --git a/fs/x.c b/fs/x.c\nindex 1..2 100644\n" +
+      std::string(one_file) + "-- \n2.39.2\n\n");
   EXPECT_THAT(patch.description, HasSubstr("Body --- with dashes."));
   EXPECT_THAT(patch.description, ::testing::Not(HasSubstr("diff --git")));
   EXPECT_EQ(patch.files.size(), 1U);
@@ -87,21 +88,24 @@ TEST(ParsePatch, SeesADeletedFile) {
 }
 
 TEST(ParsePatch, SeesACreatedFileByTheEpoch) {
-  Patch patch = parsed("--- old/fs/n.c\t1970-01-01 00:00:00.000000000 +0000\n"
-                       "+++ new/fs/n.c\t2024-01-02 10:00:00.000000000 +0000\n"
-                       "@@ -0,0 +1 @@\n+a\n");
+  Patch patch = parsed(
+      "--- old/fs/n.c\t1970-01-01 00:00:00.000000000 +0000\n"
+      "+++ new/fs/n.c\t2024-01-02 10:00:00.000000000 +0000\n"
+      "@@ -0,0 +1 @@\n+a\n");
   EXPECT_TRUE(patch.files[0].creates);
 }
 
 TEST(ParsePatch, DoesNotTakeAFileOfTheEpochForAMissingOne) {
-  Patch patch = parsed("--- old/fs/n.c\t1970-01-01 00:00:00.000000000 +0000\n"
-                       "+++ new/fs/n.c\t2024-01-02 10:00:00.000000000 +0000\n"
-                       "@@ -1 +1 @@\n-b\n+a\n");
+  Patch patch = parsed(
+      "--- old/fs/n.c\t1970-01-01 00:00:00.000000000 +0000\n"
+      "+++ new/fs/n.c\t2024-01-02 10:00:00.000000000 +0000\n"
+      "@@ -1 +1 @@\n-b\n+a\n");
   EXPECT_FALSE(patch.files[0].creates);
 }
 
 TEST(ParsePatch, SeesACreatedEmptyFile) {
-  Patch patch = parsed("diff --git a/fs/e.c b/fs/e.c\nnew file mode 100644\nindex 0000000..e69de29\n");
+  Patch patch =
+      parsed("diff --git a/fs/e.c b/fs/e.c\nnew file mode 100644\nindex 0000000..e69de29\n");
   ASSERT_EQ(patch.files.size(), 1U);
   EXPECT_TRUE(patch.files[0].creates);
   EXPECT_TRUE(patch.files[0].hunks.empty());
@@ -119,7 +123,8 @@ TEST(ParsePatch, TakesAnEmptyLineForEmptyContext) {
 }
 
 TEST(ParsePatch, UnquotesGitNames) {
-  Patch patch = parsed("--- \"a/fs/f\\303\\266.c\"\n+++ \"b/fs/f\\303\\266.c\"\n@@ -1 +1 @@\n-a\n+b\n");
+  Patch patch =
+      parsed("--- \"a/fs/f\\303\\266.c\"\n+++ \"b/fs/f\\303\\266.c\"\n@@ -1 +1 @@\n-a\n+b\n");
   EXPECT_EQ(patch.files[0].path, "fs/f\303\266.c");
 }
 
@@ -151,10 +156,11 @@ TEST(ParsePatch, RefusesALineThatIsCutOff) {
 }
 
 TEST(ParsePatch, RefusesCountsThatLie) {
-  for (const char* header : {"@@ -1,2 +1,3 @@", "@@ -1,3 +1,2 @@", "@@ -1,4 +1,4 @@",
-                             "@@ -1,2 +1,2 @@", "@@ -1,99999999999999999999 +1,3 @@",
-                             "@@ -0,3 +1,3 @@", "@@ -1,3 @@", "@@ -1,0 +1,0 @@"}) {
-    std::string text = std::string("--- a/f/x\n+++ b/f/x\n") + header + "\n one\n-two\n+TWO\n three\n";
+  for (const char* header :
+       {"@@ -1,2 +1,3 @@", "@@ -1,3 +1,2 @@", "@@ -1,4 +1,4 @@", "@@ -1,2 +1,2 @@",
+        "@@ -1,99999999999999999999 +1,3 @@", "@@ -0,3 +1,3 @@", "@@ -1,3 @@", "@@ -1,0 +1,0 @@"}) {
+    std::string text =
+        std::string("--- a/f/x\n+++ b/f/x\n") + header + "\n one\n-two\n+TWO\n three\n";
     EXPECT_EQ(refused(text).code, Code::bad_diff) << header;
   }
 }
@@ -165,8 +171,9 @@ TEST(ParsePatch, RefusesHunksOutOfOrder) {
 }
 
 TEST(ParsePatch, RefusesAHeaderWithoutHunks) {
-  for (const char* text : {"--- a/x/y\n+++ b/x/y\n", "diff --git a/x/y b/x/y\nindex 1..2 100644\n",
-                           "diff --git a/x/y b/x/y\nindex 1..2 100644\n--- a/x/y\n", "@@ -1 +1 @@\n-a\n+b\n"}) {
+  for (const char* text :
+       {"--- a/x/y\n+++ b/x/y\n", "diff --git a/x/y b/x/y\nindex 1..2 100644\n",
+        "diff --git a/x/y b/x/y\nindex 1..2 100644\n--- a/x/y\n", "@@ -1 +1 @@\n-a\n+b\n"}) {
     EXPECT_EQ(refused(text).code, Code::bad_diff) << text;
   }
 }

@@ -29,7 +29,9 @@ TEST(SplitWords, TakesABackslashedCharacterAsItIs) {
   EXPECT_THAT(*split_words(R"(a\ b \" 'x'\''y')"), ElementsAre("a b", "\"", "x'y"));
 }
 
-TEST(SplitWords, KeepsAnEmptyQuotedWord) { EXPECT_THAT(*split_words("a '' b"), ElementsAre("a", "", "b")); }
+TEST(SplitWords, KeepsAnEmptyQuotedWord) {
+  EXPECT_THAT(*split_words("a '' b"), ElementsAre("a", "", "b"));
+}
 
 TEST(SplitWords, MakesCommandEndsWordsOfTheirOwn) {
   EXPECT_THAT(*split_words("cc a.c; objtool a.o"), ElementsAre("cc", "a.c", ";", "objtool", "a.o"));

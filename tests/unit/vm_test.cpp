@@ -27,8 +27,8 @@ INSTANTIATE_TEST_SUITE_P(
         "BUG: kernel NULL pointer dereference, address: 0000000000000008",
         "kernel BUG at mm/slub.c:300!", "Oops: 0002 [#1] PREEMPT SMP PTI",
         "general protection fault, probably for non-canonical address 0xdead: 0000 [#1]",
-        "invalid opcode: 0000 [#1] PREEMPT SMP", "Call Trace:",
-        "Kernel panic - not syncing: Fatal exception",
+        "invalid opcode: 0000 [#1] PREEMPT SMP",
+        "Call Trace:", "Kernel panic - not syncing: Fatal exception",
         "rcu: INFO: rcu_preempt self-detected stall on CPU",
         "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:",
         "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [sh:1]",
@@ -37,8 +37,7 @@ INSTANTIATE_TEST_SUITE_P(
         "INFO: possible recursive locking detected", "WARNING: suspicious RCU usage",
         "refcount_t: underflow; use-after-free.",
         "list_add corruption. next->prev should be prev (x), but was y. (next=z).",
-        "BUG: scheduling while atomic: sh/1/0x2",
-        "UBSAN: array-index-out-of-bounds in fs/x.c:1:2",
+        "BUG: scheduling while atomic: sh/1/0x2", "UBSAN: array-index-out-of-bounds in fs/x.c:1:2",
         "BUG: KASAN: slab-out-of-bounds in foo"));
 
 class HarmlessLine : public testing::TestWithParam<const char*> {};
