@@ -168,7 +168,7 @@ Result<std::string> find_compiler(const std::string& compiler_text) {
                 "use a kernel that was compiled by gcc");
   }
   std::string versioned = "gcc-" + major;
-  for (const std::string& candidate : {name, versioned}) {
+  for (const std::string& candidate : {name, versioned, std::string("gcc")}) {
     auto version = run({{candidate, "-dumpversion"}, {}, {}});
     if (!version && version.error().code != Code::missing_tool) {
       return std::unexpected(version.error());
