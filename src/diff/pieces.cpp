@@ -31,7 +31,8 @@ bool is_code(const Section& section) { return (section.flags & SHF_EXECINSTR) !=
 
 // A mark for a place, as objtool's and the compiler's local labels are; never a thing of its own.
 bool is_label(const Symbol& symbol) {
-  return symbol.name.starts_with(".L") || symbol.name.starts_with("__UNIQUE_ID___addressable");
+  return symbol.name.starts_with(".L") || symbol.name.starts_with("__UNIQUE_ID___addressable") ||
+         symbol.name.starts_with(prefix_symbol);
 }
 
 bool names_a_thing(const Symbol& symbol, const Section& section) {
@@ -52,8 +53,8 @@ bool names_a_thing(const Symbol& symbol, const Section& section) {
 
 bool is_table_section(const elf::Arch& arch, std::string_view name) {
   if (name == ".orc_unwind" || name == ".orc_unwind_ip" || name == ".orc_header" ||
-      name.starts_with(".discard") || name == ".comment" || name == ".modinfo" ||
-      name.starts_with(".note") || name.starts_with("___ksymtab") ||
+      name == ".ibt_endbr_seal" || name.starts_with(".discard") || name == ".comment" ||
+      name == ".modinfo" || name.starts_with(".note") || name.starts_with("___ksymtab") ||
       name.starts_with("___kcrctab") || name == "__ksymtab_strings" ||
       name.starts_with("__patchable_function_entries") || name == ".export_symbol") {
     return true;
@@ -111,6 +112,10 @@ Result<PieceGraph> PieceGraph::build(const elf::ObjectFile& object, const elf::A
     if (symbol.defined() && names_a_thing(symbol, sections[symbol.section])) {
       named[symbol.section].push_back(i);
     }
+    if (symbol.defined() && symbol.type == STT_FUNC && symbol.name.starts_with(prefix_symbol) &&
+        symbol.size <= sections[symbol.section].size) {
+      graph.prefixes_[{symbol.section, symbol.value + symbol.size}] = symbol.size;
+    }
   }
   for (std::uint32_t i = 1; i < sections.size(); ++i) {
     const Section& section = sections[i];
@@ -154,7 +159,12 @@ void PieceGraph::split_section(std::uint32_t section, std::vector<std::uint32_t>
     by_section_[section].push_back(static_cast<std::int32_t>(pieces_.size()));
     pieces_.push_back(std::move(piece));
   };
+  auto prefix_of = [&](std::uint64_t entry) {
+    auto it = prefixes_.find({section, entry});
+    return it == prefixes_.end() || it->second > entry ? 0 : it->second;
+  };
   std::uint64_t first = symbols.empty() ? where.size : table[symbols[0]].value;
+  first -= prefix_of(first);
   if (first > 0) {
     add(Piece{.kind = PieceKind::data,
               .section = section,
@@ -169,6 +179,7 @@ void PieceGraph::split_section(std::uint32_t section, std::vector<std::uint32_t>
                 .symbol = symbols[i],
                 .section = section,
                 .offset = std::min(symbol.value, where.size),
+                .prefix = prefix_of(symbol.value),
                 .global = symbol.binding != STB_LOCAL};
     while (next < symbols.size() && table[symbols[next]].value == symbol.value) {
       piece.aliases.push_back(symbols[next]);
@@ -245,6 +256,13 @@ ByteView PieceGraph::bytes(const Piece& piece) const {
     return {};
   }
   return where.data.subspan(piece.offset, piece.size);
+}
+
+ByteView PieceGraph::prefix_bytes(const Piece& piece) const {
+  if (piece.prefix == 0) {
+    return {};
+  }
+  return section_of(piece).data.subspan(piece.offset - piece.prefix, piece.prefix);
 }
 
 const elf::Section& PieceGraph::section_of(const Piece& piece) const {

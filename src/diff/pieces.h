@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,6 +45,8 @@ struct Piece {
   std::uint32_t section = 0;
   std::uint64_t offset = 0;  // in the section
   std::uint64_t size = 0;
+  std::uint64_t prefix = 0;  // bytes before `offset` that belong to the function: room that the
+                             // kernel may write to at run time (`__pfx_` symbols)
   bool global = false;
   std::vector<Reference> references;   // by offset
   std::vector<std::uint32_t> aliases;  // further symbols at the same place
@@ -63,6 +66,7 @@ class PieceGraph {
   }
   // The bytes of a piece; none for .bss.
   ByteView bytes(const Piece& piece) const;
+  ByteView prefix_bytes(const Piece& piece) const;
   const elf::Section& section_of(const Piece& piece) const;
   // The piece that holds `offset` of a section (its end counts as inside where nothing else starts
   // there), or -1.
@@ -80,7 +84,12 @@ class PieceGraph {
   const elf::Arch* arch_ = nullptr;
   std::vector<Piece> pieces_;
   std::vector<std::vector<std::int32_t>> by_section_;  // piece numbers by offset
+  std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint64_t>
+      prefixes_;  // by section and entry
 };
+
+// What a symbol is called that names the room before a function's entry.
+inline constexpr std::string_view prefix_symbol = "__pfx_";
 
 // Sections that are tables about code or build-time notes, and so no pieces: their entries follow
 // the code that they describe (tables.h).

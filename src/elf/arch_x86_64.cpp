@@ -11,7 +11,9 @@ namespace suture::elf {
 
 namespace {
 
-// ORC is not in this list: its two sections go in pairs, see diff/tables.cpp.
+// ORC is not in this list: its two sections go in pairs, see diff/tables.cpp. Nor is
+// .ibt_endbr_seal, which lists the entries that nothing in an object reaches by pointer: another
+// object of the patch may, and an entry that stays open to pointers is only a hardening less.
 constexpr TableLayout table_layouts[] = {
     {.section = "__bug_table", .size_constant = "bug_entry", .key_offset = 0},
     {.section = ".altinstructions", .size_constant = "alt_instr", .key_offset = 0},
@@ -27,7 +29,6 @@ constexpr TableLayout table_layouts[] = {
     {.section = ".retpoline_sites", .size_constant = "", .entry_size = 4, .key_offset = 0},
     {.section = ".return_sites", .size_constant = "", .entry_size = 4, .key_offset = 0},
     {.section = ".call_sites", .size_constant = "", .entry_size = 4, .key_offset = 0},
-    {.section = ".ibt_endbr_seal", .size_constant = "", .entry_size = 4, .key_offset = 0},
     {.section = "__mcount_loc", .size_constant = "", .entry_size = 8, .key_offset = 0},
 };
 

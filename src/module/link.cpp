@@ -109,14 +109,20 @@ class Linker {
       const Piece& piece = source.graph->pieces()[i];
       const elf::Section& from = source.graph->section_of(piece);
       std::uint64_t alignment = from.alignment;
-      if (piece.offset != 0) {
-        alignment = std::min(alignment, piece.offset & (~piece.offset + 1));
+      std::uint64_t start = piece.offset - piece.prefix;
+      if (start != 0) {
+        alignment = std::min(alignment, start & (~start + 1));
       }
       std::int32_t section =
           assembly_.section(from.name, from.type == SHT_NOBITS ? SHT_NOBITS : SHT_PROGBITS,
                             from.flags & (SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR), alignment);
-      source.places[i] =
-          assembly_.append(section, source.graph->bytes(piece), piece.size, alignment);
+      source.places[i] = assembly_.append(section, with_prefix(*source.graph, piece),
+                                          piece.prefix + piece.size, alignment);
+      if (piece.prefix != 0) {
+        assembly_.add_symbol(fmt::format("{}{}", diff::prefix_symbol, piece.name), source.places[i],
+                             piece.prefix, STT_FUNC);
+        source.places[i].offset += piece.prefix;
+      }
       if (!piece.name.empty()) {
         assembly_.add_symbol(std::string(piece.name), source.places[i], piece.size,
                              piece.kind == PieceKind::function ? STT_FUNC : STT_OBJECT);
@@ -125,6 +131,14 @@ class Linker {
         globals_.emplace(piece.name, source.places[i]);
       }
     }
+  }
+
+  static Bytes with_prefix(const diff::PieceGraph& graph, const Piece& piece) {
+    ByteView prefix = graph.prefix_bytes(piece);
+    ByteView bytes = graph.bytes(piece);
+    Bytes out(prefix.begin(), prefix.end());
+    out.insert(out.end(), bytes.begin(), bytes.end());
+    return out;
   }
 
   PatchedObject& object_entry(const LinkInput& input) {

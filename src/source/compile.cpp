@@ -8,13 +8,18 @@
 // line is cut into commands by the shell's own rules. Even under -n make runs recipes of submakes,
 // remakes the makefiles that it includes, and probes the compiler in a scratch directory in the
 // tree; so the tree is declared prepared (-o prepare), the configuration is declared in step
-// (may-sync-config=), and the scratch directory is put elsewhere (TMPOUT=).
+// (may-sync-config=, which since 6.2 would skip asking the compiler too, but for need-compiler=1),
+// and the scratch directory is put elsewhere (TMPOUT=).
 //
 // Asked for virt/kvm/kvm_main.o, kbuild compiles it with virt/'s flags, though it is a part of the
 // module that arch/x86/kvm/Makefile lists as ../../../virt/kvm/kvm_main.o. So where an answer looks
 // like a guess of kbuild's (a built-in object by itself, outside the directory that it belongs to),
 // the directories whose makefiles reach into others are asked too, by that spelling, and one that
 // has it in a module wins.
+//
+// With CONFIG_X86_KERNEL_IBT objtool runs on the linked vmlinux and on linked modules, never on an
+// object alone. What we compile ends in a module of our own, so it gets the objtool command that
+// kbuild has for a module of one file: an external one, made up for the question.
 //
 // Invariants: nothing in the tree is written; an answer that is kept names the tree and the
 // compiler that it was made for, and is used for no other.
@@ -31,7 +36,7 @@ namespace suture::source {
 
 namespace {
 
-constexpr int cache_schema = 1;
+constexpr int cache_schema = 2;
 
 // A word of a shell line, or one of the operators that end a command.
 struct Token {
@@ -253,21 +258,45 @@ Result<bool> find_recipe(const std::string& text, Answer& answer) {
   return false;
 }
 
+// What `make -n` says about `goals`, none of which is made.
+Result<Finished> dry_run(const Kbuild& kbuild, const std::vector<std::string>& goals,
+                         const fs::path& scratch) {
+  Command make = kernel::kbuild_command(kbuild.kernel.source, kbuild.arch, kbuild.compiler,
+                                        kbuild.kernel.release);
+  make.argv.insert(make.argv.end(), {"-n", "-o", "prepare", "may-sync-config=", "need-compiler=1",
+                                     fmt::format("TMPOUT={}/$$$$", scratch.string())});
+  make.argv.insert(make.argv.end(), goals.begin(), goals.end());
+  return run(make);
+}
+
+// The objtool command of a module that is one file.
+Result<Words> module_objtool(const Kbuild& kbuild) {
+  TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-probe"));
+  const fs::path probe = scratch.path() / "probe";
+  TRY(make_directories(probe));
+  TRY(write_file(probe / "Makefile", "obj-m := probe.o\n"));
+  TRY(write_file(probe / "probe.c", "\n"));
+  std::string module = fmt::format("M={}", probe.string());
+  Finished finished = TRY(dry_run(kbuild, {module, "probe.o"}, scratch.path()));
+  Answer answer;
+  answer.command.source = probe / "probe.c";
+  answer.command.object = probe / "probe.o";
+  if (!TRY(find_recipe(finished.out, answer))) {
+    return fail(Code::child_failed, "probe.o",
+                fmt::format("the kernel's build does not say how it makes a module:\n{}",
+                            finished.out.substr(0, 2000)),
+                fmt::format("check the source tree {}", kbuild.kernel.source.string()));
+  }
+  return answer.command.objtool;
+}
+
 Result<Answer> ask(const Kbuild& kbuild, const std::string& source) {
   Answer answer;
   CompileCommand& command = answer.command;
   command.source = source;
   command.object = without_extension(source) + ".o";
-  Command make = kernel::kbuild_command(kbuild.kernel.source, kbuild.arch, kbuild.compiler,
-                                        kbuild.kernel.release);
   TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-probe"));
-  for (std::string word :
-       {std::string("-n"), std::string("-o"), std::string("prepare"),
-        std::string("may-sync-config="), fmt::format("TMPOUT={}/$$$$", scratch.path().string()),
-        command.object}) {
-    make.argv.push_back(std::move(word));
-  }
-  Finished finished = TRY(run(make));
+  Finished finished = TRY(dry_run(kbuild, {command.object}, scratch.path()));
   if (TRY(find_recipe(finished.out, answer)) ||
       TRY(find_recipe(recipe_of_built(kbuild.kernel, command.object), answer))) {
     read_module_name(command);
@@ -378,7 +407,11 @@ Result<CompileCommand> compile_command(const kernel::Kernel& kernel, const std::
   if (auto known = read_cache(kept, kernel.source.string(), compiler)) {
     return *known;
   }
-  CompileCommand command = TRY(ask_everywhere({kernel, identity.arch, compiler}, source));
+  const Kbuild kbuild{kernel, identity.arch, compiler};
+  CompileCommand command = TRY(ask_everywhere(kbuild, source));
+  if (config.find("\nCONFIG_X86_KERNEL_IBT=y\n") != std::string::npos) {
+    command.objtool = TRY(module_objtool(kbuild));
+  }
   if (!command.is_module) {
     command.module_name.clear();
   }
