@@ -64,9 +64,12 @@ class Pipe {
 std::vector<std::string> qemu_arguments(const GuestOptions& options, const fs::path& console,
                                         const fs::path& answers) {
   const std::size_t space = options.init.find(' ');
+  // thread=single: with a host thread for each of the guest's processors, QEMU 7.2 may keep what it
+  // translated from code that another processor was just writing, and then hits for ever a
+  // breakpoint that is long gone, which the kernel reports as a lockup.
   return {"qemu-system-x86_64",
           "-accel",
-          "tcg,thread=multi",
+          "tcg,thread=single",
           "-cpu",
           "max",
           "-smp",
