@@ -11,6 +11,7 @@
 #include "base/digest.h"
 #include "base/process.h"
 #include "build/compile_units.h"
+#include "build/layouts.h"
 #include "diff/diff.h"
 #include "kernel/image.h"
 #include "kernel/module_image.h"
@@ -41,6 +42,23 @@ struct KernelSide {
   kernel::Image image;
   kernel::Symvers symvers;
   module::Glue glue;
+  std::optional<kernel::TypeTable> types;  // none where the kernel was built without BTF
+};
+
+// The types that an object or a kernel states, if it does.
+Result<std::optional<kernel::TypeTable>> types_of(const elf::ObjectFile& object,
+                                                  const std::string& where,
+                                                  const kernel::TypeTable* base = nullptr) {
+  const elf::Section* section = object.section(".BTF");
+  if (section == nullptr) {
+    return std::nullopt;
+  }
+  return TRY(kernel::TypeTable::parse(section->data, where, base));
+}
+
+struct LoadedModule {
+  kernel::ModuleImage image;
+  match::RunObject run;
 };
 
 class Builder {
@@ -54,6 +72,7 @@ class Builder {
     TRY(read_patches());
     TRY(compile());
     TRY(compare());
+    TRY(compare_types());
     if (out_.refusals.empty()) {
       TRY(match_all());
       check_changes();
@@ -190,10 +209,12 @@ class Builder {
       KernelSide side;
       side.image = TRY(kernel::Image::open(kernel_.vmlinux));
       side.symvers = TRY(kernel::Symvers::open(kernel_.symvers));
+      side.types = TRY(types_of(side.image.elf(), kernel_.vmlinux.string()));
       side.glue = TRY(module::load_glue(kernel_, compiler));
       return side;
     });
-    Result<std::vector<Unit>> units = compile_units(kernel_, std::move(commands), overlay_.path());
+    Result<std::vector<Unit>> units = compile_units(
+        kernel_, std::move(commands), units_with_new_types(files_, touched_), overlay_.path());
     Result<KernelSide> side = reading.get();
     for (Unit& unit : TRY(std::move(units))) {
       works_.emplace_back().unit = std::move(unit);
@@ -284,16 +305,63 @@ class Builder {
     if (!command.is_module) {
       return &vmlinux_;
     }
+    return &TRY(loaded_module(command)).get().run;
+  }
+
+  Result<std::reference_wrapper<const LoadedModule>> loaded_module(
+      const source::CompileCommand& command) {
     auto it = modules_.find(command.module_name);
-    if (it != modules_.end()) {
-      return &it->second.run;
+    if (it == modules_.end()) {
+      fs::path path = TRY(find_module(command));
+      LoadedModule loaded;
+      loaded.image = TRY(kernel::ModuleImage::open(path));
+      const elf::Arch& arch = *elf::arch_of(loaded.image.elf().machine());
+      loaded.run = TRY(match::RunObject::of_module(loaded.image, arch));
+      it = modules_.emplace(command.module_name, std::move(loaded)).first;
     }
-    fs::path path = TRY(find_module(command));
-    auto& slot = modules_[command.module_name];
-    slot.image = TRY(kernel::ModuleImage::open(path));
-    slot.run =
-        TRY(match::RunObject::of_module(slot.image, *elf::arch_of(slot.image.elf().machine())));
-    return &slot.run;
+    return std::cref(it->second);
+  }
+
+  Status compare_types() {
+    double start = now_seconds();
+    std::set<std::string> told;
+    for (Work& work : works_) {
+      const std::string& source = work.unit.command.source;
+      std::optional<kernel::TypeTable> pre = TRY(types_of(work.pre_object, source));
+      if (!pre) {
+        continue;
+      }
+      if (work.unit.types) {
+        std::optional<kernel::TypeTable> post = TRY(types_of(work.post_object, source));
+        for (Error& refusal : post ? changed_layouts(*pre, *post) : std::vector<Error>{}) {
+          if (told.insert(refusal.where).second) {
+            refusal.where = fmt::format("{}: {}", source, refusal.where);
+            out_.refusals.push_back(std::move(refusal));
+          }
+        }
+      }
+      TRY(check_kernel_types(*pre, work.unit.command));
+    }
+    out_.seconds.diff += now_seconds() - start;
+    return {};
+  }
+
+  // A module states the types that vmlinux does not have.
+  Status check_kernel_types(const kernel::TypeTable& pre, const source::CompileCommand& command) {
+    if (!side_.types) {
+      return {};
+    }
+    std::optional<Error> wrong = foreign_layout(pre, *side_.types);
+    if (!wrong && command.is_module) {
+      const kernel::ModuleImage& image = TRY(loaded_module(command)).get().image;
+      auto types = TRY(types_of(image.elf(), image.name(), &*side_.types));
+      wrong = types ? foreign_layout(pre, *types) : std::nullopt;
+    }
+    if (wrong) {
+      wrong->where = fmt::format("{}: {}", command.source, wrong->where);
+      out_.refusals.push_back(std::move(*wrong));
+    }
+    return {};
   }
 
   Status match_all() {
@@ -365,11 +433,6 @@ class Builder {
     out_.seconds.link = now_seconds() - start;
     return {};
   }
-
-  struct LoadedModule {
-    kernel::ModuleImage image;
-    match::RunObject run;
-  };
 
   const Request& request_;
   const kernel::Kernel& kernel_;

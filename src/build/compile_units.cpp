@@ -6,8 +6,9 @@
 // Method: pre is compiled from the tree itself. Post lies in an overlay directory that holds only
 // the patched files; -fmacro-prefix-map makes its __FILE__ the same, -iquote lets its quoted
 // includes find the tree's files. Both get one function or variable a section and no debug
-// information, which leaves the code the same and the compile faster. Pre objects are kept per
-// kernel, by the digest of everything that goes into them.
+// information, which leaves the code the same and the compile faster. Type information costs as
+// much as debug information does: pre has it, once, and post only where the diff may change types.
+// Pre objects are kept per kernel, by the digest of everything that goes into them.
 #include "build/compile_units.h"
 
 #include <fmt/format.h>
@@ -20,6 +21,7 @@
 
 #include "base/digest.h"
 #include "base/process.h"
+#include "source/type_changes.h"
 
 namespace suture::build {
 
@@ -118,6 +120,22 @@ Result<Touched> touched_units(const std::vector<source::ChangedFile>& files, con
   return out;
 }
 
+std::set<std::string> units_with_new_types(const std::vector<source::ChangedFile>& files,
+                                           const Touched& touched) {
+  std::set<std::string> out;
+  for (const source::ChangedFile& file : files) {
+    if (is_not_code(file.path) || !source::may_change_types(file.before, file.after)) {
+      continue;
+    }
+    // What other files include may change types for any of them.
+    if (std::ranges::find(touched.sources, file.path) == touched.sources.end()) {
+      return {touched.sources.begin(), touched.sources.end()};
+    }
+    out.insert(file.path);
+  }
+  return out;
+}
+
 Status write_overlay(const std::vector<source::ChangedFile>& files, const Touched& touched,
                      const fs::path& tree, const fs::path& overlay) {
   for (const source::ChangedFile& file : files) {
@@ -148,7 +166,7 @@ struct Job {
 
 // kbuild's command with another input and output, and without the dependency file.
 std::vector<std::string> adapt(const source::CompileCommand& command, const fs::path& input,
-                               const fs::path& output, const fs::path& overlay) {
+                               const fs::path& output, const fs::path& overlay, bool types) {
   std::vector<std::string> out;
   for (std::size_t i = 0; i < command.compiler.size(); ++i) {
     const std::string& word = command.compiler[i];
@@ -165,6 +183,9 @@ std::vector<std::string> adapt(const source::CompileCommand& command, const fs::
     out.push_back(word);
   }
   out.insert(out.end(), {"-g0", "-ffunction-sections", "-fdata-sections"});
+  if (types) {
+    out.push_back("-gbtf");
+  }
   if (!overlay.empty()) {
     out.push_back(fmt::format("-fmacro-prefix-map={}/=", overlay.string()));
     out.insert(out.end(), {"-iquote", directory_of(command.source)});
@@ -229,7 +250,7 @@ Status judge(const Job& job, const source::CompileCommand& command) {
 
 std::string pre_key(const source::CompileCommand& command, const std::string& text) {
   std::string all;
-  for (const std::string& word : adapt(command, command.source, "out", {})) {
+  for (const std::string& word : adapt(command, command.source, "out", {}, true)) {
     all += word;
     all += '\0';
   }
@@ -244,6 +265,7 @@ std::string pre_key(const source::CompileCommand& command, const std::string& te
 
 Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
                                         std::vector<source::CompileCommand> commands,
+                                        const std::set<std::string>& with_new_types,
                                         const fs::path& overlay) {
   std::vector<Unit> units;
   std::vector<Job> jobs;
@@ -251,6 +273,7 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
   TRY(make_directories(kept));
   for (source::CompileCommand& command : commands) {
     Unit unit{.command = std::move(command)};
+    unit.types = with_new_types.contains(unit.command.source);
     const fs::path name = fs::path(unit.command.source).filename();
     std::string key = pre_key(unit.command, TRY(read_text(kernel.source / unit.command.source)));
     unit.pre = kept / (key + ".o");
@@ -259,16 +282,16 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
     if (!unit.pre_cached) {
       fs::path output = overlay / (key + ".pre.o");
       jobs.push_back(Job{.unit = units.size(),
-                         .compiler = adapt(unit.command, unit.command.source, output, {}),
+                         .compiler = adapt(unit.command, unit.command.source, output, {}, true),
                          .objtool = unit.command.objtool,
                          .output = output});
     }
-    jobs.push_back(
-        Job{.unit = units.size(),
-            .post = true,
-            .compiler = adapt(unit.command, overlay / unit.command.source, unit.post, overlay),
-            .objtool = unit.command.objtool,
-            .output = unit.post});
+    jobs.push_back(Job{.unit = units.size(),
+                       .post = true,
+                       .compiler = adapt(unit.command, overlay / unit.command.source, unit.post,
+                                         overlay, unit.types),
+                       .objtool = unit.command.objtool,
+                       .output = unit.post});
     units.push_back(std::move(unit));
   }
   run_all(jobs, kernel.source);

@@ -4,6 +4,7 @@
 // post objects.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct Unit {
   fs::path pre;  // object files, after objtool
   fs::path post;
   bool pre_cached = false;
+  bool types = false;  // the diff may change types: both objects state theirs in .BTF
 };
 
 struct Touched {
@@ -31,6 +33,10 @@ struct Touched {
 // header-changed, unsupported-file for what this version cannot build.
 Result<Touched> touched_units(const std::vector<source::ChangedFile>& files, const fs::path& tree);
 
+// Which of those units may see other types than before.
+std::set<std::string> units_with_new_types(const std::vector<source::ChangedFile>& files,
+                                           const Touched& touched);
+
 // Writes the patched files into `overlay`, a directory of this build's own: the tree stays as it
 // is.
 Status write_overlay(const std::vector<source::ChangedFile>& files, const Touched& touched,
@@ -40,6 +46,7 @@ Status write_overlay(const std::vector<source::ChangedFile>& files, const Touche
 // as there are processors. does-not-compile has the compiler's own words.
 Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
                                         std::vector<source::CompileCommand> commands,
+                                        const std::set<std::string>& with_new_types,
                                         const fs::path& overlay);
 
 }  // namespace suture::build

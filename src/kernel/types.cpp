@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: two compiles number their types differently, and a type is a graph with cycles, so "is
+// it the same layout" is no comparison of bytes.
+//
+// Method: each named structure, union and enumeration is described by its own members only. A
+// member of another named type is described by that name, which is compared by itself; types
+// without a name are described in full, since nothing else does. Typedefs and qualifiers are seen
+// through: they change nothing in memory.
+//
+// Invariant: descriptions end, because every cycle of C types goes through a named one.
+#include "kernel/types.h"
+
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace suture::kernel {
+
+namespace {
+
+// Cycles only go through named types, but a lying table may be made of anything.
+constexpr int deepest = 32;
+
+int silent(libbpf_print_level, const char*, va_list) { return 0; }
+
+std::string_view tag_of(const btf_type* type) {
+  switch (btf_kind(type)) {
+    case BTF_KIND_STRUCT: return "struct";
+    case BTF_KIND_UNION: return "union";
+    case BTF_KIND_ENUM:
+    case BTF_KIND_ENUM64: return "enum";
+    case BTF_KIND_TYPEDEF: return "typedef";
+    default: return {};
+  }
+}
+
+// `typedef struct { ... } name;`: the structure has no other name.
+bool names_unnamed(const btf* types, const btf_type* type) {
+  if (!btf_is_typedef(type)) {
+    return false;
+  }
+  const btf_type* target = btf__type_by_id(types, type->type);
+  return target != nullptr && target->name_off == 0 &&
+         (btf_is_composite(target) || btf_is_any_enum(target));
+}
+
+// libbpf before 1.2 has no function for a split table in memory that a program can link: it reads
+// one from a file, which may be a file without a name.
+btf* new_split(ByteView raw, btf* base) {
+  int file = memfd_create("btf", MFD_CLOEXEC);
+  if (file < 0) {
+    return nullptr;
+  }
+  btf* types = nullptr;
+  if (write(file, raw.data(), raw.size()) == static_cast<ssize_t>(raw.size())) {
+    types = btf__parse_raw_split(fmt::format("/proc/self/fd/{}", file).c_str(), base);
+  }
+  close(file);
+  return types;
+}
+
+}  // namespace
+
+Result<TypeTable> TypeTable::parse(ByteView raw, const std::string& where, const TypeTable* base) {
+  libbpf_set_print(silent);
+  TypeTable table;
+  btf* parent = base == nullptr ? nullptr : base->types_.get();
+  btf* types = parent == nullptr ? btf__new(raw.data(), static_cast<std::uint32_t>(raw.size()))
+                                 : new_split(raw, parent);
+  if (types == nullptr) {
+    return fail(Code::bad_elf, where, "its type information (.BTF) is cut off or damaged",
+                "check that the file is whole");
+  }
+  table.types_ = std::shared_ptr<btf>(types, btf__free);
+  std::uint32_t first = parent == nullptr ? 1 : btf__type_cnt(parent);
+  for (std::uint32_t id = first; id < btf__type_cnt(types); ++id) {
+    const btf_type* type = btf__type_by_id(types, id);
+    std::string_view name = table.name_at(type->name_off);
+    bool defines = btf_is_typedef(type) ? names_unnamed(types, type) : !tag_of(type).empty();
+    if (defines && !name.empty()) {
+      table.named_.push_back(id);
+      table.by_name_.emplace(name, id);
+    } else if (btf_is_any_enum(type) && name.empty()) {
+      table.unnamed_enums_.push_back(id);
+    }
+  }
+  return table;
+}
+
+std::string_view TypeTable::name_at(std::uint32_t offset) const {
+  const char* name = btf__name_by_offset(types_.get(), offset);
+  return name == nullptr ? std::string_view{} : name;
+}
+
+std::vector<std::uint32_t> TypeTable::namesakes(const TypeTable& other, std::uint32_t id) const {
+  const btf_type* wanted = btf__type_by_id(other.types_.get(), id);
+  std::vector<std::uint32_t> out;
+  auto [first, last] = by_name_.equal_range(other.name_at(wanted->name_off));
+  for (auto it = first; it != last; ++it) {
+    if (tag_of(btf__type_by_id(types_.get(), it->second)) == tag_of(wanted)) {
+      out.push_back(it->second);
+    }
+  }
+  return out;
+}
+
+const btf_type* TypeTable::body(std::uint32_t id) const {
+  const btf_type* type = btf__type_by_id(types_.get(), id);
+  return btf_is_typedef(type) ? btf__type_by_id(types_.get(), type->type) : type;
+}
+
+TypeLayout TypeTable::layout(std::uint32_t id) const {
+  return TypeLayout{
+      .name = describe(id, 0), .size = body(id)->size, .members = members(body(id), 0)};
+}
+
+bool TypeTable::same_places(std::uint32_t id, const TypeTable& other,
+                            std::uint32_t other_id) const {
+  const btf_type* a = body(id);
+  const btf_type* b = other.body(other_id);
+  if (a->size != b->size || btf_vlen(a) != btf_vlen(b) || !btf_is_composite(a) ||
+      !btf_is_composite(b)) {
+    return false;
+  }
+  for (std::uint32_t i = 0; i < btf_vlen(a); ++i) {
+    if (btf_member_bit_offset(a, i) != btf_member_bit_offset(b, i) ||
+        name_at(btf_members(a)[i].name_off) != other.name_at(btf_members(b)[i].name_off)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::vector<TypeMember> TypeTable::members(const btf_type* type, int depth) const {
+  std::vector<TypeMember> out;
+  for (std::uint32_t i = 0; i < btf_vlen(type); ++i) {
+    TypeMember member;
+    if (btf_is_enum(type)) {
+      member.name = name_at(btf_enum(type)[i].name_off);
+      member.offset = static_cast<std::uint64_t>(std::int64_t{btf_enum(type)[i].val});
+    } else if (btf_is_enum64(type)) {
+      member.name = name_at(btf_enum64(type)[i].name_off);
+      member.offset = btf_enum64_value(&btf_enum64(type)[i]);
+    } else {
+      member.name = name_at(btf_members(type)[i].name_off);
+      member.offset = btf_member_bit_offset(type, i);
+      member.type = describe(btf_members(type)[i].type, depth + 1);
+      if (std::uint32_t bits = btf_member_bitfield_size(type, i)) {
+        member.type += fmt::format(":{}", bits);
+      }
+    }
+    out.push_back(std::move(member));
+  }
+  return out;
+}
+
+std::string TypeTable::describe(std::uint32_t id, int depth) const {
+  const btf_type* type = btf__type_by_id(types_.get(), id);
+  if (type == nullptr || depth > deepest) {
+    return "?";
+  }
+  std::string_view name = name_at(type->name_off);
+  switch (btf_kind(type)) {
+    case BTF_KIND_UNKN: return "void";
+    case BTF_KIND_INT:
+    case BTF_KIND_FLOAT: return fmt::format("{} {}", name, type->size);
+    case BTF_KIND_PTR: return "*" + describe(type->type, depth + 1);
+    case BTF_KIND_ARRAY:
+      return fmt::format("[{}]{}", btf_array(type)->nelems,
+                         describe(btf_array(type)->type, depth + 1));
+    case BTF_KIND_FUNC_PROTO: return "function";
+    case BTF_KIND_FWD: return fmt::format("{} {}", btf_kflag(type) ? "union" : "struct", name);
+    case BTF_KIND_STRUCT:
+    case BTF_KIND_UNION:
+    case BTF_KIND_ENUM:
+    case BTF_KIND_ENUM64: break;
+    default:  // typedefs, qualifiers, tags
+      return names_unnamed(types_.get(), type) ? fmt::format("typedef {}", name)
+                                               : describe(type->type, depth + 1);
+  }
+  if (!name.empty()) {
+    return fmt::format("{} {}", tag_of(type), name);
+  }
+  std::string out = fmt::format("{} {} {{", tag_of(type), type->size);
+  for (const TypeMember& member : members(type, depth)) {
+    out += fmt::format("{}@{}:{};", member.name, member.offset, member.type);
+  }
+  return out + "}";
+}
+
+}  // namespace suture::kernel

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "build/layouts.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/process.h"
+#include "elf/object.h"
+
+namespace suture::build {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// The types of a C file that declares `types` and uses them by the name `it`.
+kernel::TypeTable types_of(const std::string& types) {
+  auto directory = TempDir::create(fs::temp_directory_path(), "layouts");
+  fs::path source = directory->path() / "x.c";
+  fs::path object = directory->path() / "x.o";
+  EXPECT_TRUE(write_file(source, types));
+  auto compiled = run(
+      Command{.argv = {"gcc-12", "-gbtf", "-O2", "-c", "-o", object.string(), source.string()}});
+  EXPECT_TRUE(compiled && compiled->exit_status == 0) << compiled->out;
+  auto elf = elf::ObjectFile::open(object);
+  return *kernel::TypeTable::parse(elf->section(".BTF")->data, "x.o");
+}
+
+std::vector<Error> judge(const std::string& before, const std::string& after) {
+  return changed_layouts(types_of(before), types_of(after));
+}
+
+TEST(Layouts, SameTypesAreNotChanged) {
+  EXPECT_THAT(judge("struct s { int a; char *b; } it;", "struct s { int a; char *b; } it;"),
+              IsEmpty());
+}
+
+TEST(Layouts, AMemberThatIsAddedChangesTheType) {
+  auto found = judge("struct s { int a; } it;", "struct s { int a; int b; } it;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].code, Code::layout_changed);
+  EXPECT_EQ(found[0].where, "struct s");
+  EXPECT_THAT(found[0].reason, HasSubstr("its size goes from 4 to 8 bytes; b is at byte 4"));
+  EXPECT_THAT(found[0].remedy, HasSubstr("shadow variable"));
+}
+
+TEST(Layouts, AMemberInPaddingChangesTheTypeThoughItsSizeStays) {
+  auto found = judge("struct s { int a; long b; } it;", "struct s { int a; int c; long b; } it;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].reason, HasSubstr("c is at byte 4 and is new"));
+}
+
+TEST(Layouts, AMemberThatMovesChangesTheType) {
+  auto found = judge("struct s { int a; int b; } it;", "struct s { int b; int a; } it;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].reason, HasSubstr("b is at byte 0 and was at byte 4"));
+}
+
+TEST(Layouts, AMemberOfAnotherTypeChangesTheType) {
+  EXPECT_THAT(judge("struct s { int a; } it;", "struct s { unsigned a; } it;"), SizeIs(1));
+}
+
+TEST(Layouts, APointerToAnotherStructureChangesTheType) {
+  EXPECT_THAT(judge("struct s { struct a *p; } it;", "struct s { struct b *p; } it;"), SizeIs(1));
+}
+
+TEST(Layouts, ABitFieldThatGrowsChangesTheType) {
+  EXPECT_THAT(
+      judge("struct s { int a : 3; int b : 2; } it;", "struct s { int a : 4; int b : 2; } it;"),
+      SizeIs(1));
+}
+
+TEST(Layouts, AChangeInsideAnUnnamedMemberIsSeen) {
+  EXPECT_THAT(judge("struct s { struct { int a; }; int z; } it;",
+                    "struct s { union { int a; int b; }; int z; } it;"),
+              SizeIs(1));
+}
+
+TEST(Layouts, AStructureThatOnlyATypedefNamesIsCompared) {
+  auto found = judge("typedef struct { int a; } t; t it;", "typedef struct { int a, b; } t; t it;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].where, "typedef t");
+}
+
+TEST(Layouts, OnlyTheTypeThatChangedIsNamed) {
+  auto found = judge("struct in { int a; }; struct out { struct in *i; } it; struct in x;",
+                     "struct in { long a; }; struct out { struct in *i; } it; struct in x;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].where, "struct in");
+}
+
+TEST(Layouts, ATypeThatIsNewIsNoChange) {
+  EXPECT_THAT(judge("int it;", "struct s { int a; } it;"), IsEmpty());
+}
+
+TEST(Layouts, AValueThatIsAppendedIsNoChange) {
+  EXPECT_THAT(judge("enum e { a, b } it;", "enum e { a, b, c } it;"), IsEmpty());
+}
+
+TEST(Layouts, TheLastValueMayCountTheOthers) {
+  EXPECT_THAT(judge("enum e { a, b, count } it;", "enum e { a, b, c, count } it;"), IsEmpty());
+}
+
+TEST(Layouts, AValueThatPushesOthersAwayChangesTheEnumeration) {
+  auto found = judge("enum e { a, b, c } it;", "enum e { a, x, b, c } it;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].reason, HasSubstr("b is 2 and was 1"));
+}
+
+TEST(Layouts, UnnamedEnumerationsAreComparedByTheirNames) {
+  auto found = judge("enum { a, b, c }; int it = b;", "enum { x, a, b, c }; int it = b;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].where, "enum with a");
+}
+
+TEST(Layouts, OneOfSeveralTypesOfTheNameSuffices) {
+  std::string both =
+      "void f(void *); void g(void) { struct s { int a; } x = {1}; f(&x); }"
+      "void h(void) { struct s { long a; } x = {1}; f(&x); }";
+  EXPECT_THAT(judge(both, both), IsEmpty());
+}
+
+TEST(ForeignLayout, TheKernelsOwnLayoutIsFine) {
+  EXPECT_FALSE(foreign_layout(types_of("struct s { int a, b; } it;"),
+                              types_of("struct s { unsigned a, b; } it;")));
+}
+
+TEST(ForeignLayout, AnotherPlaceIsNot) {
+  auto wrong = foreign_layout(types_of("struct s { int a; int b; } it;"),
+                              types_of("struct s { int a; int x; int b; } it;"));
+  ASSERT_TRUE(wrong);
+  EXPECT_EQ(wrong->code, Code::run_pre_mismatch);
+  EXPECT_EQ(wrong->where, "struct s");
+}
+
+TEST(ForeignLayout, ATypeThatTheKernelDoesNotStateIsNotJudged) {
+  EXPECT_FALSE(
+      foreign_layout(types_of("struct mine { int a; } it;"), types_of("struct s { int a; } it;")));
+}
+
+TEST(Types, ACutOffTableIsBadElf) {
+  Bytes bytes(40, 0x5a);
+  auto table = kernel::TypeTable::parse(bytes, "x.o");
+  ASSERT_FALSE(table);
+  EXPECT_EQ(table.error().code, Code::bad_elf);
+}
+
+}  // namespace
+}  // namespace suture::build
