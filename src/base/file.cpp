@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -195,19 +197,34 @@ TempDir::~TempDir() {
 
 fs::path TempDir::release() { return std::exchange(path_, {}); }
 
-Result<FileLock> FileLock::acquire(const fs::path& path) {
-  int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd < 0) {
+Result<FileLock> FileLock::try_acquire(const fs::path& path) {
+  FileLock lock;
+  lock.fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock.fd_ < 0) {
     return fail_errno(errno, path.string(), "open lock");
   }
-  FileLock lock;
-  lock.fd_ = fd;
-  while (::flock(fd, LOCK_EX) != 0) {
-    if (errno != EINTR || interrupted()) {
-      return fail_errno(errno, path.string(), "lock");
-    }
+  if (::flock(lock.fd_, LOCK_EX | LOCK_NB) == 0) {
+    return lock;
   }
-  return lock;
+  if (errno == EWOULDBLOCK) {
+    return fail(Code::busy, path.string(), "another process holds the lock", "wait until it ends");
+  }
+  return fail_errno(errno, path.string(), "lock");
+}
+
+// Looks again and again: a wait inside flock would miss an interrupt that comes just before it.
+Result<FileLock> FileLock::acquire(const fs::path& path) {
+  constexpr int milliseconds = 50;
+  for (;;) {
+    auto lock = try_acquire(path);
+    if (lock || lock.error().code != Code::busy) {
+      return lock;
+    }
+    if (interrupted()) {
+      return fail_errno(EINTR, path.string(), "lock");
+    }
+    ::poll(nullptr, 0, milliseconds);
+  }
 }
 
 FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
@@ -221,6 +238,39 @@ FileLock::~FileLock() {
   if (fd_ >= 0) {
     ::close(fd_);
   }
+}
+
+namespace {
+
+constexpr const char* alive_name = ".alive";
+
+// Removes the directories whose owners are dead. Nobody makes or removes any meanwhile: the caller
+// holds the lock for that.
+void remove_dead(const fs::path& parent, const std::string& start) {
+  std::error_code ec;
+  std::vector<fs::path> dead;
+  for (fs::directory_iterator at(parent, ec), end; !ec && at != end; at.increment(ec)) {
+    if (at->path().filename().string().starts_with(start) && at->is_directory(ec) &&
+        FileLock::try_acquire(at->path() / alive_name)) {
+      dead.push_back(at->path());
+    }
+  }
+  for (const fs::path& path : dead) {
+    fs::remove_all(path, ec);
+  }
+}
+
+}  // namespace
+
+Result<WorkDir> WorkDir::create(const fs::path& parent, std::string_view prefix) {
+  TRY(make_directories(parent));
+  // A directory that was made and is not locked yet must not pass for a dead one's.
+  FileLock making = TRY(FileLock::acquire(parent / fmt::format(".{}.lock", prefix)));
+  remove_dead(parent, fmt::format("{}.", prefix));
+  WorkDir work;
+  work.directory_ = TRY(TempDir::create(parent, prefix));
+  work.alive_ = TRY(FileLock::try_acquire(work.path() / alive_name));
+  return work;
 }
 
 }  // namespace suture

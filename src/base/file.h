@@ -67,6 +67,8 @@ class FileLock {
  public:
   // Waits while another process holds it.
   static Result<FileLock> acquire(const fs::path& path);
+  // Does not wait: `busy` while another holds it.
+  static Result<FileLock> try_acquire(const fs::path& path);
   FileLock() = default;
   FileLock(FileLock&& other) noexcept;
   FileLock& operator=(FileLock&& other) noexcept;
@@ -76,6 +78,20 @@ class FileLock {
 
  private:
   int fd_ = -1;
+};
+
+// A temporary directory whose owner can be told to be alive: its lock ends with the process. What
+// killed processes left in the same place is removed when another one is made there.
+class WorkDir {
+ public:
+  // Creates `PARENT/PREFIX.XXXXXX`. All directories of that prefix there must be made by this.
+  static Result<WorkDir> create(const fs::path& parent, std::string_view prefix);
+  WorkDir() = default;
+  const fs::path& path() const { return directory_.path(); }
+
+ private:
+  FileLock alive_;  // given up after the directory is gone
+  TempDir directory_;
 };
 
 }  // namespace suture

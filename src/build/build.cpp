@@ -201,7 +201,7 @@ class Builder {
       commands.push_back(TRY(source::compile_command(kernel_, source)));
       TRY(find_module(commands.back()));
     }
-    overlay_ = TRY(TempDir::create(kernel_.derived / "work", "build"));
+    overlay_ = TRY(WorkDir::create(kernel_.derived / "work", "build"));
     TRY(write_overlay(files_, touched_, kernel_.source, overlay_.path()));
     const std::string compiler = commands.at(0).compiler.at(0);
     // The kernel is read while the compiler runs.
@@ -441,7 +441,7 @@ class Builder {
   module::Metadata metadata_;
   std::vector<source::ChangedFile> files_;
   Touched touched_;
-  TempDir overlay_;
+  WorkDir overlay_;
   KernelSide side_;
   match::RunObject vmlinux_;
   std::map<std::string, LoadedModule> modules_;

@@ -123,7 +123,7 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
 
 void KernelChoice::add_options(CLI::App* command) {
   command->add_option("-k,--kernel", release,
-                      "Release of a cached kernel (default: the newest in the cache)");
+                      "Release of a cached kernel (default: the newest cached 6.1 amd64)");
   command->add_option("--vmlinuz", files.vmlinuz, "Any other kernel: its bootable image");
   command->add_option("--config", files.config, "... its configuration");
   command->add_option("--symvers", files.symvers, "... its Module.symvers");

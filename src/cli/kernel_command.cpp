@@ -83,15 +83,18 @@ void register_kernel(Commands& commands) {
 
   CLI::App* add_command =
       kernel->add_subcommand("add", "Fetch a stock kernel and prepare its source to compile");
-  add_command->add_option("RELEASE", *release,
-                          "Its release, e.g. 6.1.0-56-amd64 (default: the newest)");
+  add_command->add_option(
+      "RELEASE", *release,
+      "Its release, e.g. 6.1.0-56-amd64 (default: the newest linux-image-amd64 of "
+      "Debian's archive)");
   commands.on_run(add_command, [release] { return add(*release); });
 
   CLI::App* list_command = kernel->add_subcommand("list", "List the kernels in the cache");
   commands.on_run(list_command, list);
 
   CLI::App* show_command = kernel->add_subcommand("show", "Show a kernel of the cache");
-  show_command->add_option("RELEASE", *release, "Its release (default: the newest in the cache)");
+  show_command->add_option("RELEASE", *release,
+                           "Its release (default: the newest cached 6.1 amd64)");
   commands.on_run(show_command, [release] { return show(*release); });
 }
 

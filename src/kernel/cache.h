@@ -29,6 +29,10 @@ void remove_leftovers(const fs::path& directory);
 
 // A release comes from people and from files, and becomes part of a path.
 bool is_release_name(std::string_view release);
+// "6.1" of "6.1.0-56-amd64".
+std::string series_of(const std::string& release);
+// "amd64" of "6.1.0-56-amd64", "cloud-amd64" of "6.1.0-56-cloud-amd64".
+std::string flavour_of(const std::string& release);
 
 // Writes the entry's kernel.json, which makes it a whole one. The image's package comes first.
 Status write_entry(const fs::path& root, const Image& image, const std::vector<Package>& packages);

@@ -25,6 +25,10 @@ std::unexpected<Error> damaged_entry(const fs::path& root, std::string_view why)
                           root.filename().string()));
 }
 
+// What linux-image-amd64 stands for in Debian's stable release, Debian 12.
+constexpr std::string_view stable_series = "6.1";
+constexpr std::string_view plain_flavour = "amd64";
+
 // 6.1.0-9 before 6.1.0-10 before 6.12.0-1.
 bool older(const std::string& a, const std::string& b) {
   return ::strverscmp(a.c_str(), b.c_str()) < 0;
@@ -80,6 +84,23 @@ void remove_leftovers(const fs::path& directory) {
   for (const fs::path& path : old) {
     fs::remove_all(path, ec);
   }
+}
+
+std::string series_of(const std::string& release) {
+  std::size_t dot = release.find('.');
+  std::size_t end = release.find_first_not_of("0123456789", dot == std::string::npos ? 0 : dot + 1);
+  return release.substr(0, end);
+}
+
+std::string flavour_of(const std::string& release) {
+  for (std::size_t dash = release.find('-'); dash != std::string::npos;
+       dash = release.find('-', dash + 1)) {
+    if (dash + 1 < release.size() &&
+        std::isdigit(static_cast<unsigned char>(release[dash + 1])) == 0) {
+      return release.substr(dash + 1);
+    }
+  }
+  return {};
 }
 
 bool is_release_name(std::string_view release) {
@@ -148,7 +169,10 @@ Result<Kernel> read_entry(const std::string& release) {
   return kernel;
 }
 
-Result<std::vector<Kernel>> list() {
+namespace {
+
+// Oldest first.
+std::vector<std::string> cached_releases() {
   std::vector<std::string> releases;
   std::error_code ec;
   for (const fs::directory_entry& entry : fs::directory_iterator(kernels_directory(), ec)) {
@@ -158,8 +182,18 @@ Result<std::vector<Kernel>> list() {
     }
   }
   std::ranges::sort(releases, older);
+  return releases;
+}
+
+bool is_stable(const std::string& release) {
+  return series_of(release) == stable_series && flavour_of(release) == plain_flavour;
+}
+
+}  // namespace
+
+Result<std::vector<Kernel>> list() {
   std::vector<Kernel> kernels;
-  for (const std::string& release : releases) {
+  for (const std::string& release : cached_releases()) {
     kernels.push_back(TRY(read_entry(release)));
   }
   return kernels;
@@ -169,12 +203,13 @@ Result<Kernel> find(const std::string& release) {
   if (!release.empty()) {
     return read_entry(release);
   }
-  std::vector<Kernel> kernels = TRY(list());
-  if (kernels.empty()) {
+  std::vector<std::string> releases = cached_releases();
+  if (releases.empty()) {
     return fail(Code::not_cached, cache_directory().string(), "no kernel is in the cache",
                 "suture kernel add");
   }
-  return kernels.back();
+  auto stable = std::ranges::find_if(releases.rbegin(), releases.rend(), is_stable);
+  return read_entry(stable != releases.rend() ? *stable : releases.back());
 }
 
 Status check_identity(const Image& image, const fs::path& config) {

@@ -41,7 +41,8 @@ struct Kernel {
 fs::path cache_directory();
 
 // The cached kernel of that release, or not-cached with the command that adds it. An empty release
-// means the only cached one, or the newest.
+// means the newest cached one that linux-image-amd64 stands for in Debian's stable release: series
+// 6.1, flavour amd64. Where there is none, it means the newest of any other.
 Result<Kernel> find(const std::string& release);
 Result<std::vector<Kernel>> list();
 

@@ -14,7 +14,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstring>
 #include <future>
 #include <mutex>
@@ -30,25 +29,6 @@ namespace suture::kernel {
 namespace {
 
 constexpr std::string_view image_prefix = "linux-image-";
-
-// "6.1" of "6.1.0-56-amd64".
-std::string series_of(const std::string& release) {
-  std::size_t dot = release.find('.');
-  std::size_t end = release.find_first_not_of("0123456789", dot == std::string::npos ? 0 : dot + 1);
-  return release.substr(0, end);
-}
-
-// "amd64" of "6.1.0-56-amd64", "cloud-amd64" of "6.1.0-56-cloud-amd64".
-std::string flavour_of(const std::string& release) {
-  for (std::size_t dash = release.find('-'); dash != std::string::npos;
-       dash = release.find('-', dash + 1)) {
-    if (dash + 1 < release.size() &&
-        std::isdigit(static_cast<unsigned char>(release[dash + 1])) == 0) {
-      return release.substr(dash + 1);
-    }
-  }
-  return {};
-}
 
 const Package* find_version(const std::vector<Package>& packages, const std::string& name,
                             const std::string& version) {

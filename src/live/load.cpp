@@ -88,7 +88,7 @@ std::unexpected<Error> insert_failed(const std::string& where, int err, const st
       return fail(Code::busy, where, std::move(reason), "unload the module of that name first");
     default:
       return fail(Code::load_failed, where, std::move(reason),
-                  "check it against this kernel: suture check MODULE");
+                  "compare what it is for with this kernel: suture inspect MODULE");
   }
 }
 
@@ -170,8 +170,7 @@ std::unexpected<Error> incomplete(const Machine& machine, const std::string& nam
                   tasks.size() == 1 ? "1 task" : fmt::format("{} tasks", tasks.size()),
                   tasks.size() == 1 ? "s" : "", tasks.empty() ? "" : ": ", describe(tasks, 5)),
       enabled
-          ? fmt::format("it goes on by itself: suture status; or hurry it: suture signal {0}; "
-                        "or take it back: suture unload {0}",
+          ? fmt::format("it goes on by itself: suture status; or take it back: suture unload {0}",
                         name)
           : fmt::format("it goes on by itself: suture status; then suture unload {} again", name));
 }

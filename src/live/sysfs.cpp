@@ -133,7 +133,7 @@ Result<std::vector<LoadedPatch>> loaded_patches(const Machine& machine) {
     return fail(
         Code::no_livepatch, patch_directory(machine).string(),
         "the running kernel has no livepatch core (CONFIG_LIVEPATCH), or sysfs is not mounted",
-        "build the patch with --for suture and load Suture's own core: suture core load");
+        "mount sysfs at /sys; without CONFIG_LIVEPATCH this kernel cannot take patches yet");
   }
   std::vector<LoadedPatch> patches;
   for (const std::string& name : subdirectories(patch_directory(machine))) {

@@ -18,7 +18,7 @@ constexpr std::string_view makefile =
 
 Status compile_glue(const kernel::Kernel& kernel, const std::string& compiler,
                     const fs::path& target) {
-  TempDir work = TRY(TempDir::create(kernel.derived, "glue"));
+  WorkDir work = TRY(WorkDir::create(kernel.derived / "work", "glue"));
   TRY(write_file(work.path() / "patch_glue.c", patch_glue_source));
   TRY(write_file(work.path() / "Makefile", makefile));
   Command make{.argv = {"make", "-s", "-C", kernel.source.string(),

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "kernel/kernel.h"
+
+namespace suture::kernel {
+namespace {
+
+// A cache of its own, with entries that hold just enough to be found.
+class CachedKernels : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto dir = TempDir::create(fs::temp_directory_path(), "suture-cache-test");
+    ASSERT_TRUE(dir);
+    dir_ = std::move(*dir);
+    ::setenv("XDG_CACHE_HOME", dir_.path().c_str(), 1);
+  }
+  void TearDown() override { ::unsetenv("XDG_CACHE_HOME"); }
+
+  void put(const std::string& release) {
+    const fs::path root = dir_.path() / "suture" / "kernels" / release;
+    ASSERT_TRUE(make_directories(root / "modules"));
+    ASSERT_TRUE(make_directories(root / "source"));
+    for (const char* file : {"vmlinuz", "vmlinux", "config", "Module.symvers", "source/Makefile"}) {
+      ASSERT_TRUE(write_file(root / file, std::string_view("x")));
+    }
+    ASSERT_TRUE(
+        write_file(root / "kernel.json",
+                   R"({"schema": 1, "package_version": "1", "build_id": "ab", "release": ")" +
+                       release + "\"}"));
+  }
+
+  std::string default_release() {
+    auto kernel = find("");
+    return kernel ? kernel->release : std::string(code_name(kernel.error().code));
+  }
+
+  TempDir dir_;
+};
+
+TEST_F(CachedKernels, WithoutAnyThereIsNoDefault) { EXPECT_EQ(default_release(), "not-cached"); }
+
+TEST_F(CachedKernels, TheDefaultIsTheNewestByNumber) {
+  put("6.1.0-9-amd64");
+  put("6.1.0-56-amd64");
+  EXPECT_EQ(default_release(), "6.1.0-56-amd64");
+}
+
+TEST_F(CachedKernels, ANewerSeriesDoesNotBecomeTheDefault) {
+  put("6.1.0-47-amd64");
+  put("6.12.111+deb12-amd64");
+  EXPECT_EQ(default_release(), "6.1.0-47-amd64");
+}
+
+TEST_F(CachedKernels, AnotherFlavourDoesNotBecomeTheDefault) {
+  put("6.1.0-47-amd64");
+  put("6.1.0-56-cloud-amd64");
+  put("6.1.0-56-rt-amd64");
+  EXPECT_EQ(default_release(), "6.1.0-47-amd64");
+}
+
+TEST_F(CachedKernels, WithoutAStableOneTheNewestOfAnyOtherIsTheDefault) {
+  put("5.10.0-30-amd64");
+  put("6.12.111+deb12-amd64");
+  EXPECT_EQ(default_release(), "6.12.111+deb12-amd64");
+}
+
+TEST_F(CachedKernels, ADamagedOneThatIsNotMeantDoesNotStandInTheWay) {
+  put("6.1.0-56-amd64");
+  put("6.12.111+deb12-amd64");
+  fs::remove(dir_.path() / "suture" / "kernels" / "6.12.111+deb12-amd64" / "vmlinuz");
+  EXPECT_EQ(default_release(), "6.1.0-56-amd64");
+}
+
+}  // namespace
+}  // namespace suture::kernel
