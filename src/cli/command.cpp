@@ -133,8 +133,14 @@ void KernelChoice::add_options(CLI::App* command) {
 }
 
 Result<kernel::Kernel> KernelChoice::find() const {
-  if (files.vmlinuz.empty() && files.config.empty() && files.source.empty()) {
+  const bool any_file = !files.vmlinuz.empty() || !files.config.empty() || !files.symvers.empty() ||
+                        !files.source.empty() || !files.modules.empty();
+  if (!any_file) {
     return kernel::find(release);
+  }
+  if (!release.empty()) {
+    return fail(Code::usage, "--kernel", "a kernel is named, and one is given by its files",
+                "give either -k or the files");
   }
   if (files.vmlinuz.empty() || files.config.empty() || files.symvers.empty() ||
       files.source.empty()) {

@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "cli/command.h"
 #include "module/metadata.h"
@@ -18,6 +20,7 @@ struct Options {
   fs::path vmlinuz;
   fs::path modules;
   fs::path keep_log;
+  std::vector<fs::path> patches;
   std::string module_order = "before";
   vm::TrialOptions trial;
 };
@@ -47,7 +50,7 @@ std::string verdict_word(bool ok, int fd) {
 }
 
 // What people see while it runs: a line a phase, and what the script says, indented.
-vm::TrialWatcher watcher(int fd) {
+vm::TrialWatcher watcher(int fd, bool several) {
   FILE* stream = fd == STDERR_FILENO ? stderr : stdout;
   auto at_start = std::make_shared<bool>(true);
   return {
@@ -64,15 +67,19 @@ vm::TrialWatcher watcher(int fd) {
             std::fflush(stream);
           },
       .finished =
-          [stream, fd, at_start](const vm::TrialPhase& phase) {
+          [stream, fd, at_start, several](const vm::TrialPhase& phase) {
             if (!*at_start) {
               std::fputc('\n', stream);
               *at_start = true;
             }
-            const std::string name =
+            std::string name =
                 phase.round > 1 ? fmt::format("{} ({})", phase.name, phase.round) : phase.name;
-            fmt::print(stream, "{:<16} {} {:.2f} s{}\n", name, verdict_word(phase.ok, fd),
-                       phase.seconds, phase.ok ? "" : "  " + phase.reason);
+            if (several) {
+              name = fmt::format("{}: {}", phase.patch, name);
+            }
+            fmt::print(stream, "{:<{}} {} {:.2f} s{}\n", name, several ? 32 : 16,
+                       verdict_word(phase.ok, fd), phase.seconds,
+                       phase.ok ? "" : "  " + phase.reason);
             std::fflush(stream);
           },
   };
@@ -89,13 +96,20 @@ Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel,
   if (!report.passed) {
     out["error"] = {{"code", code_name(Code::test_failed)}, {"reason", report.reason}};
   }
+  out["patches"] = Json::array();
+  for (const vm::PatchVerdict& verdict : report.verdicts) {
+    Json entry{{"name", verdict.name},
+               {"verdict", verdict.passed ? "pass" : "fail"},
+               {"transition_seconds", verdict.transition_seconds}};
+    if (!verdict.passed) {
+      entry["reason"] = verdict.reason;
+    }
+    out["patches"].push_back(std::move(entry));
+  }
   out["phases"] = Json::array();
   for (const vm::TrialPhase& phase : report.phases) {
-    Json entry{{"name", phase.name},
-               {"round", phase.round},
-               {"ok", phase.ok},
-               {"seconds", phase.seconds},
-               {"output", phase.output}};
+    Json entry{{"patch", phase.patch}, {"name", phase.name},       {"round", phase.round},
+               {"ok", phase.ok},       {"seconds", phase.seconds}, {"output", phase.output}};
     if (!phase.ok) {
       entry["reason"] = phase.reason;
     }
@@ -103,7 +117,10 @@ Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel,
   }
   out["log"] = Json::array();
   for (const vm::LogLine& line : report.suspicious) {
-    out["log"].push_back({{"phase", line.phase}, {"seconds", line.seconds}, {"text", line.text}});
+    out["log"].push_back({{"patch", line.patch},
+                          {"phase", line.phase},
+                          {"seconds", line.seconds},
+                          {"text", line.text}});
   }
   return out;
 }
@@ -129,25 +146,51 @@ std::string to_text(const vm::TrialReport& report, const kernel::Kernel& kernel,
   return out;
 }
 
-Result<Report> run(Options& options, bool json) {
-  module::Metadata metadata = TRY(module::read_metadata(options.trial.module));
-  if (!metadata.livepatch) {
-    return fail(Code::bad_module, options.trial.module.string(),
-                "it is a kernel module, but not a livepatch",
-                "give a module that `suture build` or another livepatch builder wrote");
+// Reads the modules to test, which must be for one kernel. Gives the metadata of the first.
+Result<module::Metadata> read_patches(Options& options) {
+  std::optional<module::Metadata> first;
+  for (const fs::path& path : options.patches) {
+    module::Metadata metadata = TRY(module::read_metadata(path));
+    if (!metadata.livepatch) {
+      return fail(Code::bad_module, path.string(), "it is a kernel module, but not a livepatch",
+                  "give a module that `suture build` or another livepatch builder wrote");
+    }
+    vm::TrialPatch patch{.module = path, .name = metadata.name};
+    for (const module::PatchedObject& object : metadata.objects) {
+      if (object.name != "vmlinux") {
+        patch.targets.push_back(object.name);
+      }
+    }
+    if (first && first->release != metadata.release) {
+      return fail(Code::wrong_kernel, metadata.name,
+                  fmt::format("it is for kernel {}, {} for {}", metadata.release, first->name,
+                              first->release),
+                  "test modules for different kernels one after the other");
+    }
+    auto same = std::ranges::find(options.trial.patches, metadata.name, &vm::TrialPatch::name);
+    if (same != options.trial.patches.end()) {
+      return fail(Code::usage, metadata.name, "two of the modules have this name",
+                  "test them one after the other");
+    }
+    options.trial.patches.push_back(std::move(patch));
+    first = first ? std::move(first) : std::move(metadata);
   }
+  return *first;
+}
+
+Result<Report> run(Options& options, bool json) {
+  module::Metadata metadata = TRY(read_patches(options));
   kernel::Kernel kernel = TRY(find_kernel(options, metadata));
-  options.trial.patch_name = metadata.name;
-  options.trial.modules_after = options.module_order == "after";
+  options.trial.module_order = options.module_order == "after"      ? live::ModuleOrder::after
+                               : options.module_order == "optional" ? live::ModuleOrder::optional
+                                                                    : live::ModuleOrder::before;
   std::error_code ec;
   options.trial.program = fs::read_symlink("/proc/self/exe", ec);
-  for (const module::PatchedObject& object : metadata.objects) {
-    if (object.name != "vmlinux") {
-      options.trial.targets.push_back(object.name);
-    }
-  }
+  const bool several = options.patches.size() > 1;
+  const std::string name =
+      several ? fmt::format("{} patches", options.patches.size()) : metadata.name;
   const int fd = json ? STDERR_FILENO : STDOUT_FILENO;
-  vm::TrialReport report = TRY(vm::try_module(kernel, options.trial, watcher(fd)));
+  vm::TrialReport report = TRY(vm::try_modules(kernel, options.trial, watcher(fd, several)));
   if (!options.keep_log.empty()) {
     TRY(write_file(options.keep_log, report.log + "\n--- console ---\n" + report.console));
   }
@@ -157,8 +200,8 @@ Result<Report> run(Options& options, bool json) {
         fmt::format("it is for kernel {}, and the image is {}", metadata.release, report.release),
         fmt::format("suture test -k {}", metadata.release));
   }
-  return Report{.json = to_json(report, kernel, metadata.name),
-                .text = to_text(report, kernel, metadata.name, options.keep_log, fd),
+  return Report{.json = to_json(report, kernel, name),
+                .text = to_text(report, kernel, name, options.keep_log, fd),
                 .exit_status = report.passed ? 0 : exit_code(Code::test_failed)};
 }
 
@@ -169,7 +212,9 @@ void register_test(Commands& commands) {
   vm::TrialOptions& trial = options->trial;
   CLI::App* command = commands.app().add_subcommand(
       "test", "Try a patch module on its stock kernel in a virtual machine");
-  command->add_option("MODULE", trial.module, "The patch module (.ko)")
+  command
+      ->add_option("MODULE", options->patches,
+                   "Patch modules (.ko), tried one after the other in one guest")
       ->required()
       ->check(CLI::ExistingFile);
   command->add_option("-k,--kernel", options->release,
@@ -198,8 +243,9 @@ void register_test(Commands& commands) {
       ->check(CLI::Range(1U, 100000U));
   command
       ->add_option("--module-order", options->module_order,
-                   "Load the modules that it patches before (default) or after it")
-      ->check(CLI::IsMember({"before", "after"}));
+                   "Load the modules that it patches before (default) or after it; optional: "
+                   "before it, as far as they load without their hardware")
+      ->check(CLI::IsMember({"before", "after", "optional"}));
   command->add_option("--timeout", trial.deadline, "Seconds for everything (default: 300)")
       ->check(CLI::PositiveNumber);
   command

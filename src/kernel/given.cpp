@@ -56,7 +56,12 @@ Result<std::string> keep_vmlinux(const fs::path& vmlinuz) {
   TempDir scratch = TRY(TempDir::create(derived, temporary_prefix));
   Bytes vmlinux = TRY(extract_vmlinux(file.bytes(), vmlinuz.string()));
   TRY(write_file(scratch.path() / "vmlinux", ByteView(vmlinux)));
-  Image image = TRY(Image::open(scratch.path() / "vmlinux"));
+  auto opened = Image::open(scratch.path() / "vmlinux");
+  if (!opened) {
+    // The file that is to blame is the one that was given, not our copy of what is in it.
+    opened.error().where = vmlinuz.string();
+  }
+  Image image = TRY(std::move(opened));
   if (image.build_id().empty() || !is_release_name(image.release())) {
     return fail(Code::bad_image, vmlinuz.string(), "the image has no build id or no release",
                 "give the image of a kernel that was linked with --build-id");

@@ -136,8 +136,21 @@ class Run {
   Run(GuestPlan plan, Answers& answers, const Machine& machine)
       : plan_(std::move(plan)), answers_(answers), machine_(machine) {}
 
+  // A patch that fails and can be taken out does not keep the next one from its trial.
   void all() {
-    if (!plan_.modules_after && !insert_modules(std::string(modules_phase))) {
+    for (const PlannedPatch& patch : plan_.patches) {
+      patch_ = patch;
+      ok_ = true;
+      one_patch();
+      if (!ok_ && !take_out()) {
+        return;
+      }
+    }
+  }
+
+ private:
+  void one_patch() {
+    if (!modules_after() && !insert_modules(std::string(modules_phase))) {
       return;
     }
     script("before");
@@ -151,27 +164,39 @@ class Run {
     end_load();
   }
 
- private:
+  // Whatever state the patch was left in.
+  bool take_out() {
+    auto left = find_patch(machine_, patch_.name);
+    if (left && !*left && !module_loaded(machine_, patch_.name)) {
+      return true;
+    }
+    return phase("take-out", [&]() -> Result<double> {
+      return TRY(unload(machine_, patch_.name, options())).transition_seconds;
+    });
+  }
+
+  bool modules_after() const { return plan_.module_order == ModuleOrder::after; }
+
   void one_round() {
     if (!phase("load", [&]() -> Result<double> {
-          LoadOutcome outcome = TRY(load(machine_, plan_.patch, options()));
+          LoadOutcome outcome = TRY(load(machine_, patch_.file, options()));
           TRY(check_patched());
           return outcome.transition_seconds;
         })) {
       return;
     }
-    if (plan_.modules_after && !insert_modules("late-modules")) {
+    if (modules_after() && !insert_modules("late-modules")) {
       return;
     }
     script("patched");
     if (!phase("unload", [&]() -> Result<double> {
-          return TRY(unload(machine_, plan_.patch_name, options())).transition_seconds;
+          return TRY(unload(machine_, patch_.name, options())).transition_seconds;
         })) {
       return;
     }
     script("reverted");
     phase("gone", [&]() -> Result<double> { return check_gone(); });
-    if (plan_.modules_after && round_ < plan_.rounds) {
+    if (modules_after() && round_ < plan_.rounds) {
       remove_modules();
     }
   }
@@ -181,9 +206,10 @@ class Run {
   // Announces and reports a phase. `body` gives the seconds that count, or why it failed.
   bool phase(const std::string& name, const std::function<Result<double>()>& body) {
     mark_log(name);
-    answers_.send(Event{.kind = EventKind::started, .phase = name});
+    answers_.send(Event{.kind = EventKind::started, .patch = patch_.name, .phase = name});
     Result<double> result = body();
     answers_.send(Event{.kind = EventKind::phase,
+                        .patch = patch_.name,
                         .phase = name,
                         .round = round_,
                         .ok = result.has_value(),
@@ -196,7 +222,7 @@ class Run {
   // The log is its own clock: what comes after the mark happened after the phase began.
   void mark_log(const std::string& name) const {
     int fd = ::open(machine_.log.c_str(), O_WRONLY | O_CLOEXEC);
-    const std::string text = fmt::format("{}{}", log_mark, name);
+    const std::string text = fmt::format("{}{} {}", log_mark, name, patch_.name);
     std::ignore = ::write(fd, text.data(), text.size());
     ::close(fd);
   }
@@ -256,15 +282,22 @@ class Run {
   }
 
   bool insert_modules(const std::string& name) {
-    if (plan_.modules.empty()) {
+    if (patch_.modules.empty()) {
       return true;
     }
     return phase(name, [&]() -> Result<double> {
       const double start = now_seconds();
-      for (const std::string& module : plan_.modules) {
-        TRY(insert_module(machine_, module));
+      for (const std::string& module : patch_.modules) {
+        auto inserted = insert_module(machine_, module);
+        if (!inserted && plan_.module_order != ModuleOrder::optional) {
+          return std::unexpected(inserted.error());
+        }
+        if (!inserted) {
+          answers_.send(Event{
+              .kind = EventKind::output, .phase = name, .text = text_of(inserted.error()) + "\n"});
+        }
       }
-      if (plan_.modules_after) {
+      if (modules_after()) {
         TRY(check_patched());
       }
       return now_seconds() - start;
@@ -273,7 +306,7 @@ class Run {
 
   // So that the next round finds them not loaded again. One that cannot go stays.
   void remove_modules() {
-    for (const std::string& module : plan_.modules | std::views::reverse) {
+    for (const std::string& module : patch_.modules | std::views::reverse) {
       std::string name = fs::path(module).stem().string();
       std::ranges::replace(name, '-', '_');
       std::ignore = remove_module(name);
@@ -281,9 +314,9 @@ class Run {
   }
 
   Status check_patched() const {
-    std::optional<LoadedPatch> patch = TRY(find_patch(machine_, plan_.patch_name));
+    std::optional<LoadedPatch> patch = TRY(find_patch(machine_, patch_.name));
     if (!patch || !patch->enabled || patch->transition) {
-      return fail(Code::test_failed, plan_.patch_name, "the kernel does not show it as enabled");
+      return fail(Code::test_failed, patch_.name, "the kernel does not show it as enabled");
     }
     for (const PatchedObject& object : patch->objects) {
       if (!object.patched && (object.name == "vmlinux" || module_loaded(machine_, object.name))) {
@@ -294,9 +327,9 @@ class Run {
   }
 
   Result<double> check_gone() const {
-    std::optional<LoadedPatch> patch = TRY(find_patch(machine_, plan_.patch_name));
-    if (patch || module_loaded(machine_, plan_.patch_name)) {
-      return fail(Code::test_failed, plan_.patch_name, "the kernel still has it after its unload");
+    std::optional<LoadedPatch> patch = TRY(find_patch(machine_, patch_.name));
+    if (patch || module_loaded(machine_, patch_.name)) {
+      return fail(Code::test_failed, patch_.name, "the kernel still has it after its unload");
     }
     return 0;
   }
@@ -304,11 +337,12 @@ class Run {
   BackgroundScript::Environment environment() const {
     return {{"PATH", "/bin:/sbin:/usr/bin:/usr/sbin"},
             {"HOME", "/"},
-            {"SUTURE_PATCH", plan_.patch_name},
+            {"SUTURE_PATCH", patch_.name},
             {"SUTURE_ROUND", fmt::format("{}", round_)}};
   }
 
   GuestPlan plan_;
+  PlannedPatch patch_;  // the one on trial
   Answers& answers_;
   const Machine& machine_;
   unsigned round_ = 0;

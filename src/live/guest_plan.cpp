@@ -25,20 +25,25 @@ constexpr std::array<std::pair<EventKind, std::string_view>, 7> event_names = {{
 }  // namespace
 
 std::string to_json(const GuestPlan& plan) {
-  return json{{"patch", plan.patch},     {"patch_name", plan.patch_name},
-              {"modules", plan.modules}, {"modules_after", plan.modules_after},
-              {"script", plan.script},   {"load_script", plan.load_script},
-              {"rounds", plan.rounds},   {"transition_timeout", plan.transition_timeout}}
+  json patches = json::array();
+  for (const PlannedPatch& patch : plan.patches) {
+    patches.push_back({{"file", patch.file}, {"name", patch.name}, {"modules", patch.modules}});
+  }
+  return json{{"patches", patches},    {"module_order", static_cast<int>(plan.module_order)},
+              {"script", plan.script}, {"load_script", plan.load_script},
+              {"rounds", plan.rounds}, {"transition_timeout", plan.transition_timeout}}
       .dump(2);
 }
 
 Result<GuestPlan> parse_plan(std::string_view text) {
   try {
     const json plan = json::parse(text);
-    return GuestPlan{.patch = plan.at("patch"),
-                     .patch_name = plan.at("patch_name"),
-                     .modules = plan.at("modules"),
-                     .modules_after = plan.at("modules_after"),
+    std::vector<PlannedPatch> patches;
+    for (const json& patch : plan.at("patches")) {
+      patches.push_back({patch.at("file"), patch.at("name"), patch.at("modules")});
+    }
+    return GuestPlan{.patches = std::move(patches),
+                     .module_order = static_cast<ModuleOrder>(plan.at("module_order").get<int>()),
                      .script = plan.at("script"),
                      .load_script = plan.at("load_script"),
                      .rounds = plan.at("rounds"),
@@ -53,12 +58,16 @@ std::string to_line(const Event& event) {
   auto name = std::ranges::find(event_names, event.kind, [](const auto& it) { return it.first; });
   json line{{"event", name->second}};
   switch (event.kind) {
-    case EventKind::started: line["phase"] = event.phase; break;
+    case EventKind::started:
+      line["patch"] = event.patch;
+      line["phase"] = event.phase;
+      break;
     case EventKind::output:
       line["phase"] = event.phase;
       line["text"] = event.text;
       break;
     case EventKind::phase:
+      line["patch"] = event.patch;
       line["phase"] = event.phase;
       line["round"] = event.round;
       line["ok"] = event.ok;
@@ -90,6 +99,7 @@ std::optional<Event> parse_line(std::string_view text) {
       return std::nullopt;
     }
     return Event{.kind = name->first,
+                 .patch = line.value("patch", ""),
                  .phase = line.value("phase", ""),
                  .round = line.value("round", 0U),
                  .ok = line.value("ok", true),

@@ -15,19 +15,31 @@ namespace suture::live {
 
 inline constexpr std::string_view plan_path = "/test/plan.json";
 inline constexpr std::string_view answer_device = "/dev/ttyS1";
-// The guest writes this and the phase's name into the kernel's log when a phase begins.
+// The guest writes this, the phase's name, a blank and the patch's name into the kernel's log when
+// a phase begins.
 inline constexpr std::string_view log_mark = "suture: phase ";
 // The phase that loads stock modules: what they say is no fault of the patch.
 inline constexpr std::string_view modules_phase = "modules";
 
+// When the modules that a patch changes are loaded.
+enum class ModuleOrder {
+  before,    // before the patch
+  after,     // after the patch
+  optional,  // before it, where they load: many do not without their hardware
+};
+
 // All paths are the guest's.
-struct GuestPlan {
-  std::string patch;                 // the patch module
-  std::string patch_name;            // its name as the kernel spells it
+struct PlannedPatch {
+  std::string file;
+  std::string name;                  // as the kernel spells it
   std::vector<std::string> modules;  // what it patches, each after what it depends on
-  bool modules_after = false;        // load them after the patch, not before
-  std::string script;                // run with before, patched, reverted; may be empty
-  std::string load_script;           // runs in the background all the while; may be empty
+};
+
+struct GuestPlan {
+  std::vector<PlannedPatch> patches;  // tried one after the other, each gone before the next
+  ModuleOrder module_order = ModuleOrder::before;
+  std::string script;       // run with before, patched, reverted; may be empty
+  std::string load_script;  // runs in the background all the while; may be empty
   unsigned rounds = 1;
   double transition_timeout = 60;
 };
@@ -37,9 +49,9 @@ Result<GuestPlan> parse_plan(std::string_view json);
 
 enum class EventKind {
   alive,     // nothing else happened for a while
-  started,   // a phase begins: phase
+  started,   // a phase begins: patch, phase
   output,    // of a phase's script: phase, text
-  phase,     // a phase ended: phase, round, ok, seconds, text (the reason where it failed)
+  phase,     // a phase ended: patch, phase, round, ok, seconds, text (the reason where it failed)
   log,       // a record of the kernel's log: level, from_kernel, seconds (since boot), text
   log_lost,  // records were overwritten before they could be read
   end,       // nothing more comes
@@ -47,6 +59,7 @@ enum class EventKind {
 
 struct Event {
   EventKind kind = EventKind::alive;
+  std::string patch;  // that the phase is about
   std::string phase;
   unsigned round = 0;
   bool ok = true;

@@ -3,6 +3,7 @@
 // Problem: a verdict on a patch module that can be trusted, also where the guest dies or hangs.
 // Method: the guest carries out the plan (live/guest_init.cpp); here its events become the report.
 // The kernel's log is judged from the mark of the first phase on, boot and stock modules left out.
+// A patch is judged by its own phases; what cannot be laid at the door of one is the whole trial's.
 // Invariant: passed means that the guest reached its end, every phase was ok, and no line of the
 // log was suspicious or lost.
 #include "vm/trial.h"
@@ -10,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -109,19 +111,34 @@ Result<std::string> add_module(Initramfs& files, const fs::path& module) {
   return path;
 }
 
+// Puts the patches and the modules that they change into the guest; a module only once.
+Status add_patches(Initramfs& files, const kernel::Kernel& kernel, const TrialOptions& options,
+                   live::GuestPlan& plan) {
+  std::map<fs::path, std::string> there;
+  for (const TrialPatch& patch : options.patches) {
+    live::PlannedPatch planned{.file = fmt::format("/test/patches/{}/{}", plan.patches.size() + 1,
+                                                   patch.module.filename().string()),
+                               .name = patch.name};
+    TRY(files.add_file(planned.file, patch.module, 0644));
+    for (const fs::path& module : TRY(load_order(kernel.modules, patch.targets))) {
+      if (!there.contains(module)) {
+        there[module] = TRY(add_module(files, module));
+      }
+      planned.modules.push_back(there[module]);
+    }
+    plan.patches.push_back(std::move(planned));
+  }
+  return {};
+}
+
 Status fill(Initramfs& files, const kernel::Kernel& kernel, const TrialOptions& options) {
-  live::GuestPlan plan{.patch = "/test/" + options.module.filename().string(),
-                       .patch_name = options.patch_name,
-                       .modules_after = options.modules_after,
+  live::GuestPlan plan{.module_order = options.module_order,
                        .rounds = options.rounds,
                        .transition_timeout = options.transition_timeout};
   files.add_directory("/tmp");
   TRY(files.add_program(std::string(guest_program), options.program));
   TRY(files.add_busybox());
-  TRY(files.add_file(plan.patch, options.module, 0644));
-  for (const fs::path& module : TRY(load_order(kernel.modules, options.targets))) {
-    plan.modules.push_back(TRY(add_module(files, module)));
-  }
+  TRY(add_patches(files, kernel, options, plan));
   if (!options.script.empty()) {
     plan.script = "/test/script";
     TRY(files.add_script(plan.script, options.script));
@@ -147,6 +164,7 @@ class Listener {
   bool any() const { return any_; }
   bool log_lost() const { return log_lost_; }
   const std::string& phase() const { return phase_; }
+  const std::string& patch() const { return patch_; }
 
   // False at the end.
   bool take(std::string_view line) {
@@ -160,6 +178,7 @@ class Listener {
     }
     switch (event->kind) {
       case live::EventKind::started:
+        patch_ = event->patch;
         phase_ = event->phase;
         output_.clear();
         watcher_.started(phase_);
@@ -179,7 +198,8 @@ class Listener {
 
  private:
   void end_phase(const live::Event& event) {
-    report_.phases.push_back(TrialPhase{.name = event.phase,
+    report_.phases.push_back(TrialPhase{.patch = event.patch,
+                                        .name = event.phase,
                                         .round = event.round,
                                         .ok = event.ok,
                                         .seconds = event.seconds,
@@ -199,13 +219,14 @@ class Listener {
     }
     if (!event.from_kernel) {
       if (event.text.starts_with(live::log_mark)) {
-        log_phase_ = event.text.substr(live::log_mark.size());
+        std::istringstream words(event.text.substr(live::log_mark.size()));
+        words >> log_phase_ >> log_patch_;
       }
       return;
     }
     if (!log_phase_.empty() && log_phase_ != live::modules_phase && is_suspicious(event.text)) {
-      report_.suspicious.push_back(
-          LogLine{.phase = log_phase_, .seconds = event.seconds, .text = event.text});
+      report_.suspicious.push_back(LogLine{
+          .patch = log_patch_, .phase = log_phase_, .seconds = event.seconds, .text = event.text});
     }
   }
 
@@ -214,13 +235,15 @@ class Listener {
   const double start_ = now_seconds();
   bool any_ = false;
   bool log_lost_ = false;
-  std::string phase_;      // as announced
-  std::string log_phase_;  // as marked in the log
+  std::string patch_;  // as announced
+  std::string phase_;
+  std::string log_patch_;  // as marked in the log
+  std::string log_phase_;
   std::string output_;
 };
 
 // What a dying kernel said on its console and could not send any more.
-void add_console(TrialReport& report, const std::string& phase) {
+void add_console(TrialReport& report, const Listener& listener) {
   std::istringstream lines(report.console);
   for (std::string line; std::getline(lines, line);) {
     std::erase(line, '\r');
@@ -231,7 +254,8 @@ void add_console(TrialReport& report, const std::string& phase) {
     }
     if (is_suspicious(line) &&
         std::ranges::find(report.suspicious, line, &LogLine::text) == report.suspicious.end()) {
-      report.suspicious.push_back(LogLine{.phase = phase, .seconds = seconds, .text = line});
+      report.suspicious.push_back(LogLine{
+          .patch = listener.patch(), .phase = listener.phase(), .seconds = seconds, .text = line});
     }
   }
 }
@@ -258,7 +282,7 @@ std::string why_ended(const GuestEnd& end, const TrialReport& report, const std:
 void judge(TrialReport& report, const GuestEnd& end, const Listener& listener) {
   auto failed = std::ranges::find(report.phases, false, &TrialPhase::ok);
   if (end.how != GuestEnd::How::told) {
-    add_console(report, listener.phase());
+    add_console(report, listener);
     report.reason = why_ended(end, report, listener.phase());
   } else if (failed != report.phases.end()) {
     report.reason = fmt::format("{}: {}", failed->name, failed->reason);
@@ -269,6 +293,42 @@ void judge(TrialReport& report, const GuestEnd& end, const Listener& listener) {
     report.reason = "the kernel's log overflowed, so it cannot be judged";
   }
   report.passed = report.reason.empty();
+}
+
+// What speaks against one patch; empty where nothing does.
+std::string why_not(const TrialReport& report, const GuestEnd& end, const Listener& listener,
+                    const std::string& patch) {
+  auto is_its = [&](const auto& part) { return part.patch == patch; };
+  if (std::ranges::none_of(report.phases, is_its) && listener.patch() != patch) {
+    return "it was not tried: the guest did not come that far";
+  }
+  if (end.how != GuestEnd::How::told && listener.patch() == patch) {
+    return why_ended(end, report, listener.phase());
+  }
+  for (const TrialPhase& phase : report.phases) {
+    if (is_its(phase) && !phase.ok) {
+      return fmt::format("{}: {}", phase.name, phase.reason);
+    }
+  }
+  auto line = std::ranges::find_if(report.suspicious, is_its);
+  if (line != report.suspicious.end()) {
+    return fmt::format("the kernel complained in phase {}: {}", line->phase, line->text);
+  }
+  return listener.log_lost() ? report.reason : std::string{};
+}
+
+void judge_each(TrialReport& report, const TrialOptions& options, const GuestEnd& end,
+                const Listener& listener) {
+  for (const TrialPatch& patch : options.patches) {
+    PatchVerdict verdict{.name = patch.name, .reason = why_not(report, end, listener, patch.name)};
+    verdict.passed = verdict.reason.empty();
+    for (const TrialPhase& phase : report.phases) {
+      if (phase.patch == patch.name && phase.name == "load" && phase.ok) {
+        verdict.transition_seconds = std::max(verdict.transition_seconds, phase.seconds);
+      }
+    }
+    report.verdicts.push_back(std::move(verdict));
+  }
 }
 
 }  // namespace
@@ -291,8 +351,8 @@ Result<std::vector<fs::path>> load_order(const fs::path& modules,
   return order;
 }
 
-Result<TrialReport> try_module(const kernel::Kernel& kernel, const TrialOptions& options,
-                               const TrialWatcher& watcher) {
+Result<TrialReport> try_modules(const kernel::Kernel& kernel, const TrialOptions& options,
+                                const TrialWatcher& watcher) {
   TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-test"));
   const fs::path archive = scratch.path() / "initramfs";
   {
@@ -319,6 +379,7 @@ Result<TrialReport> try_module(const kernel::Kernel& kernel, const TrialOptions&
                 "suture kernel add");
   }
   judge(report, end, listener);
+  judge_each(report, options, end, listener);
   return report;
 }
 

@@ -10,19 +10,24 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "kernel/kernel.h"
+#include "live/guest_plan.h"
 
 namespace suture::vm {
 
-struct TrialOptions {
-  fs::path module;                   // the patch module
-  std::string patch_name;            // its name as the kernel spells it
+struct TrialPatch {
+  fs::path module;
+  std::string name;                  // as the kernel spells it
   std::vector<std::string> targets;  // the modules that it patches
-  fs::path program;                  // this program, process 1 of the guest
-  fs::path script;                   // run with before, patched, reverted; may be empty
-  fs::path load_script;              // runs in the background all the while; may be empty
-  std::vector<fs::path> files;       // put into the guest's /test
+};
+
+struct TrialOptions {
+  std::vector<TrialPatch> patches;  // tried one after the other in one guest
+  fs::path program;                 // this program, process 1 of the guest
+  fs::path script;                  // run with before, patched, reverted; may be empty
+  fs::path load_script;             // runs in the background all the while; may be empty
+  std::vector<fs::path> files;      // put into the guest's /test
   unsigned rounds = 1;
-  bool modules_after = false;
+  live::ModuleOrder module_order = live::ModuleOrder::before;
   double deadline = 300;
   double transition_timeout = 120;
   unsigned memory_mib = 1024;
@@ -30,6 +35,7 @@ struct TrialOptions {
 };
 
 struct TrialPhase {
+  std::string patch;
   std::string name;
   unsigned round = 0;  // from 1; 0 for what is not part of a round
   bool ok = false;
@@ -39,18 +45,27 @@ struct TrialPhase {
 };
 
 struct LogLine {
+  std::string patch;
   std::string phase;
   double seconds = 0;  // since the guest's boot
   std::string text;
 };
 
-struct TrialReport {
+struct PatchVerdict {
+  std::string name;
   bool passed = false;
   std::string reason;             // why not
-  std::string release;            // of the kernel that ran, as its log says; may be empty
   double transition_seconds = 0;  // the longest way to the patch of all rounds
-  double boot_seconds = 0;        // wall time until the guest's process 1 spoke
-  double seconds = 0;             // wall time in all
+};
+
+struct TrialReport {
+  bool passed = false;
+  std::string reason;                  // why not
+  std::vector<PatchVerdict> verdicts;  // in the order of the patches
+  std::string release;                 // of the kernel that ran, as its log says; may be empty
+  double transition_seconds = 0;       // the longest way to the patch of all rounds
+  double boot_seconds = 0;             // wall time until the guest's process 1 spoke
+  double seconds = 0;                  // wall time in all
   std::vector<TrialPhase> phases;
   std::vector<LogLine> suspicious;
   std::string log;  // the guest's whole kernel log
@@ -66,8 +81,8 @@ struct TrialWatcher {
 // A report whenever the guest came up, whatever it says; an error where no verdict can be given:
 // guest-failed, missing-tool, not-in-kernel (a target that the kernel has no module of),
 // interrupted.
-Result<TrialReport> try_module(const kernel::Kernel& kernel, const TrialOptions& options,
-                               const TrialWatcher& watcher);
+Result<TrialReport> try_modules(const kernel::Kernel& kernel, const TrialOptions& options,
+                                const TrialWatcher& watcher);
 
 // The files of those modules and of all that they depend on, each after what it depends on.
 Result<std::vector<fs::path>> load_order(const fs::path& modules,

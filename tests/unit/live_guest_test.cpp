@@ -34,10 +34,11 @@ TEST(KernelLog, RefusesWhatIsNoRecord) {
 }
 
 TEST(GuestPlan, SurvivesTheTrip) {
-  GuestPlan plan{.patch = "/test/fix.ko",
-                 .patch_name = "fix",
-                 .modules = {"/test/modules/a.ko", "/test/modules/b.ko"},
-                 .modules_after = true,
+  GuestPlan plan{.patches = {{.file = "/test/patches/1/fix.ko",
+                              .name = "fix",
+                              .modules = {"/test/modules/a.ko", "/test/modules/b.ko"}},
+                             {.file = "/test/patches/2/more.ko", .name = "more", .modules = {}}},
+                 .module_order = ModuleOrder::optional,
                  .script = "/test/script",
                  .load_script = "/test/load",
                  .rounds = 3,
@@ -45,7 +46,10 @@ TEST(GuestPlan, SurvivesTheTrip) {
   auto back = parse_plan(to_json(plan));
   ASSERT_TRUE(back);
   EXPECT_EQ(to_json(*back), to_json(plan));
-  EXPECT_EQ(back->modules.size(), 2u);
+  ASSERT_EQ(back->patches.size(), 2u);
+  EXPECT_EQ(back->patches[0].modules.size(), 2u);
+  EXPECT_EQ(back->patches[1].name, "more");
+  EXPECT_EQ(back->module_order, ModuleOrder::optional);
   EXPECT_EQ(back->rounds, 3u);
 }
 

@@ -20,7 +20,7 @@ std::set<std::string> codes_of_program() {
 
 // The first cell of each row of the table.
 std::set<std::string> codes_of_document() {
-  auto text = read_text(fs::path(__FILE__).parent_path() / "../../docs/refusals.md");
+  auto text = read_text(fs::path(SUTURE_SOURCE_DIR) / "docs/refusals.md");
   std::set<std::string> out;
   constexpr std::string_view start = "\n| `";
   for (std::size_t at = text.value().find(start); at != std::string::npos;

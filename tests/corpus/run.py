@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Real fixes, derived when this runs: every .c file that differs between two Debian source versions
+is a diff of its own, built for the stock kernel of the older one; what is built is loaded and taken
+back in stock guests, many per boot, the modules that it patches loaded first where they load without
+their hardware.
+
+A file counts where it compiles with this diff alone and its code is in the kernel. Of those that
+count, a functional change is one that run-time code shows: not no-change, not init-only."""
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+RELEASE = "6.1.0-47-amd64"  # Debian's kernel of source version 6.1.170-3
+PACKAGE, FIXED = "linux-source-6.1", "6.1.176-1"
+NOT_CODE = ("Documentation/", "LICENSES/", "samples/", "scripts/", "tools/", "debian/")
+NOT_COUNTED = ("not-in-kernel", "does-not-compile")
+NOT_FUNCTIONAL = ("no-change", "init-only")
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def call(words, **more):
+    return subprocess.run([str(w) for w in words], check=True, **more)
+
+
+def derive(tree, home):
+    """Unpacks into home/b what differs from the tree, and gives the files' names."""
+    done = home / "files.json"
+    if done.exists():
+        return json.loads(done.read_text())
+    say(f"deriving the corpus from {PACKAGE} {FIXED}")
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home) as scratch:
+        root = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
+        call(["apt-get", "-q", "download", *root, f"{PACKAGE}={FIXED}"], cwd=scratch,
+             stdout=subprocess.DEVNULL)
+        package = next(pathlib.Path(scratch).glob("*.deb"))
+        names = unpack_differing(package, tree, home / "b")
+    partial = home / "files.json.new"
+    partial.write_text(json.dumps(names))
+    partial.rename(done)
+    return names
+
+
+def unpack_differing(package, tree, target):
+    names = []
+    outer = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE)
+    with tarfile.open(fileobj=outer.stdout, mode="r|") as archive:
+        for member in archive:
+            if not member.name.endswith(".tar.xz"):
+                continue
+            with tarfile.open(fileobj=archive.extractfile(member), mode="r|xz") as source:
+                for entry in source:
+                    name = entry.name.partition("/")[2]
+                    old = tree / name
+                    if not entry.isfile() or not name.endswith(".c") or not old.is_file() or \
+                            name.startswith(NOT_CODE):
+                        continue
+                    text = source.extractfile(entry).read()
+                    if text != old.read_bytes():
+                        (target / name).parent.mkdir(parents=True, exist_ok=True)
+                        (target / name).write_bytes(text)
+                        names.append(name)
+    outer.stdout.close()
+    outer.wait()
+    return sorted(names)
+
+
+def module_name(number, name):
+    letters = "".join(c if c.isalnum() else "_" for c in name[:-2])
+    return f"c{number}_{letters[-44:]}"
+
+
+class Corpus:
+    def __init__(self, options, work):
+        self.suture, self.work, self.per_boot = options.suture, work, options.per_boot
+        added = call([self.suture, "kernel", "add", RELEASE, "--json"], stdout=subprocess.PIPE)
+        self.tree = pathlib.Path(json.loads(added.stdout)["source"])
+        cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+        self.home = pathlib.Path(cache) / "suture" / "corpus" / f"{RELEASE}-{FIXED}"
+        self.files = derive(self.tree, self.home)
+        self.results = []
+
+    def build(self, number, name):
+        """One diff: its code ("built", or why not), and what else there is to know."""
+        diff = self.work / f"{number}.patch"
+        text = subprocess.run(["diff", "-u", f"--label=a/{name}", f"--label=b/{name}",
+                               self.tree / name, self.home / "b" / name], capture_output=True)
+        diff.write_bytes(text.stdout)
+        out = subprocess.run([self.suture, "build", "--json", "-k", RELEASE, "-o", self.work, "-n",
+                              module_name(number, name), diff], capture_output=True)
+        result = {"file": name, "number": number}
+        try:
+            answer = json.loads(out.stdout)
+        except ValueError:
+            return result | {"code": "crashed", "reason": f"status {out.returncode}"}
+        if out.returncode == 0:
+            return result | {"code": "built", "module": answer["module"], "name": answer["name"]}
+        why = answer.get("error") or answer["refusals"][0]
+        return result | {"code": why["code"], "where": why["where"], "reason": why["reason"]}
+
+    def build_some(self, files, wanted):
+        """In order, until as many functional changes as wanted were seen."""
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            functional, queue, rest = 0, collections.deque(), enumerate(files)
+            while functional < wanted:
+                for number, name in rest:
+                    queue.append(pool.submit(self.build, number, name))
+                    if len(queue) >= 2 * (os.cpu_count() or 1):
+                        break
+                if not queue:
+                    break
+                result = queue.popleft().result()
+                self.results.append(result)
+                functional += result["code"] not in NOT_COUNTED + NOT_FUNCTIONAL
+            for left in queue:
+                left.cancel()
+
+    def test_all(self):
+        """Boots until each module that was built has its verdict."""
+        left = [r for r in self.results if r["code"] == "built"]
+        while left:
+            batch, left = left[:self.per_boot], left[self.per_boot:]
+            out = subprocess.run(
+                [self.suture, "test", "--json", "--module-order", "optional", "--memory", "2048",
+                 "--timeout", str(120 + 60 * len(batch)), *(r["module"] for r in batch)],
+                capture_output=True)
+            try:
+                answer = json.loads(out.stdout)
+                verdicts = {v["name"]: v for v in answer["patches"]}
+            except (ValueError, KeyError):
+                sys.exit(f"suture test ended with status {out.returncode}: {out.stderr.decode()}")
+            retry = self.take_verdicts(batch, verdicts, answer["phases"])
+            if len(retry) == len(batch):
+                sys.exit(f"a guest tried none of its patches: {answer['error']['reason']}")
+            left = retry + left
+
+    @staticmethod
+    def take_verdicts(batch, verdicts, phases):
+        retry = []
+        for result in batch:
+            verdict = verdicts[result["name"]]
+            if verdict.get("reason", "").startswith("it was not tried"):
+                retry.append(result)
+                continue
+            result["passed"] = verdict["verdict"] == "pass"
+            result["why"] = verdict.get("reason", "")
+            result["alone"] = any(p["patch"] == result["name"] and p["name"] == "modules" and
+                                  p["output"] for p in phases)
+        return retry
+
+
+def show(corpus, seconds):
+    codes = collections.Counter(r["code"] for r in corpus.results)
+    functional = sum(n for code, n in codes.items() if code not in NOT_COUNTED + NOT_FUNCTIONAL)
+    built = [r for r in corpus.results if r["code"] == "built"]
+    failed = [r for r in built if not r["passed"]]
+    say(f"files that differ      {len(corpus.files)}, tried {len(corpus.results)}")
+    for code in NOT_COUNTED + NOT_FUNCTIONAL:
+        say(f"  {code:<20} {codes[code]}")
+    say(f"functional changes     {functional}")
+    share = 100 * len(built) / functional if functional else 100
+    say(f"  built                {len(built)} ({share:.1f} %)")
+    for code, count in sorted(codes.items()):
+        if code not in ("built", *NOT_COUNTED, *NOT_FUNCTIONAL):
+            say(f"  {code:<20} {count}")
+            for result in corpus.results:
+                if result["code"] == code:
+                    say(f"    {result['file']}: {result.get('where', '')}: {result['reason'][:200]}")
+    say(f"loaded and reverted    {len(built) - len(failed)}, of these without the module that they "
+        f"patch: {sum(r['alone'] for r in built if r['passed'])}")
+    say(f"not loaded             {len(failed)}")
+    for result in failed:
+        say(f"    {result['file']}: {result['why']}")
+    say("seconds                " + ", ".join(f"{k} {v:.0f}" for k, v in seconds.items()))
+    return share, failed, codes["crashed"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suture", help="the program")
+    parser.add_argument("count", help="how many functional changes, or all")
+    parser.add_argument("--seed", type=int, default=6)
+    parser.add_argument("--per-boot", type=int, default=25)
+    parser.add_argument("--least", type=float, default=0, help="per cent that must be built")
+    parser.add_argument("--report", help="write every file's result there, as JSON")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        begin = time.monotonic()
+        corpus = Corpus(options, pathlib.Path(scratch))
+        files = list(corpus.files)
+        random.Random(options.seed).shuffle(files)
+        seconds = {"deriving": time.monotonic() - begin}
+        begin = time.monotonic()
+        corpus.build_some(files, float("inf") if options.count == "all" else int(options.count))
+        seconds["building"] = time.monotonic() - begin
+        begin = time.monotonic()
+        corpus.test_all()
+        seconds["testing"] = time.monotonic() - begin
+    if options.report:
+        pathlib.Path(options.report).write_text(json.dumps(corpus.results, indent=1) + "\n")
+    share, failed, crashed = show(corpus, seconds)
+    sys.exit(1 if failed or crashed or share < options.least else 0)
+
+
+if __name__ == "__main__":
+    main()
