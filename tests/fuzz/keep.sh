@@ -9,4 +9,4 @@ mkdir -p "$seeds"
 small=$(mktemp -d)
 trap 'rm -rf "$small"' EXIT
 find "$build/corpus/$2" -type f -size -2 -exec cp -t "$small" {} +
-"$build/$2" -merge=1 "$seeds" "$small"
+"$build/$2" -set_cover_merge=1 "$seeds" "$small"
