@@ -178,7 +178,8 @@ def show(corpus, seconds):
             say(f"  {code:<20} {count}")
             for result in corpus.results:
                 if result["code"] == code:
-                    say(f"    {result['file']}: {result.get('where', '')}: {result['reason'][:200]}")
+                    where = result.get("where") or result["file"]
+                    say(f"    {where}: {result['reason'][:200]}")
     say(f"loaded and reverted    {len(built) - len(failed)}, of these without the module that they "
         f"patch: {sum(r['alone'] for r in built if r['passed'])}")
     say(f"not loaded             {len(failed)}")
