@@ -14,6 +14,12 @@ namespace suture::module {
 struct Glue {
   elf::ObjectFile object;
   diff::TableSizes constants;  // "klp_func" → size, "klp_func.new_func" → offset, "bug_entry", ...
+
+  // 0 for what the glue does not state.
+  std::uint64_t constant(std::string_view name) const {
+    auto it = constants.find(name);
+    return it == constants.end() ? 0 : it->second;
+  }
 };
 
 // Compiles it the first time; later calls read it back.

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "module/placing.h"
+
+#include <algorithm>
+
+namespace suture::module {
+
+using diff::Piece;
+using diff::PieceGraph;
+
+void Placing::add_input(const LinkInput& input) {
+  place(Source{.graph = &input.post->graph, .tables = &input.post->tables, .input = &input},
+        [&](std::size_t piece) { return input.diff->fate[piece] != diff::Fate::out; });
+}
+
+void Placing::add_glue(const PieceGraph& graph, const diff::CodeTables& tables) {
+  // What the glue only says to the writer stays behind.
+  place(Source{.graph = &graph, .tables = &tables}, [&](std::size_t piece) {
+    return !graph.section_of(graph.pieces()[piece]).name.starts_with(".suture.");
+  });
+}
+
+std::optional<Place> Placing::fresh_global(std::string_view name) const {
+  auto it = globals_.find(name);
+  return it != globals_.end() && it->second.fresh ? std::optional(it->second.place) : std::nullopt;
+}
+
+template <class Wanted>
+void Placing::place(Source source, Wanted wanted) {
+  source.places.resize(source.graph->pieces().size());
+  for (std::size_t i = 0; i < source.places.size(); ++i) {
+    if (!wanted(i)) {
+      continue;
+    }
+    const Piece& piece = source.graph->pieces()[i];
+    source.places[i] = place_piece(*source.graph, piece);
+    if (piece.global) {
+      bool fresh = source.input != nullptr && source.input->diff->correlation.pre_of[i] < 0;
+      globals_.try_emplace(std::string(piece.name), Global{source.places[i], fresh});
+    }
+  }
+  sources_.push_back(std::move(source));
+}
+
+Place Placing::place_piece(const PieceGraph& graph, const Piece& piece) {
+  const elf::Section& from = graph.section_of(piece);
+  std::uint64_t alignment = from.alignment;
+  std::uint64_t start = piece.offset - piece.prefix;
+  if (start != 0) {
+    alignment = std::min(alignment, start & (~start + 1));
+  }
+  std::int32_t section =
+      assembly_.section(from.name, from.type == SHT_NOBITS ? SHT_NOBITS : SHT_PROGBITS,
+                        from.flags & (SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR), alignment);
+  ByteView prefix = graph.prefix_bytes(piece);
+  ByteView bytes = graph.bytes(piece);
+  Bytes whole(prefix.begin(), prefix.end());
+  whole.insert(whole.end(), bytes.begin(), bytes.end());
+  Place out = assembly_.append(section, whole, piece.prefix + piece.size, alignment);
+  if (piece.prefix != 0) {
+    assembly_.add_symbol(std::string(diff::prefix_symbol) + std::string(piece.name), out,
+                         piece.prefix, STT_FUNC);
+    out.offset += piece.prefix;
+  }
+  if (!piece.name.empty()) {
+    assembly_.add_symbol(std::string(piece.name), out, piece.size,
+                         piece.kind == diff::PieceKind::function ? STT_FUNC : STT_OBJECT);
+  }
+  return out;
+}
+
+}  // namespace suture::module

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Placing: where each chosen piece lies in the module that is being written.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "module/assembly.h"
+#include "module/link.h"
+
+namespace suture::module {
+
+// A graph whose pieces are placed: one per input, and the glue, of which everything is taken.
+struct Source {
+  const diff::PieceGraph* graph = nullptr;
+  const diff::CodeTables* tables = nullptr;
+  const LinkInput* input = nullptr;  // null for the glue
+  std::vector<Place> places;         // per piece
+  bool taken(std::size_t piece) const { return places[piece].section >= 0; }
+};
+
+class Placing {
+ public:
+  explicit Placing(Assembly& assembly) : assembly_(assembly) {}
+
+  // Each puts its pieces behind what was added before, in output sections of their input sections'
+  // names.
+  void add_input(const LinkInput& input);
+  void add_glue(const diff::PieceGraph& graph, const diff::CodeTables& tables);
+  // A thing that the writer makes itself.
+  void add_global(const std::string& name, Place place) {
+    globals_.try_emplace(name, Global{place, false});
+  }
+
+  const std::vector<Source>& sources() const { return sources_; }
+  // Something that is known to have been added.
+  Place global(std::string_view name) const { return globals_.find(name)->second.place; }
+  // A global that a file of this patch adds: what other files mean by an undefined symbol of that
+  // name.
+  std::optional<Place> fresh_global(std::string_view name) const;
+
+ private:
+  struct Global {
+    Place place;
+    bool fresh = false;
+  };
+
+  template <class Wanted>
+  void place(Source source, Wanted wanted);
+  Place place_piece(const diff::PieceGraph& graph, const diff::Piece& piece);
+
+  Assembly& assembly_;
+  std::vector<Source> sources_;
+  std::map<std::string, Global, std::less<>> globals_;
+};
+
+}  // namespace suture::module

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// References: what every relocated field of the module points at.
+#pragma once
+
+#include "module/placing.h"
+
+namespace suture::module {
+
+class References {
+ public:
+  References(Assembly& assembly, const Placing& placing, const kernel::Symvers& symvers)
+      : assembly_(assembly), placing_(placing), symvers_(symvers) {}
+
+  // Something placed that holds a reference: a piece itself, or an entry of a table about it.
+  struct Holder {
+    const Source& source;
+    std::int32_t piece = -1;
+    Place base;  // where the holder was placed
+    bool in_table = false;
+  };
+  Status write(const Holder& holder, const diff::Reference& reference);
+
+ private:
+  Result<Binding> bind(const Holder& holder, const diff::Reference& reference) const;
+  Result<Binding> bind_piece(const Holder& holder, std::int32_t target) const;
+  Result<Binding> bind_glue(const Source& glue, const diff::Reference& reference) const;
+  std::optional<Place> inside(const Holder& holder, const diff::Reference& reference) const;
+  Status check_early_reader(const Holder& holder, Place field, const Binding& binding) const;
+
+  Assembly& assembly_;
+  const Placing& placing_;
+  const kernel::Symvers& symvers_;
+};
+
+}  // namespace suture::module
