@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct Instruction {
   bool is_call = false;         // a direct call
   std::uint8_t field = 0;       // where the branch displacement starts, from `offset`
   std::uint8_t field_size = 0;  // its bytes: 1 or 4
+  std::uint32_t operation = 0;  // of a branch: the same number for the same condition and prefixes,
+                                // whatever the width of its displacement
   std::int64_t target =
       0;  // branch target, from the start of the decoded bytes, no relocation applied
 };
@@ -49,8 +52,13 @@ class Arch {
  public:
   virtual ~Arch() = default;
   virtual std::uint16_t machine() const = 0;
+  // The instruction at `offset` of `code`; nothing where it does not decode, or at the end.
+  virtual std::optional<Instruction> next(ByteView code, std::uint64_t offset) const = 0;
   // Decodes `code` from its start to its end. Bytes that do not decode end the list.
-  virtual std::vector<Instruction> decode(ByteView code) const = 0;
+  std::vector<Instruction> decode(ByteView code) const;
+  // The first instruction of `code` as a person reads it, with `address` as its place; empty where
+  // it does not decode.
+  virtual std::string text(ByteView code, std::uint64_t address) const = 0;
   // Nothing for a relocation type that kernel code never carries.
   virtual std::optional<RelocationKind> relocation(std::uint32_t type) const = 0;
   virtual std::string_view relocation_name(std::uint32_t type) const = 0;

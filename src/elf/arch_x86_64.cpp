@@ -34,33 +34,42 @@ constexpr TableLayout table_layouts[] = {
 
 class X86_64 final : public Arch {
  public:
-  X86_64() { ZydisDecoderInit(&decoder_, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64); }
+  X86_64() {
+    ZydisDecoderInit(&decoder_, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    ZydisFormatterInit(&formatter_, ZYDIS_FORMATTER_STYLE_ATT);
+  }
 
   std::uint16_t machine() const override { return EM_X86_64; }
 
-  std::vector<Instruction> decode(ByteView code) const override {
-    std::vector<Instruction> out;
-    out.reserve(code.size() / 4);
-    std::size_t offset = 0;
-    while (offset < code.size()) {
-      ZydisDecodedInstruction raw;
-      if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder_, nullptr, code.data() + offset,
-                                                      code.size() - offset, &raw))) {
-        break;
-      }
-      Instruction insn{.offset = static_cast<std::uint32_t>(offset), .length = raw.length};
-      insn.is_nop = raw.mnemonic == ZYDIS_MNEMONIC_NOP || raw.mnemonic == ZYDIS_MNEMONIC_INT3;
-      if (raw.raw.imm[0].is_relative != 0) {
-        insn.is_branch = true;
-        insn.is_call = raw.mnemonic == ZYDIS_MNEMONIC_CALL;
-        insn.field = raw.raw.imm[0].offset;
-        insn.field_size = raw.raw.imm[0].size / 8;
-        insn.target = static_cast<std::int64_t>(offset) + raw.length + raw.raw.imm[0].value.s;
-      }
-      out.push_back(insn);
-      offset += raw.length;
+  std::optional<Instruction> next(ByteView code, std::uint64_t offset) const override {
+    ZydisDecodedInstruction raw;
+    if (offset >= code.size() ||
+        !ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder_, nullptr, code.data() + offset,
+                                                    code.size() - offset, &raw))) {
+      return std::nullopt;
     }
-    return out;
+    Instruction insn{.offset = static_cast<std::uint32_t>(offset), .length = raw.length};
+    insn.is_nop = raw.mnemonic == ZYDIS_MNEMONIC_NOP || raw.mnemonic == ZYDIS_MNEMONIC_INT3;
+    if (raw.raw.imm[0].is_relative != 0) {
+      insn.is_branch = true;
+      insn.is_call = raw.mnemonic == ZYDIS_MNEMONIC_CALL;
+      insn.field = raw.raw.imm[0].offset;
+      insn.field_size = raw.raw.imm[0].size / 8;
+      insn.target = static_cast<std::int64_t>(offset) + raw.length + raw.raw.imm[0].value.s;
+      insn.operation = operation_of(code.subspan(offset, raw.length), insn);
+    }
+    return insn;
+  }
+
+  std::string text(ByteView code, std::uint64_t address) const override {
+    ZydisDecodedInstruction raw;
+    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+    char line[128] = "";
+    if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder_, code.data(), code.size(), &raw, operands))) {
+      ZydisFormatterFormatInstruction(&formatter_, &raw, operands, raw.operand_count_visible, line,
+                                      sizeof(line), address, nullptr);
+    }
+    return line;
   }
 
   std::optional<RelocationKind> relocation(std::uint32_t type) const override {
@@ -94,10 +103,38 @@ class X86_64 final : public Arch {
   std::span<const TableLayout> tables() const override { return table_layouts; }
 
  private:
+  // The opcode as the long form has it, and the prefixes before it: their number and the first.
+  static std::uint32_t operation_of(ByteView code, const Instruction& branch) {
+    std::uint8_t opcode = code[branch.field - 1U];
+    std::size_t opcode_size = 1;
+    if (opcode == 0xeb) {
+      opcode = 0xe9;
+    } else if (opcode >= 0x70 && opcode < 0x80) {
+      opcode += 0x10;
+    } else if (opcode >= 0x80 && opcode < 0x90) {
+      opcode_size = 2;
+    }
+    const std::size_t prefixes = branch.field - opcode_size;
+    const std::uint32_t first = prefixes == 0 ? 0 : code[0];
+    return static_cast<std::uint32_t>(prefixes) << 16 | first << 8 | opcode;
+  }
+
   ZydisDecoder decoder_{};
+  ZydisFormatter formatter_{};
 };
 
 }  // namespace
+
+std::vector<Instruction> Arch::decode(ByteView code) const {
+  std::vector<Instruction> out;
+  out.reserve(code.size() / 4);
+  std::uint64_t offset = 0;
+  while (auto insn = next(code, offset)) {
+    out.push_back(*insn);
+    offset += insn->length;
+  }
+  return out;
+}
 
 const Arch* arch_of(std::uint16_t machine) {
   static const X86_64 x86_64;

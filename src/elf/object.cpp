@@ -227,4 +227,12 @@ std::optional<std::string> build_id(ByteView notes) {
   return std::nullopt;
 }
 
+std::string_view compiler(const Section& comment) {
+  std::string_view text = as_text(comment.data);
+  text.remove_prefix(std::min(text.size(), text.find_first_not_of('\0')));
+  text = text.substr(0, text.find('\0'));
+  constexpr std::string_view start = "GCC: ";
+  return text.starts_with(start) ? text.substr(start.size()) : text;
+}
+
 }  // namespace suture::elf

@@ -87,4 +87,7 @@ class ObjectFile {
 // The build id in an ELF note section's bytes (NT_GNU_BUILD_ID, owner "GNU"), as lower-case hex.
 std::optional<std::string> build_id(ByteView notes);
 
+// The first compiler that a .comment section names: "(Debian 12.2.0-14+deb12u1) 12.2.0".
+std::string_view compiler(const Section& comment);
+
 }  // namespace suture::elf

@@ -1,27 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Problem: pre was compiled by us, one function a section; run was compiled by the distribution and
-// linked. They should be the same instructions, but linked fields hold addresses, the assembler
-// chose short jumps where it knew the distance, and alignment padding moved with them. Several
-// symbols of one name may be candidates, and what a field refers to is only known by its value.
+// linked. Several symbols of one name may be candidates for a function, and what a field refers to
+// is only known by its value.
 //
-// Method: for each function, try every run symbol of its name. Decode both sides in step. Padding
-// is skipped on either side; a branch must be the same kind of branch, its displacement's width
-// aside; every other byte must be equal, except fields with a relocation, whose value in the run,
-// minus what the relocation adds, is the address of the symbol: an equation per field. Branches
-// inside the function must arrive at corresponding instructions. A candidate that survives
-// contributes its equations; functions with one candidate go first, and their equations decide
-// between the candidates of others (a function called from a matched one is where the call says).
+// Method: compare each function with every run symbol of its name (compare.h), once. Each candidate
+// that has the same code states equations for the addresses of what it refers to. Functions with
+// one candidate go first; their equations decide between the candidates of others (a function
+// called from a matched one is where the call says), and so do the pointers in variables whose
+// address is known and whose content is the one that was compiled.
 //
-// Invariants: an address once solved is never changed; a candidate whose equations contradict a
-// solved address is no match. So two different addresses for one thing cannot be believed.
+// Invariants: an address once solved is never changed, and a name that the running kernel knows is
+// never believed to be where the kernel has no symbol of that name. A candidate whose equations
+// contradict either is no match, so two different addresses for one thing cannot be believed.
 #include "match/match.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
-#include <span>
+
+#include "match/compare.h"
 
 namespace suture::match {
 
@@ -29,292 +27,233 @@ namespace {
 
 using diff::Piece;
 using diff::PieceKind;
-using diff::Reference;
 
-// What one candidate says about where things are.
-struct Equations {
-  std::map<std::int32_t, std::uint64_t> pieces;
-  std::map<std::string_view, std::uint64_t> externals;
+struct Candidate {
+  std::uint32_t symbol = 0;
+  std::uint64_t address = 0;
+  std::vector<Equation> equations;
 };
 
-struct Attempt {
-  bool matched = false;
-  std::uint64_t offset = 0;  // of the first difference
-  std::string reason;
-  Equations equations;
+// A function that is not settled yet, and the places that have its code.
+struct Pending {
+  std::int32_t piece = -1;
+  std::vector<Candidate> candidates;
+  Mismatch best;
 };
 
 class Matcher {
  public:
-  Matcher(const diff::PieceGraph& pre, const RunObject& run) : pre_(pre), run_(run) {}
+  Matcher(const diff::PieceGraph& pre, const RunObject& run)
+      : pre_(pre), run_(run), comparer_(pre, run), solved_(comparer_.things()) {}
 
-  MatchResult run() {
+  MatchResult go() {
     collect();
     // Each round may solve addresses that decide between candidates in the next.
-    bool progress = true;
-    while (progress) {
-      progress = false;
-      for (std::int32_t index : pending_) {
-        if (!result_.functions.contains(index)) {
-          progress = try_function(index) || progress;
-        }
-      }
+    for (bool progress = true; progress;) {
+      progress = std::erase_if(pending_, [&](Pending& one) { return settle(one); }) > 0;
+      progress = read_data() || progress;
     }
+    for (Pending& one : pending_) {
+      report_mismatch(std::move(one.best));
+    }
+    report_addresses();
     return std::move(result_);
   }
 
  private:
+  // Unambiguous names first: what they solve spares the comparison with wrong candidates.
   void collect() {
+    std::vector<std::int32_t> ambiguous;
     for (std::size_t i = 0; i < pre_.pieces().size(); ++i) {
       const Piece& piece = pre_.pieces()[i];
-      if (piece.kind == PieceKind::function &&
+      auto index = static_cast<std::int32_t>(i);
+      // __pfx_NAME is the room before a function's entry: NOPs only.
+      if (piece.kind == PieceKind::function && !piece.name.starts_with("__pfx_") &&
           !diff::is_init_section(pre_.section_of(piece).name)) {
-        pending_.push_back(static_cast<std::int32_t>(i));
+        ++result_.of;
+        if (run_.symbols().find(piece.name).size() > 1) {
+          ambiguous.push_back(index);
+        } else {
+          add(index);
+        }
       }
     }
-    result_.of = pending_.size();
-    // Unambiguous names first: they solve addresses for the others.
-    std::ranges::stable_sort(pending_, {}, [&](std::int32_t index) {
-      return run_.symbols().find(pre_.piece(index).name).size();
-    });
+    for (std::int32_t index : ambiguous) {
+      add(index);
+    }
   }
 
-  bool try_function(std::int32_t index) {
+  void add(std::int32_t index) {
     const Piece& piece = pre_.piece(index);
-    std::vector<std::pair<std::uint32_t, Attempt>> good;
-    Mismatch best{.piece = index, .reason = "the running kernel has no function of that name"};
-    auto solved = result_.addresses.find(index);
+    Pending pending{
+        .piece = index,
+        .best = {.piece = index, .reason = "the running kernel has no function of that name"}};
+    const auto& known = solved_[static_cast<Thing>(index)];
     for (std::uint32_t symbol : run_.symbols().find(piece.name)) {
       std::uint64_t address = run_.symbols().all()[symbol].address;
-      if (solved != result_.addresses.end() && solved->second != address) {
+      if (known && *known != address) {
         continue;
       }
-      Attempt attempt = compare(piece, address);
-      if (attempt.matched && contradicts(attempt.equations)) {
-        attempt.matched = false;
-        attempt.reason = "it refers to other things than the rest of the object does";
-      }
-      if (attempt.matched) {
-        good.emplace_back(symbol, std::move(attempt));
-      } else if (best.address == 0 || attempt.offset > best.offset) {
-        best = Mismatch{index, address, attempt.offset, attempt.reason};
+      Comparison comparison = comparer_.function(index, address);
+      if (comparison.matched) {
+        pending.candidates.push_back({symbol, address, std::move(comparison.equations)});
+      } else {
+        keep_best(pending.best, comparison, address);
       }
     }
-    if (good.size() != 1) {
-      if (good.size() > 1) {
-        best.reason = fmt::format("{} places in the running kernel fit", good.size());
-      }
-      result_.mismatches[index] = best;
-      return false;
+    if (!settle(pending)) {
+      pending_.push_back(std::move(pending));
     }
-    accept(index, good[0].first, good[0].second.equations);
-    return true;
   }
 
-  bool contradicts(const Equations& equations) const {
-    return std::ranges::any_of(equations.pieces,
-                               [&](const auto& pair) {
-                                 auto it = result_.addresses.find(pair.first);
-                                 return it != result_.addresses.end() && it->second != pair.second;
-                               }) ||
-           std::ranges::any_of(equations.externals, [&](const auto& pair) {
-             auto it = result_.externals.find(pair.first);
-             return it != result_.externals.end() && it->second != pair.second;
+  static void keep_best(Mismatch& best, const Comparison& comparison, std::uint64_t address) {
+    if (best.kind == Mismatch::Kind::missing || comparison.offset > best.offset) {
+      best = Mismatch{best.piece,        Mismatch::Kind::different, address,
+                      comparison.offset, comparison.run_offset,     std::string(comparison.reason)};
+    }
+  }
+
+  // Accepts the one candidate that agrees with everything known.
+  bool settle(Pending& pending) {
+    std::erase_if(pending.candidates, [&](const Candidate& candidate) {
+      const Equation* wrong = contradiction(candidate.equations);
+      if (wrong != nullptr) {
+        pending.best = Mismatch{.piece = pending.piece,
+                                .kind = Mismatch::Kind::different,
+                                .address = candidate.address,
+                                .reason = wrong_place(*wrong)};
+      }
+      return wrong != nullptr;
+    });
+    if (pending.candidates.size() == 1) {
+      const Candidate& one = pending.candidates[0];
+      result_.functions[pending.piece] = FunctionMatch{pending.piece, one.address, one.symbol};
+      believe(one.equations);
+      return true;
+    }
+    if (pending.candidates.size() > 1) {
+      pending.best = Mismatch{
+          .piece = pending.piece,
+          .kind = Mismatch::Kind::ambiguous,
+          .address = pending.candidates[0].address,
+          .reason = fmt::format("{} places in the running kernel fit", pending.candidates.size())};
+    }
+    return false;
+  }
+
+  std::string wrong_place(const Equation& equation) const {
+    const auto& solved = solved_[equation.thing];
+    return solved ? fmt::format("it refers to {} at {:#x}, but the rest of the object to {:#x}",
+                                comparer_.name_of(equation.thing), equation.address, *solved)
+                  : fmt::format("it refers to {} at {:#x}, where the running kernel has none",
+                                comparer_.name_of(equation.thing), equation.address);
+  }
+
+  const Equation* contradiction(const std::vector<Equation>& equations) const {
+    auto wrong = std::ranges::find_if(equations, [&](const Equation& equation) {
+      const auto& solved = solved_[equation.thing];
+      return solved ? *solved != equation.address : !plausible(equation);
+    });
+    return wrong == equations.end() ? nullptr : &*wrong;
+  }
+
+  // A name that the running kernel has is at one of the places where it has it.
+  bool plausible(const Equation& equation) const {
+    std::string_view name = comparer_.name_of(equation.thing);
+    if (name.empty()) {
+      return true;
+    }
+    const kernel::SymbolTable& symbols = run_.symbols();
+    auto named = symbols.find(name);
+    if (std::ranges::any_of(named, [&](std::uint32_t index) {
+          return symbols.all()[index].address == equation.address;
+        })) {
+      return true;
+    }
+    if (equation.thing >= pre_.pieces().size() && named.empty()) {
+      auto outside = run_.outside(name);
+      return !outside || *outside == equation.address;
+    }
+    // A static local's number may be another one in the distribution's compile.
+    std::string base = diff::base_name(name);
+    if (base == name) {
+      return named.empty();
+    }
+    std::vector<std::uint32_t> there = symbols.at(equation.address);
+    return there.empty() || std::ranges::any_of(there, [&](std::uint32_t index) {
+             return diff::base_name(symbols.all()[index].name) == base;
            });
   }
 
-  void accept(std::int32_t index, std::uint32_t symbol, const Equations& equations) {
-    std::uint64_t address = run_.symbols().all()[symbol].address;
-    result_.functions[index] = FunctionMatch{index, address, symbol};
-    result_.mismatches.erase(index);
-    result_.addresses.try_emplace(index, address);
-    for (const auto& [piece, where] : equations.pieces) {
-      result_.addresses.try_emplace(piece, where);
-    }
-    for (const auto& [name, where] : equations.externals) {
-      result_.externals.try_emplace(std::string(name), where);
+  void believe(const std::vector<Equation>& equations) {
+    for (const Equation& equation : equations) {
+      auto& solved = solved_[equation.thing];
+      if (!solved && equation.thing < pre_.pieces().size()) {
+        new_pieces_.push_back(static_cast<std::int32_t>(equation.thing));
+      }
+      solved = equation.address;
     }
   }
 
-  // Enters one field's equation; false when the candidate contradicts itself.
-  bool solve(const Reference& reference, std::uint64_t points_at, Equations& equations) const {
-    std::uint64_t start = points_at - static_cast<std::uint64_t>(reference.target_offset);
-    if (reference.target_piece < 0) {
-      std::string_view name = pre_.object().symbols()[reference.symbol].name;
-      return equations.externals.try_emplace(name, start).first->second == start;
+  // Pointers in variables that were found: true where they told anything new.
+  bool read_data() {
+    bool progress = false;
+    for (std::vector<std::int32_t> found = std::exchange(new_pieces_, {}); !found.empty();
+         found = std::exchange(new_pieces_, {})) {
+      for (std::int32_t index : found) {
+        const Piece& piece = pre_.piece(index);
+        if (piece.kind != PieceKind::data || piece.references.empty() ||
+            diff::is_init_section(pre_.section_of(piece).name)) {
+          continue;
+        }
+        Comparison content = comparer_.data(index, *solved_[static_cast<Thing>(index)]);
+        if (content.matched && contradiction(content.equations) == nullptr) {
+          believe(content.equations);
+          progress = true;
+        }
+      }
     }
-    const Piece& target = pre_.piece(reference.target_piece);
-    // Merged strings and constants have no address of their own: the linker folds equal ones.
-    if (target.kind == PieceKind::string || target.kind == PieceKind::constant) {
-      return same_content(target, reference.target_offset, points_at);
-    }
-    if (target.kind == PieceKind::blob) {
-      return true;
-    }
-    return equations.pieces.try_emplace(reference.target_piece, start).first->second == start;
+    return progress;
   }
 
-  bool same_content(const Piece& target, std::int64_t offset, std::uint64_t address) const {
-    ByteView bytes = pre_.bytes(target);
-    if (offset < 0 || static_cast<std::uint64_t>(offset) > bytes.size()) {
-      return false;
+  void report_mismatch(Mismatch mismatch) {
+    const Piece& piece = pre_.piece(mismatch.piece);
+    const bool weak = pre_.object().symbols()[piece.symbol].binding == STB_WEAK;
+    if (weak && mismatch.kind == Mismatch::Kind::different) {
+      mismatch.kind = Mismatch::Kind::overridden;
+      mismatch.reason = "it is weak, and the running kernel has another definition of that name";
+      --result_.of;
     }
-    ByteView tail = bytes.subspan(static_cast<std::size_t>(offset));
-    auto run = run_.at(address, tail.size());
-    return run && std::ranges::equal(*run, tail);
+    result_.mismatches[mismatch.piece] = std::move(mismatch);
   }
 
-  Attempt compare(const Piece& piece, std::uint64_t address) const;
-  bool compare_instruction(std::span<const Reference> fields, const elf::Instruction& a,
-                           ByteView pre_bytes, const elf::Instruction& b, ByteView run_bytes,
-                           std::uint64_t address, Attempt& attempt) const;
+  void report_addresses() {
+    for (Thing thing = 0; thing < solved_.size(); ++thing) {
+      if (!solved_[thing]) {
+        continue;
+      }
+      if (thing < pre_.pieces().size()) {
+        result_.addresses.emplace_hint(result_.addresses.end(), static_cast<std::int32_t>(thing),
+                                       *solved_[thing]);
+      } else {
+        result_.externals.emplace(comparer_.name_of(thing), *solved_[thing]);
+      }
+    }
+  }
 
   const diff::PieceGraph& pre_;
   const RunObject& run_;
-  std::vector<std::int32_t> pending_;
+  Comparer comparer_;
+  std::vector<std::optional<std::uint64_t>> solved_;  // by thing
+  std::vector<std::int32_t> new_pieces_;              // solved, and not looked at by read_data()
+  std::vector<Pending> pending_;
   MatchResult result_;
 };
-
-// Reads the value of a relocated field as the CPU or the kernel would: the address it points at.
-std::uint64_t pointed_at(ByteView field, const elf::RelocationKind& kind, std::uint64_t place,
-                         std::int32_t bias) {
-  std::uint64_t value = 0;
-  if (kind.size == 8) {
-    value = read_le<std::uint64_t>(field, 0).value_or(0);
-  } else if (kind.size == 4 && (kind.sign_extended || kind.pc_relative)) {
-    value = static_cast<std::uint64_t>(std::int64_t{read_le<std::int32_t>(field, 0).value_or(0)});
-  } else {
-    value = read_le<std::uint32_t>(field, 0).value_or(0);
-  }
-  return kind.pc_relative ? place + value + static_cast<std::uint64_t>(bias) : value;
-}
-
-// One pair of instructions. Branches may differ in width; everything else has the same length.
-bool Matcher::compare_instruction(std::span<const Reference> fields, const elf::Instruction& a,
-                                  ByteView pre_bytes, const elf::Instruction& b, ByteView run_bytes,
-                                  std::uint64_t address, Attempt& attempt) const {
-  if (a.is_branch && b.is_branch) {
-    if (a.is_call != b.is_call) {
-      attempt.reason = "a call is a jump on the other side";
-      return false;
-    }
-    if (!fields.empty()) {
-      std::uint64_t points_at = address + static_cast<std::uint64_t>(b.target);
-      if (!solve(fields.front(), points_at, attempt.equations)) {
-        attempt.reason = "the branch goes elsewhere";
-        return false;
-      }
-    }
-    return true;  // a branch inside the function is checked when all places are known
-  }
-  if (a.length != b.length) {
-    attempt.reason = "the instructions differ";
-    return false;
-  }
-  Bytes x(pre_bytes.begin() + a.offset, pre_bytes.begin() + a.offset + a.length);
-  Bytes y(run_bytes.begin() + b.offset, run_bytes.begin() + b.offset + b.length);
-  for (const Reference& reference : fields) {
-    auto kind = pre_.arch().relocation(reference.type);
-    std::size_t field = reference.offset - a.offset;
-    if (!kind || field + kind->size > x.size()) {
-      attempt.reason = "a field of a kind that is not understood";
-      return false;
-    }
-    std::uint64_t place = address + b.offset + field;
-    std::uint64_t target =
-        pointed_at(ByteView(y).subspan(field, kind->size), *kind, place, reference.bias);
-    if (!solve(reference, target, attempt.equations)) {
-      attempt.reason = "it refers to something else";
-      return false;
-    }
-    std::fill_n(x.begin() + static_cast<std::ptrdiff_t>(field), kind->size, std::uint8_t{0});
-    std::fill_n(y.begin() + static_cast<std::ptrdiff_t>(field), kind->size, std::uint8_t{0});
-  }
-  if (x != y) {
-    attempt.reason = "the instructions differ";
-    return false;
-  }
-  return true;
-}
-
-// The number of the first instruction at or after `offset` that is no padding; instructions.size()
-// for the end, nothing where `offset` is not where an instruction starts.
-std::optional<std::size_t> landing(const std::vector<elf::Instruction>& instructions,
-                                   std::int64_t offset) {
-  auto it = std::ranges::lower_bound(instructions, offset, {}, [](const elf::Instruction& insn) {
-    return std::int64_t{insn.offset};
-  });
-  if (it == instructions.end() || it->offset != offset) {
-    return std::nullopt;
-  }
-  it = std::ranges::find_if(it, instructions.end(),
-                            [](const elf::Instruction& insn) { return !insn.is_nop; });
-  return static_cast<std::size_t>(it - instructions.begin());
-}
-
-Attempt Matcher::compare(const Piece& piece, std::uint64_t address) const {
-  Attempt attempt;
-  ByteView pre_bytes = pre_.bytes(piece);
-  // The run side may be shorter (short jumps) but not longer than pre by more than padding.
-  std::uint64_t room = pre_bytes.size() + 64;
-  if (auto next = run_.symbols().next_address(address)) {
-    room = std::min(room, *next - address);
-  }
-  ByteView run_bytes = run_.from(address, room);
-  if (run_bytes.empty()) {
-    attempt.reason = "the symbol lies where the image holds nothing";
-    return attempt;
-  }
-  std::vector<elf::Instruction> left = pre_.arch().decode(pre_bytes);
-  std::vector<elf::Instruction> right = pre_.arch().decode(run_bytes);
-  std::vector<std::size_t> partner(left.size() + 1, right.size());  // left number → right number
-  std::vector<std::pair<std::int64_t, std::int64_t>> jumps;
-  auto reference = piece.references.begin();
-  std::size_t k = 0;
-  for (std::size_t i = 0; i < left.size(); ++i) {
-    if (left[i].is_nop) {
-      continue;
-    }
-    while (k < right.size() && right[k].is_nop) {
-      ++k;
-    }
-    attempt.offset = left[i].offset;
-    if (k == right.size()) {
-      attempt.reason = "the running function is shorter";
-      return attempt;
-    }
-    partner[i] = k;
-    auto end = reference;
-    while (end != piece.references.end() &&
-           end->offset < std::uint64_t{left[i].offset} + left[i].length) {
-      ++end;
-    }
-    std::span<const Reference> fields(reference, end);
-    reference = end;
-    if (!compare_instruction(fields, left[i], pre_bytes, right[k], run_bytes, address, attempt)) {
-      return attempt;
-    }
-    if (left[i].is_branch && fields.empty()) {
-      jumps.emplace_back(left[i].target, right[k].target);
-    }
-    ++k;
-  }
-  for (const auto& [from, to] : jumps) {
-    auto a = landing(left, from);
-    auto b = landing(right, to);
-    if (!a || !b || (*a < left.size() && partner[*a] != *b)) {
-      attempt.reason = "a jump inside the function goes elsewhere";
-      return attempt;
-    }
-  }
-  attempt.matched = true;
-  return attempt;
-}
 
 }  // namespace
 
 MatchResult match(const diff::PieceGraph& pre, const RunObject& run) {
-  return Matcher(pre, run).run();
+  return Matcher(pre, run).go();
 }
 
 }  // namespace suture::match

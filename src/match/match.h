@@ -23,9 +23,18 @@ struct FunctionMatch {
 };
 
 struct Mismatch {
+  enum class Kind : std::uint8_t {
+    missing,     // the running kernel has no function of that name
+    different,   // it is not the code that was compiled
+    ambiguous,   // several places fit
+    overridden,  // a weak function that is not the one the linker took
+  };
+
   std::int32_t piece = -1;
-  std::uint64_t address = 0;  // of the candidate that came furthest; 0: there was none
-  std::uint64_t offset = 0;   // where it differs
+  Kind kind = Kind::missing;
+  std::uint64_t address = 0;     // of the candidate that came furthest; 0: there was none
+  std::uint64_t offset = 0;      // where it differs, in pre
+  std::uint64_t run_offset = 0;  // and in the run
   std::string reason;
 };
 
@@ -35,7 +44,7 @@ struct MatchResult {
   std::map<std::int32_t, std::uint64_t> addresses;  // solved: pre piece → run address of its start
   std::map<std::string, std::uint64_t, std::less<>>
       externals;       // solved: undefined symbol → address
-  std::size_t of = 0;  // functions that were to be matched
+  std::size_t of = 0;  // functions that were to be matched; overridden ones do not count
 };
 
 // Matches every function of pre that is not init code against the run object. Never fails as a

@@ -32,6 +32,7 @@ Result<RunObject> RunObject::of_module(const kernel::ModuleImage& module, const 
   RunObject object;
   object.name_ = module.name();
   object.build_id_ = module.build_id();
+  object.module_ = &module;
   const auto& sections = module.elf().sections();
   const auto& symbols = module.elf().symbols();
   std::vector<std::uint64_t> base(sections.size(), 0);
@@ -64,7 +65,9 @@ Result<RunObject> RunObject::of_module(const kernel::ModuleImage& module, const 
     if (base[i] == 0 || section.size == 0) {
       continue;
     }
-    Area area{.address = base[i], .bytes = Bytes(section.data.begin(), section.data.end())};
+    Area area{.section = static_cast<std::uint32_t>(i),
+              .address = base[i],
+              .bytes = Bytes(section.data.begin(), section.data.end())};
     area.bytes.resize(section.size);
     for (const elf::Relocation& relocation : section.relocations) {
       auto kind = arch.relocation(relocation.type);
@@ -126,6 +129,34 @@ ByteView RunObject::from(std::uint64_t address, std::uint64_t most) const {
     }
   }
   return at(address, std::min(most, end - address)).value_or(ByteView{});
+}
+
+std::string_view RunObject::compiler() const {
+  if (image_ != nullptr) {
+    // "gcc-12 (Debian ...": objects do not say under which name the compiler was called.
+    std::string_view text = image_->compiler();
+    return text.substr(std::min(text.size(), text.find('(')));
+  }
+  const elf::Section* comment = module_->elf().section(".comment");
+  return comment == nullptr ? std::string_view{} : elf::compiler(*comment);
+}
+
+std::pair<std::uint64_t, ByteView> RunObject::jump_table() const {
+  if (image_ != nullptr) {
+    const kernel::RunSymbol* start = symbols_->unique("__start___jump_table");
+    const kernel::RunSymbol* stop = symbols_->unique("__stop___jump_table");
+    if (start == nullptr || stop == nullptr || stop->address < start->address) {
+      return {};
+    }
+    return {start->address,
+            at(start->address, stop->address - start->address).value_or(ByteView{})};
+  }
+  for (const Area& area : areas_) {
+    if (module_->elf().sections()[area.section].name == "__jump_table") {
+      return {area.address, area.bytes};
+    }
+  }
+  return {};
 }
 
 std::optional<std::uint64_t> RunObject::outside(std::string_view name) const {

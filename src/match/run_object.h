@@ -19,6 +19,7 @@ namespace suture::match {
 
 class RunObject {
  public:
+  // What is given must outlive the RunObject.
   static RunObject of_vmlinux(const kernel::Image& image);
   // bad-module where a relocation cannot be applied.
   static Result<RunObject> of_module(const kernel::ModuleImage& module, const elf::Arch& arch);
@@ -31,20 +32,33 @@ class RunObject {
   // there is nothing.
   ByteView from(std::uint64_t address, std::uint64_t most) const;
 
+  // What compiled it, as far as it says so: "(Debian 12.2.0-14+deb12u1) 12.2.0".
+  std::string_view compiler() const;
+  // Its __jump_table: the address and the bytes; empty where it has none.
+  std::pair<std::uint64_t, ByteView> jump_table() const;
+
   // Symbols in the order that counts for sympos.
   const kernel::SymbolTable& symbols() const { return *symbols_; }
+  // False where livepatch would find another symbol at the position of `symbol`, or none, while the
+  // module is still being loaded: its init symbols count then too.
+  bool keeps_position(std::uint32_t symbol) const {
+    return module_ == nullptr ||
+           module_->same_sympos_while_loading(module_->core_symbols()[symbol]);
+  }
   // The address that undefined symbol `name` of a module was given, or nothing.
   std::optional<std::uint64_t> outside(std::string_view name) const;
 
  private:
   struct Area {
+    std::uint32_t section = 0;  // of the module
     std::uint64_t address = 0;
     Bytes bytes;
   };
 
   std::string name_;
   std::string build_id_;
-  const kernel::Image* image_ = nullptr;
+  const kernel::Image* image_ = nullptr;  // one of these two
+  const kernel::ModuleImage* module_ = nullptr;
   std::vector<Area> areas_;
   std::shared_ptr<const kernel::SymbolTable> symbols_;
   std::map<std::string, std::uint64_t, std::less<>> outside_;

@@ -38,7 +38,14 @@ Binding exported(std::string_view object, std::string_view name, const kernel::E
 Result<Binding> Binder::in_object(const match::RunObject& object, std::string_view name,
                                   std::optional<std::uint64_t> address) const {
   const kernel::SymbolTable& symbols = object.symbols();
-  auto make = [&](std::uint32_t index) {
+  auto make = [&](std::uint32_t index) -> Result<Binding> {
+    if (!object.keeps_position(index)) {
+      return fail(Code::symbol_ambiguous, std::string(name),
+                  fmt::format("while the module {} is loaded it has a further symbol of that name, "
+                              "which changes this one's position",
+                              object.name()),
+                  "change the patch so that it does not need this symbol");
+    }
     return Binding{.object = object.name(),
                    .name = std::string(symbols.all()[index].name),
                    .sympos = symbols.sympos(index)};
