@@ -381,32 +381,52 @@ class Builder {
     return {};
   }
 
-  // Every function that is to be replaced must be the one that runs.
+  // Every function that is to be replaced must be the one that runs. Where they all are but others
+  // of the file are not, the kernel is still not the one that was compiled for.
   void check_changes() {
     for (const Work& work : works_) {
-      const std::string& source = work.unit.command.source;
+      std::size_t refused = out_.refusals.size();
       for (std::size_t i = 0; i < work.diff.fate.size(); ++i) {
-        if (work.diff.fate[i] != diff::Fate::changed) {
-          continue;
-        }
         auto it = work.matched.mismatches.find(work.diff.correlation.pre_of[i]);
-        if (it == work.matched.mismatches.end()) {
-          continue;
-        }
-        const match::Mismatch& mismatch = it->second;
-        std::string name(work.post_graph.pieces()[i].name);
-        if (mismatch.address == 0) {
-          out_.refusals.push_back(
-              Error{Code::not_in_kernel, fmt::format("{}: {}", source, name),
-                    fmt::format("{} has no function of that name", work.run->name()),
-                    "leave the file out of the diff: this kernel is configured without it"});
-        } else {
-          out_.refusals.push_back(Error{
-              Code::run_pre_mismatch, fmt::format("{}: {}+{:#x}", source, name, mismatch.offset),
-              fmt::format("what was compiled is not what runs: {}", mismatch.reason),
-              "check the compiler, the config and the source version against the kernel's"});
+        if (work.diff.fate[i] == diff::Fate::changed && it != work.matched.mismatches.end()) {
+          refuse_mismatch(work, it->second);
         }
       }
+      auto other = std::ranges::find(work.matched.mismatches, match::Mismatch::Kind::different,
+                                     [](const auto& pair) { return pair.second.kind; });
+      if (refused == out_.refusals.size() && other != work.matched.mismatches.end()) {
+        refuse_mismatch(work, other->second);
+      }
+    }
+  }
+
+  void refuse_mismatch(const Work& work, const match::Mismatch& mismatch) {
+    const std::string where =
+        fmt::format("{}: {}", work.unit.command.source, work.pre_graph.piece(mismatch.piece).name);
+    switch (mismatch.kind) {
+      case match::Mismatch::Kind::missing:
+        out_.refusals.push_back(
+            Error{Code::not_in_kernel, where,
+                  fmt::format("{} has no function of that name", work.run->name()),
+                  "leave the file out of the diff: this kernel is configured without it"});
+        break;
+      case match::Mismatch::Kind::overridden:
+        out_.refusals.push_back(Error{Code::not_in_kernel, where, mismatch.reason,
+                                      "change the definition that the kernel uses"});
+        break;
+      case match::Mismatch::Kind::ambiguous:
+        out_.refusals.push_back(
+            Error{Code::symbol_ambiguous, where, mismatch.reason,
+                  "leave this function as it is: which of them to replace cannot be known"});
+        break;
+      case match::Mismatch::Kind::different:
+        out_.mismatches.push_back(
+            match::explain(work.pre_graph, *work.run, work.matched, mismatch));
+        out_.refusals.push_back(
+            Error{Code::run_pre_mismatch, fmt::format("{}+{:#x}", where, mismatch.offset),
+                  out_.mismatches.back().text(),
+                  "check the compiler, the config and the source version against the kernel's"});
+        break;
     }
   }
 

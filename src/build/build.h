@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "kernel/kernel.h"
 #include "kernel/packages.h"
+#include "match/explain.h"
 #include "module/metadata.h"
 
 namespace suture::build {
@@ -36,7 +37,8 @@ struct Outcome {
   std::size_t of = 0;
   std::vector<std::string> unmatched;  // the others, each with the reason; none of them is patched
   std::vector<std::string> notes;
-  std::vector<Error> refusals;  // not empty: nothing was written
+  std::vector<Error> refusals;                 // not empty: nothing was written
+  std::vector<match::Explanation> mismatches;  // one for each refusal that is run-pre-mismatch
   Seconds seconds;
 };
 

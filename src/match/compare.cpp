@@ -79,7 +79,7 @@ bool Comparer::solve(const Reference& reference, std::uint64_t points_at) {
   const Piece& target = pre_.piece(reference.target_piece);
   // Merged strings and constants have no address of their own: the linker folds equal ones.
   if (target.kind == PieceKind::string || target.kind == PieceKind::constant) {
-    return same_content(target, reference.target_offset, points_at);
+    return same_content(reference, points_at);
   }
   if (target.kind == PieceKind::blob) {
     return true;
@@ -87,14 +87,20 @@ bool Comparer::solve(const Reference& reference, std::uint64_t points_at) {
   return enter(static_cast<Thing>(reference.target_piece), start);
 }
 
-bool Comparer::same_content(const Piece& target, std::int64_t offset, std::uint64_t address) const {
-  ByteView bytes = pre_.bytes(target);
-  if (offset < 0 || static_cast<std::uint64_t>(offset) > bytes.size()) {
-    return false;
+// A label names the string that it stands at, though the place meant may be that string's end and
+// so the next one's start.
+bool Comparer::same_content(const Reference& reference, std::uint64_t points_at) const {
+  const Piece* target = &pre_.piece(reference.target_piece);
+  const elf::Symbol& symbol = pre_.object().symbols()[reference.symbol];
+  std::uint64_t start = points_at - static_cast<std::uint64_t>(reference.target_offset);
+  if (symbol.type != STT_SECTION) {
+    const Piece& named = pre_.piece(pre_.find(symbol.section, symbol.value));
+    start -= target->offset - named.offset;
+    target = &named;
   }
-  ByteView tail = bytes.subspan(static_cast<std::size_t>(offset));
-  auto run = run_.at(address, tail.size());
-  return run && std::ranges::equal(*run, tail);
+  ByteView bytes = pre_.bytes(*target);
+  auto run = run_.at(start, bytes.size());
+  return run && std::ranges::equal(*run, bytes);
 }
 
 // Where the field of `reference` at `offset` of the run's bytes points.

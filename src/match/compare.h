@@ -59,7 +59,7 @@ class Comparer {
   bool solve(const diff::Reference& reference, std::uint64_t points_at);
   std::optional<std::uint64_t> target_of(const diff::Reference& reference, ByteView run,
                                          std::uint64_t offset, std::uint64_t address) const;
-  bool same_content(const diff::Piece& target, std::int64_t offset, std::uint64_t address) const;
+  bool same_content(const diff::Reference& reference, std::uint64_t points_at) const;
   bool same_bytes(const diff::Piece& piece, ByteView run, std::uint64_t address);
   bool only_padding(ByteView code) const;
 

@@ -8,7 +8,8 @@
 // that has the same code states equations for the addresses of what it refers to. Functions with
 // one candidate go first; their equations decide between the candidates of others (a function
 // called from a matched one is where the call says), and so do the pointers in variables whose
-// address is known and whose content is the one that was compiled.
+// address is known and whose content is the one that was compiled. What is still undecided is the
+// candidate among the object's other functions: the linker keeps an object's code together.
 //
 // Invariants: an address once solved is never changed, and a name that the running kernel knows is
 // never believed to be where the kernel has no symbol of that name. A candidate whose equations
@@ -18,6 +19,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "match/compare.h"
 
@@ -27,6 +29,9 @@ namespace {
 
 using diff::Piece;
 using diff::PieceKind;
+
+// Between two functions of an object.
+constexpr std::uint64_t most_padding = 64;
 
 struct Candidate {
   std::uint32_t symbol = 0;
@@ -52,6 +57,7 @@ class Matcher {
     for (bool progress = true; progress;) {
       progress = std::erase_if(pending_, [&](Pending& one) { return settle(one); }) > 0;
       progress = read_data() || progress;
+      progress = progress || settle_by_neighbours();
     }
     for (Pending& one : pending_) {
       report_mismatch(std::move(one.best));
@@ -139,6 +145,52 @@ class Matcher {
           .reason = fmt::format("{} places in the running kernel fit", pending.candidates.size())};
     }
     return false;
+  }
+
+  // Only functions of plain .text count: other groups of sections lie elsewhere.
+  bool in_plain_text(std::int32_t index) const {
+    const Piece& piece = pre_.piece(index);
+    const std::string& section = pre_.section_of(piece).name;
+    return section == ".text" || section == fmt::format(".text.{}", piece.name);
+  }
+
+  // Where the object's code lies, as far as it was matched; nothing where that is no one stretch.
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> stretch() const {
+    std::uint64_t low = ~std::uint64_t{0};
+    std::uint64_t high = 0;
+    std::uint64_t most = 0;
+    for (std::size_t i = 0; i < pre_.pieces().size(); ++i) {
+      auto index = static_cast<std::int32_t>(i);
+      if (pre_.piece(index).kind != PieceKind::function || !in_plain_text(index)) {
+        continue;
+      }
+      most += pre_.piece(index).size + most_padding;
+      if (auto it = result_.functions.find(index); it != result_.functions.end()) {
+        low = std::min(low, it->second.address);
+        high = std::max(high, it->second.address);
+      }
+    }
+    return low < high && high - low <= most ? std::optional(std::pair(low, high)) : std::nullopt;
+  }
+
+  // Drops the candidates that lie outside the object's stretch where one lies inside.
+  bool settle_by_neighbours() {
+    auto range = pending_.empty() ? std::nullopt : stretch();
+    if (!range) {
+      return false;
+    }
+    bool progress = false;
+    for (Pending& pending : pending_) {
+      auto inside = [&](const Candidate& candidate) {
+        return candidate.address > range->first && candidate.address < range->second;
+      };
+      if (pending.candidates.size() > 1 && in_plain_text(pending.piece) &&
+          std::ranges::count_if(pending.candidates, inside) == 1) {
+        std::erase_if(pending.candidates, std::not_fn(inside));
+        progress = true;
+      }
+    }
+    return progress;
   }
 
   std::string wrong_place(const Equation& equation) const {
