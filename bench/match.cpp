@@ -9,7 +9,7 @@
 
 #include "kernel/image.h"
 #include "kernel/module_image.h"
-#include "match/match.h"
+#include "match/explain.h"
 
 namespace {
 
@@ -57,8 +57,10 @@ Status measure(const fs::path& path, const match::RunObject& run, const elf::Arc
       result.addresses.size() + result.externals.size(), megabytes, matching, matching / megabytes,
       matching / decoding);
   for (const auto& [piece, mismatch] : result.mismatches) {
-    fmt::print("  {}+{:#x} (at {:#x}+{:#x}): {}\n", graph.piece(piece).name, mismatch.offset,
-               mismatch.address, mismatch.run_offset, mismatch.reason);
+    fmt::print("{}: {}\n", graph.piece(piece).name,
+               mismatch.kind == match::Mismatch::Kind::different
+                   ? match::explain(graph, run, result, mismatch).text()
+                   : mismatch.reason);
   }
   return {};
 }
