@@ -19,6 +19,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "diff/diff.h"
@@ -34,11 +35,15 @@ class Chooser {
     out_.correlation = correlate(pre, post);
     out_.fate.assign(count_, Fate::out);
     differs_.assign(count_, false);
+    before_names_ = names_of(pre_.graph);
+    after_names_ = names_of(post_.graph);
     index_referrers();
   }
 
   ObjectDiff run() {
+    check_shared_places();
     judge_all();
+    judge_removed();
     spread_to_callers();
     for (std::size_t i = 0; i < count_; ++i) {
       if (differs_[i]) {
@@ -48,6 +53,8 @@ class Chooser {
       }
     }
     take_printk_index();
+    note_lost_state();
+    note_exports();
     return std::move(out_);
   }
 
@@ -55,6 +62,9 @@ class Chooser {
   const Piece& post_piece(std::int32_t index) const { return post_.graph.piece(index); }
   bool init(const Piece& piece) const {
     return is_init_section(post_.graph.section_of(piece).name);
+  }
+  static bool writable(const PieceGraph& graph, const Piece& piece) {
+    return (graph.section_of(piece).flags & SHF_WRITE) != 0;
   }
   std::int32_t partner(std::int32_t post) const {
     return out_.correlation.pre_of[static_cast<std::size_t>(post)];
@@ -73,6 +83,27 @@ class Chooser {
               {static_cast<std::int32_t>(i), reference.is_branch});
         }
       }
+    }
+  }
+
+  // A name is a place to redirect or to bind to. Where the kernel has two names at one place that
+  // the patch takes apart, or the reverse, neither can be had without the other.
+  void check_shared_places() {
+    for (const auto& [name, after] : after_names_) {
+      auto it = before_names_.find(name);
+      if (it == before_names_.end() || base_name(name.second) != name.second ||
+          partner(after) == it->second) {
+        continue;
+      }
+      const Piece& before = pre_.graph.piece(it->second);
+      if (before.aliases.empty() && post_piece(after).aliases.empty()) {
+        continue;
+      }
+      refuse(name.first == PieceKind::function ? Code::not_traceable : Code::data_changed,
+             std::string(name.second),
+             "it and another name are one place in the running kernel and two after the patch, or "
+             "the reverse",
+             "keep the aliases as they are, and give what is new a name of its own");
     }
   }
 
@@ -102,6 +133,17 @@ class Chooser {
       }
     }
     join_cold_parts();
+  }
+
+  // What only runs at boot may go without a trace in the code that stays.
+  void judge_removed() {
+    for (std::size_t i = 0; i < pre_.graph.pieces().size(); ++i) {
+      const Piece& piece = pre_.graph.pieces()[i];
+      if (!piece.name.empty() && out_.correlation.post_of[i] < 0 &&
+          is_init_section(pre_.graph.section_of(piece).name)) {
+        out_.init_changed = true;
+      }
+    }
   }
 
   static std::string describe(const Piece& piece) {
@@ -141,24 +183,17 @@ class Chooser {
   }
 
   std::int32_t find_function(std::string_view name) const {
-    for (std::size_t i = 0; i < count_; ++i) {
-      if (post_.graph.pieces()[i].kind == PieceKind::function &&
-          post_.graph.pieces()[i].name == name) {
-        return static_cast<std::int32_t>(i);
-      }
-    }
-    return -1;
+    auto it = after_names_.find({PieceKind::function, name});
+    return it == after_names_.end() ? -1 : it->second;
   }
 
   void join_cold_parts() {
     for (std::size_t i = 0; i < count_; ++i) {
-      std::string_view parent = parent_name(post_.graph.pieces()[i].name);
-      if (differs_[i] && !parent.empty()) {
-        std::int32_t home = find_function(parent);
+      auto index = static_cast<std::int32_t>(i);
+      std::int32_t home = owner_of(index);
+      if (differs_[i] && home != index) {
         differs_[i] = false;
-        if (home >= 0 && partner(home) >= 0) {
-          differs_[static_cast<std::size_t>(home)] = true;
-        }
+        differs_[static_cast<std::size_t>(home)] = partner(home) >= 0;
       }
     }
   }
@@ -202,7 +237,11 @@ class Chooser {
       }
       for (const Referrer& user : users) {
         std::int32_t caller = owner_of(user.piece);
-        if (init(post_piece(caller)) || partner(caller) < 0) {
+        if (init(post_piece(caller))) {
+          out_.init_changed = true;
+          continue;
+        }
+        if (partner(caller) < 0) {
           continue;
         }
         if (traceable_before(caller)) {
@@ -214,7 +253,7 @@ class Chooser {
     }
   }
 
-  // A call from a .cold part is a call of the function that it belongs to.
+  // What a .cold part does is done by the function that it belongs to.
   std::int32_t owner_of(std::int32_t index) const {
     std::string_view parent = parent_name(post_piece(index).name);
     std::int32_t home = parent.empty() ? -1 : find_function(parent);
@@ -268,7 +307,7 @@ class Chooser {
       done[slot] = true;
       const Piece& piece = post_piece(index);
       auto follow = [&](const Reference& reference) {
-        if (wanted(piece, reference)) {
+        if (wanted(index, reference)) {
           auto target = static_cast<std::size_t>(reference.target_piece);
           if (out_.fate[target] == Fate::out) {
             out_.fate[target] = differs_[target] ? Fate::changed : Fate::fresh;
@@ -284,7 +323,7 @@ class Chooser {
   }
 
   // Does the target have to come along when `from` does?
-  bool wanted(const Piece& from, const Reference& reference) {
+  bool wanted(std::int32_t from, const Reference& reference) {
     if (reference.target_piece < 0) {
       return false;
     }
@@ -294,16 +333,97 @@ class Chooser {
       return false;
     }
     if (out_.correlation.ambiguous[slot]) {
-      refuse(Code::symbol_ambiguous, std::string(from.name),
+      refuse(Code::symbol_ambiguous, describe(post_piece(from)),
              fmt::format("it uses the static variable {}, and which of the kernel's variables of "
                          "that name it is cannot be told",
                          base_name(target.name)),
              "give the new static variable a name of its own");
       return false;
     }
-    bool own_cold = !parent_name(target.name).empty() && parent_name(target.name) == from.name;
+    if (target.name.empty() && !is_copyable(post_.graph, target)) {
+      refuse(Code::symbol_unresolved, describe(post_piece(from)),
+             fmt::format("it uses unnamed data in {}, which cannot be found in the running kernel",
+                         post_.graph.section_of(target).name),
+             "give the data a name");
+      return false;
+    }
+    bool own_cold = reference.target_piece != from && owner_of(reference.target_piece) == from;
     return own_cold || partner(reference.target_piece) < 0 || differs_[slot] ||
            out_.fate[slot] == Fate::fresh || is_copyable(post_.graph, target);
+  }
+
+  // Written by code that stays, a variable has a state; what replaces it starts anew.
+  void note_lost_state() {
+    for (const auto& [name, after] : after_names_) {
+      const Piece& user = post_piece(after);
+      if (out_.fate[static_cast<std::size_t>(after)] != Fate::changed) {
+        continue;
+      }
+      for (std::int32_t lost : variables_of(pre_.graph, pre_.graph.piece(partner(after)))) {
+        if (out_.correlation.post_of[static_cast<std::size_t>(lost)] >= 0) {
+          continue;
+        }
+        const Piece& old = pre_.graph.piece(lost);
+        if (may_start_anew(base_name(old.name))) {
+          continue;
+        }
+        for (std::int32_t fresh : variables_of(post_.graph, user)) {
+          auto slot = static_cast<std::size_t>(fresh);
+          if (partner(fresh) < 0 && out_.fate[slot] == Fate::fresh &&
+              post_piece(fresh).size == old.size) {
+            add_note(fmt::format("{} starts anew: the state of {} is not carried over to it",
+                                 post_piece(fresh).name, old.name));
+          }
+        }
+      }
+    }
+  }
+
+  static std::vector<std::int32_t> variables_of(const PieceGraph& graph, const Piece& user) {
+    std::vector<std::int32_t> out;
+    for (const Reference& reference : user.references) {
+      if (reference.target_piece >= 0) {
+        const Piece& target = graph.piece(reference.target_piece);
+        if (target.kind == PieceKind::data && writable(graph, target) &&
+            !is_copyable(graph, target)) {
+          out.push_back(reference.target_piece);
+        }
+      }
+    }
+    return out;
+  }
+
+  // Modules find exports in the kernel's sorted tables, which a patch module cannot add to.
+  void note_exports() {
+    std::set<std::string_view> before = exports_of(pre_.graph);
+    std::set<std::string_view> after = exports_of(post_.graph);
+    for (std::string_view name : after) {
+      if (!before.contains(name)) {
+        add_note(fmt::format("the new export of {} is left out", name));
+      }
+    }
+    for (std::string_view name : before) {
+      if (!after.contains(name)) {
+        add_note(fmt::format("{} stays exported until the next boot", name));
+      }
+    }
+  }
+
+  static std::set<std::string_view> exports_of(const PieceGraph& graph) {
+    constexpr std::string_view prefix = "__ksymtab_";
+    std::set<std::string_view> out;
+    for (const elf::Symbol& symbol : graph.object().symbols()) {
+      if (symbol.defined() && symbol.name.starts_with(prefix)) {
+        out.insert(symbol.name.substr(prefix.size()));
+      }
+    }
+    return out;
+  }
+
+  void add_note(std::string text) {
+    if (std::ranges::find(out_.notes, text) == out_.notes.end()) {
+      out_.notes.push_back(std::move(text));
+    }
   }
 
   struct Referrer {
@@ -317,6 +437,8 @@ class Chooser {
   std::vector<std::vector<Referrer>> referrers_;
   std::vector<bool> differs_;
   std::vector<bool> taken_;
+  NameMap before_names_;
+  NameMap after_names_;
   ObjectDiff out_;
 };
 

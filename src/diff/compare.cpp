@@ -68,9 +68,16 @@ class Comparer {
   }
 
   bool same_reference(const Reference& a, const Reference& b) {
-    if (a.offset != b.offset || a.type != b.type || a.target_offset != b.target_offset) {
-      // Offsets into merged strings differ; the text that is pointed at decides.
-      return a.offset == b.offset && a.type == b.type && same_text(a, b);
+    if (a.offset != b.offset || a.type != b.type) {
+      return false;
+    }
+    auto left_text = text(pre_.graph, a);
+    auto right_text = text(post_.graph, b);
+    if (left_text || right_text) {
+      return left_text == right_text;
+    }
+    if (a.target_offset != b.target_offset) {
+      return false;
     }
     if (a.target_piece < 0 || b.target_piece < 0) {
       return a.target_piece < 0 && b.target_piece < 0 &&
@@ -93,19 +100,17 @@ class Comparer {
     return is_copyable(post_.graph, post_.graph.piece(post_piece));
   }
 
-  bool same_text(const Reference& a, const Reference& b) const {
-    auto text = [](const PieceGraph& graph, const Reference& reference) {
-      std::optional<std::string_view> out;
-      if (reference.target_piece >= 0) {
-        const Piece& piece = graph.piece(reference.target_piece);
-        if (piece.kind == PieceKind::string && reference.target_offset >= 0) {
-          out = read_cstr(graph.bytes(piece), static_cast<std::uint64_t>(reference.target_offset));
-        }
-      }
-      return out;
-    };
-    auto left = text(pre_.graph, a);
-    return left && left == text(post_.graph, b);
+  // What is read from there on, where it is a string: strings may be merged with others' ends.
+  static std::optional<std::string_view> text(const PieceGraph& graph,
+                                              const Reference& reference) {
+    if (reference.target_piece < 0 || reference.target_offset < 0) {
+      return std::nullopt;
+    }
+    const Piece& piece = graph.piece(reference.target_piece);
+    if (piece.kind != PieceKind::string) {
+      return std::nullopt;
+    }
+    return read_cstr(graph.bytes(piece), static_cast<std::uint64_t>(reference.target_offset));
   }
 
   bool same_tables(std::int32_t a, std::int32_t b) {
@@ -144,7 +149,7 @@ bool is_copyable(const PieceGraph& graph, const Piece& piece) {
   std::string base = base_name(piece.name);
   return read_only &&
          (piece.name.empty() || base == "__func__" || base == "__PRETTY_FUNCTION__" ||
-          base == "_entry" || piece.name.starts_with(".L") || piece.name.starts_with("C."));
+          base == "_entry" || base == "CSWTCH" || piece.name.starts_with(".L") || piece.name.starts_with("C."));
 }
 
 bool equal(const Side& pre, const Side& post, const Correlation& correlation,

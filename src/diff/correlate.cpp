@@ -4,22 +4,29 @@
 // numbers static locals ("warned.11") and clones (".isra.0") as it goes, so one added line renames
 // things that did not change.
 //
-// Method: exact names first. What is left is grouped by its name without the number; a group with
-// one member a side is a pair. Larger groups are settled by who refers to them: two correlated
-// functions that name the same number of members of a group name them in the same order. Functions
-// whose code is the same on both sides speak first, since their order cannot have changed.
+// Method: exact names first, aliases included. Clones that are left over are paired where one of a
+// kind is left a side. Static locals are settled by who refers to them: what a function and its
+// clones and .cold part name in one order before and after is the same, where their code is the
+// same. In changed code the order proves nothing, so there only what is alone in its group, or
+// alone in having its size and contents, is paired. What is left is paired if it is alone and still
+// has a user in common.
 //
 // Invariants: a pre piece has at most one post piece and the other way round; strings, constants
-// and blobs are never paired (they are compared by content).
+// and blobs are never paired (they are compared by content). Nothing is paired with what the kernel
+// freed after boot, nor a variable with one of another storage. A post variable that could be any
+// of several pre variables is ambiguous, never new.
 #include <algorithm>
-#include <cstring>
 #include <map>
+#include <set>
 
 #include "diff/diff.h"
 
 namespace suture::diff {
 
 namespace {
+
+// "f" of "f.isra.0.cold": the function of the source that the piece was made from.
+std::string_view stem(std::string_view name) { return name.substr(0, name.find('.', 1)); }
 
 class Correlator {
  public:
@@ -31,15 +38,20 @@ class Correlator {
 
   Correlation run() {
     by_exact_name();
-    by_group();
+    by_clone();
+    families_before_ = families(pre_);
+    families_after_ = families(post_);
     by_referrer(true);
     by_referrer(false);
+    by_common_user();
     mark_ambiguous();
     return std::move(result_);
   }
 
  private:
-  using Groups = std::map<std::pair<PieceKind, std::string>, std::vector<std::int32_t>>;
+  using Pieces = std::vector<std::int32_t>;
+  using Groups = std::map<std::pair<PieceKind, std::string>, Pieces>;
+  using Families = std::map<std::pair<PieceKind, std::string_view>, Pieces>;
 
   static bool has_name(const Piece& piece) {
     return !piece.name.empty() &&
@@ -47,11 +59,24 @@ class Correlator {
   }
 
   // A static local's number says nothing, so its exact name proves nothing.
-  static bool numbered(const Piece& piece) { return base_name(piece.name) != piece.name; }
+  static bool numbered(std::string_view name) { return base_name(name) != name; }
+
+  bool can_pair(std::int32_t pre, std::int32_t post) const {
+    if (pre < 0 || result_.post_of[static_cast<std::size_t>(pre)] >= 0 ||
+        result_.pre_of[static_cast<std::size_t>(post)] >= 0) {
+      return false;
+    }
+    const std::string& before = pre_.section_of(pre_.piece(pre)).name;
+    const std::string& after = post_.section_of(post_.piece(post)).name;
+    return is_init_section(before) == is_init_section(after) &&
+           is_per_cpu_section(before) == is_per_cpu_section(after);
+  }
 
   void pair(std::int32_t pre, std::int32_t post) {
-    result_.pre_of[static_cast<std::size_t>(post)] = pre;
-    result_.post_of[static_cast<std::size_t>(pre)] = post;
+    if (can_pair(pre, post)) {
+      result_.pre_of[static_cast<std::size_t>(post)] = pre;
+      result_.post_of[static_cast<std::size_t>(pre)] = post;
+    }
   }
   bool free_pre(std::int32_t pre) const {
     return result_.post_of[static_cast<std::size_t>(pre)] < 0;
@@ -61,129 +86,191 @@ class Correlator {
   }
 
   void by_exact_name() {
-    std::map<std::pair<PieceKind, std::string_view>, std::int32_t> names;
-    for (std::size_t i = 0; i < pre_.pieces().size(); ++i) {
-      const Piece& piece = pre_.pieces()[i];
-      if (has_name(piece) && !numbered(piece)) {
-        names.emplace(std::pair{piece.kind, piece.name}, static_cast<std::int32_t>(i));
-      }
-    }
-    for (std::size_t i = 0; i < post_.pieces().size(); ++i) {
-      const Piece& piece = post_.pieces()[i];
-      if (!has_name(piece) || numbered(piece)) {
-        continue;
-      }
-      auto it = names.find(std::pair{piece.kind, piece.name});
-      if (it != names.end() && free_pre(it->second)) {
-        pair(it->second, static_cast<std::int32_t>(i));
+    NameMap before = names_of(pre_);
+    for (const auto& [name, post] : names_of(post_)) {
+      auto it = before.find(name);
+      if (it != before.end() && !numbered(name.second)) {
+        pair(it->second, post);
       }
     }
   }
 
-  // The group key of what exact names left over: clones by their stem and kind of clone.
-  static std::string group_key(const Piece& piece) {
-    std::string key = base_name(piece.name);
-    if (piece.kind == PieceKind::function) {
-      std::erase_if(key, [](char c) { return c >= '0' && c <= '9'; });
+  // "f.isra.3.cold" → "f.isra..cold". A plain function's name is its identity; only clones may
+  // change their number.
+  static std::string clone_key(std::string_view name) {
+    std::size_t own = stem(name).size();
+    std::string key(name.substr(0, own));
+    for (char c : name.substr(own)) {
+      if (c < '0' || c > '9') {
+        key += c;
+      }
     }
     return key;
   }
 
-  Groups leftovers(const PieceGraph& graph, bool post) const {
+  Groups leftovers(const PieceGraph& graph, PieceKind kind, bool post) const {
     Groups groups;
     for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
       const Piece& piece = graph.pieces()[i];
       auto index = static_cast<std::int32_t>(i);
-      // A plain function's name is its identity; only clones may change their number.
-      bool clone = piece.kind == PieceKind::data || piece.name.find('.') != std::string_view::npos;
-      if (has_name(piece) && clone && (post ? free_post(index) : free_pre(index))) {
-        groups[{piece.kind, group_key(piece)}].push_back(index);
+      if (piece.kind != kind || piece.name.empty() || !(post ? free_post(index) : free_pre(index))) {
+        continue;
+      }
+      if (kind == PieceKind::data) {
+        groups[{kind, base_name(piece.name)}].push_back(index);
+      } else if (stem(piece.name) != piece.name) {
+        groups[{kind, clone_key(piece.name)}].push_back(index);
       }
     }
     return groups;
   }
 
-  void by_group() {
-    Groups pre = leftovers(pre_, false);
-    for (const auto& [key, members] : leftovers(post_, true)) {
-      auto it = pre.find(key);
-      if (it != pre.end() && it->second.size() == 1 && members.size() == 1) {
+  void by_clone() {
+    Groups before = leftovers(pre_, PieceKind::function, false);
+    for (const auto& [key, members] : leftovers(post_, PieceKind::function, true)) {
+      auto it = before.find(key);
+      if (it != before.end() && it->second.size() == 1 && members.size() == 1) {
         pair(it->second[0], members[0]);
       }
     }
   }
 
-  bool same_code(const Piece& a, const Piece& b) const {
-    ByteView left = pre_.bytes(a);
-    ByteView right = post_.bytes(b);
-    return left.size() == right.size() &&
-           std::memcmp(left.data(), right.data(), left.size()) == 0 &&
-           a.references.size() == b.references.size();
+  // A function with its clones and .cold part, or a variable: what can name static locals.
+  static Families families(const PieceGraph& graph) {
+    Families out;
+    for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
+      const Piece& piece = graph.pieces()[i];
+      if (piece.kind == PieceKind::function) {
+        out[{piece.kind, stem(piece.name)}].push_back(static_cast<std::int32_t>(i));
+      } else if (has_name(piece) && !numbered(piece.name)) {
+        out[{piece.kind, piece.name}].push_back(static_cast<std::int32_t>(i));
+      }
+    }
+    return out;
   }
 
-  // Members of each group in the order in which the piece names them, each once.
-  static std::map<std::string, std::vector<std::int32_t>> named_members(const PieceGraph& graph,
-                                                                        const Piece& piece) {
-    std::map<std::string, std::vector<std::int32_t>> out;
-    for (const Reference& reference : piece.references) {
-      if (reference.target_piece < 0) {
-        continue;
-      }
-      const Piece& target = graph.piece(reference.target_piece);
-      if (target.kind != PieceKind::data || target.name.empty() || !numbered(target)) {
-        continue;
-      }
-      auto& list = out[base_name(target.name)];
-      if (std::ranges::find(list, reference.target_piece) == list.end()) {
-        list.push_back(reference.target_piece);
+  bool same_code(const Pieces& before, const Pieces& after) const {
+    return std::ranges::equal(before, after, [&](std::int32_t pre, std::int32_t post) {
+      const Piece& a = pre_.piece(pre);
+      const Piece& b = post_.piece(post);
+      return result_.pre_of[static_cast<std::size_t>(post)] == pre &&
+             std::ranges::equal(pre_.bytes(a), post_.bytes(b)) &&
+             std::ranges::equal(a.references, b.references, {}, &Reference::offset,
+                                &Reference::offset);
+    });
+  }
+
+  // Members of each group in the order in which the family names them, each once.
+  static std::map<std::string, Pieces> named_members(const PieceGraph& graph,
+                                                     const Pieces& family) {
+    std::map<std::string, Pieces> out;
+    for (std::int32_t user : family) {
+      for (const Reference& reference : graph.piece(user).references) {
+        if (reference.target_piece < 0) {
+          continue;
+        }
+        const Piece& target = graph.piece(reference.target_piece);
+        if (target.kind != PieceKind::data || !numbered(target.name)) {
+          continue;
+        }
+        Pieces& list = out[base_name(target.name)];
+        if (std::ranges::find(list, reference.target_piece) == list.end()) {
+          list.push_back(reference.target_piece);
+        }
       }
     }
     return out;
   }
 
   void by_referrer(bool only_same_code) {
-    for (std::size_t i = 0; i < post_.pieces().size(); ++i) {
-      std::int32_t partner = result_.pre_of[i];
-      const Piece& post = post_.pieces()[i];
-      if (partner < 0 || post.kind != PieceKind::function) {
+    for (const auto& [key, after] : families_after_) {
+      auto family = families_before_.find(key);
+      if (family == families_before_.end()) {
         continue;
       }
-      const Piece& pre = pre_.piece(partner);
-      if (only_same_code && !same_code(pre, post)) {
+      const bool same = same_code(family->second, after);
+      if (only_same_code && !same) {
         continue;
       }
-      auto before = named_members(pre_, pre);
-      for (auto& [group, members] : named_members(post_, post)) {
+      auto before = named_members(pre_, family->second);
+      for (const auto& [group, members] : named_members(post_, after)) {
         auto it = before.find(group);
-        if (it == before.end() || it->second.size() != members.size()) {
-          continue;
-        }
-        for (std::size_t k = 0; k < members.size(); ++k) {
-          if (free_pre(it->second[k]) && free_post(members[k])) {
-            pair(it->second[k], members[k]);
-          }
+        if (it != before.end()) {
+          settle(it->second, members, same || may_start_anew(group));
         }
       }
     }
   }
 
-  // Statics whose only job is to be distinct or to remember that a message was printed: a fresh one
-  // does no harm.
-  static bool harmless(std::string_view base) {
-    return base == "__key" || base == "__warned" || base == "warned" || base == "__already_done" ||
-           base == "__done" || base == "___done" || base == "__func__" ||
-           base == "__PRETTY_FUNCTION__" || base == "__print_once" || base == "_rs" ||
-           base == "__UNIQUE_ID_ddebug" || base == "_entry" || base == "_entry_ptr";
+  void settle(const Pieces& before, const Pieces& after, bool order_counts) {
+    if (before.size() == after.size() && (order_counts || after.size() == 1)) {
+      for (std::size_t k = 0; k < after.size(); ++k) {
+        pair(before[k], after[k]);
+      }
+      return;
+    }
+    for (std::int32_t post : after) {
+      auto twin = [&](const Pieces& list, const PieceGraph& graph) {
+        Pieces out;
+        std::ranges::copy_if(list, std::back_inserter(out), [&](std::int32_t other) {
+          return same_shape(graph, graph.piece(other), post_.piece(post));
+        });
+        return out;
+      };
+      Pieces like_before = twin(before, pre_);
+      if (like_before.size() == 1 && twin(after, post_).size() == 1) {
+        pair(like_before[0], post);
+      }
+    }
+  }
+
+  bool same_shape(const PieceGraph& graph, const Piece& a, const Piece& b) const {
+    return a.size == b.size && graph.section_of(a).flags == post_.section_of(b).flags &&
+           std::ranges::equal(graph.bytes(a), post_.bytes(b));
+  }
+
+  // The families that name each piece.
+  static std::map<std::int32_t, std::set<std::string_view>> users_of(const PieceGraph& graph,
+                                                                     const Families& families) {
+    std::map<std::int32_t, std::set<std::string_view>> out;
+    for (const auto& [key, members] : families) {
+      for (std::int32_t member : members) {
+        for (const Reference& reference : graph.piece(member).references) {
+          out[reference.target_piece].insert(key.second);
+        }
+      }
+    }
+    return out;
+  }
+
+  void by_common_user() {
+    auto before_users = users_of(pre_, families_before_);
+    auto after_users = users_of(post_, families_after_);
+    Groups before = leftovers(pre_, PieceKind::data, false);
+    for (const auto& [key, members] : leftovers(post_, PieceKind::data, true)) {
+      auto it = before.find(key);
+      if (it == before.end() || it->second.size() != 1 || members.size() != 1) {
+        continue;
+      }
+      const auto& old_users = before_users[it->second[0]];
+      if (std::ranges::any_of(after_users[members[0]],
+                              [&](std::string_view user) { return old_users.contains(user); })) {
+        pair(it->second[0], members[0]);
+      }
+    }
   }
 
   void mark_ambiguous() {
-    Groups pre = leftovers(pre_, false);
-    for (const auto& [key, members] : leftovers(post_, true)) {
-      if (key.first != PieceKind::data || !pre.contains(key) || harmless(key.second)) {
+    Groups before = leftovers(pre_, PieceKind::data, false);
+    for (const auto& [key, members] : leftovers(post_, PieceKind::data, true)) {
+      auto it = before.find(key);
+      if (it == before.end() || may_start_anew(key.second)) {
         continue;
       }
       for (std::int32_t member : members) {
-        if ((post_.section_of(post_.piece(member)).flags & SHF_WRITE) != 0) {
+        bool possible = std::ranges::any_of(
+            it->second, [&](std::int32_t other) { return can_pair(other, member); });
+        if (possible && (post_.section_of(post_.piece(member)).flags & SHF_WRITE) != 0) {
           result_.ambiguous[static_cast<std::size_t>(member)] = true;
         }
       }
@@ -192,10 +279,45 @@ class Correlator {
 
   const PieceGraph& pre_;
   const PieceGraph& post_;
+  Families families_before_;
+  Families families_after_;
   Correlation result_;
 };
 
 }  // namespace
+
+bool may_start_anew(std::string_view base) {
+  return base == "__key" || base == "__warned" || base == "warned" || base == "__already_done" ||
+         base == "__done" || base == "___done" || base == "__func__" ||
+         base == "__PRETTY_FUNCTION__" || base == "__print_once" || base == "_rs" ||
+         base == "__UNIQUE_ID_ddebug" || base == "_entry" || base == "_entry_ptr";
+}
+
+NameMap names_of(const PieceGraph& graph) {
+  NameMap out;
+  std::set<NameMap::key_type> twice;
+  for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
+    const Piece& piece = graph.pieces()[i];
+    if (piece.name.empty() ||
+        (piece.kind != PieceKind::function && piece.kind != PieceKind::data)) {
+      continue;
+    }
+    auto add = [&](std::string_view name) {
+      auto [it, fresh] = out.try_emplace({piece.kind, name}, static_cast<std::int32_t>(i));
+      if (!fresh && it->second != static_cast<std::int32_t>(i)) {
+        twice.insert(it->first);
+      }
+    };
+    add(piece.name);
+    for (std::uint32_t alias : piece.aliases) {
+      add(graph.object().symbols()[alias].name);
+    }
+  }
+  for (const auto& key : twice) {
+    out.erase(key);
+  }
+  return out;
+}
 
 Correlation correlate(const Side& pre, const Side& post) { return Correlator(pre, post).run(); }
 

@@ -4,7 +4,10 @@
 // into the patch module for them.
 #pragma once
 
+#include <map>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "diff/pieces.h"
@@ -40,7 +43,15 @@ struct Side {
   const CodeTables& tables;
 };
 
+// Every name that is one piece's alone, aliases included, and that piece.
+using NameMap = std::map<std::pair<PieceKind, std::string_view>, std::int32_t>;
+NameMap names_of(const PieceGraph& graph);
+
 Correlation correlate(const Side& pre, const Side& post);
+
+// Static locals (by base name) whose only job is to be distinct or to remember that a message was
+// printed: a new one does no harm.
+bool may_start_anew(std::string_view base);
 
 // Two functions or variables mean the same: same bytes, same references in terms of the
 // correlation, same table entries.

@@ -96,6 +96,8 @@ inline constexpr std::string_view prefix_symbol = "__pfx_";
 bool is_table_section(const elf::Arch& arch, std::string_view name);
 // Sections that the kernel frees after boot or that only matter while it boots or unloads.
 bool is_init_section(std::string_view name);
+// Sections of which every CPU has a copy of its own.
+bool is_per_cpu_section(std::string_view name);
 
 // "warned.11" → "warned", "__UNIQUE_ID_ddebug963.8" → "__UNIQUE_ID_ddebug": the name without the
 // numbers that the compiler counts up; a function's ".isra.0" and ".cold" stay.
