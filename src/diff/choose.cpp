@@ -35,6 +35,7 @@ class Chooser {
     out_.correlation = correlate(pre, post);
     out_.fate.assign(count_, Fate::out);
     differs_.assign(count_, false);
+    copied_.assign(count_, false);
     before_names_ = names_of(pre_.graph);
     after_names_ = names_of(post_.graph);
     index_referrers();
@@ -86,8 +87,9 @@ class Chooser {
     }
   }
 
-  // A name is a place to redirect or to bind to. Where the kernel has two names at one place that
-  // the patch takes apart, or the reverse, neither can be had without the other.
+  // A global name is a place to redirect. Where the kernel has two names at one place that the
+  // patch takes apart, or the reverse, neither can be had without the other. Whoever uses a local
+  // name is in this object, and differs where the name means another piece.
   void check_shared_places() {
     for (const auto& [name, after] : after_names_) {
       auto it = before_names_.find(name);
@@ -96,7 +98,8 @@ class Chooser {
         continue;
       }
       const Piece& before = pre_.graph.piece(it->second);
-      if (before.aliases.empty() && post_piece(after).aliases.empty()) {
+      if ((before.aliases.empty() && post_piece(after).aliases.empty()) ||
+          !is_global(pre_.graph, before, name.second)) {
         continue;
       }
       refuse(name.first == PieceKind::function ? Code::not_traceable : Code::data_changed,
@@ -105,6 +108,14 @@ class Chooser {
              "the reverse",
              "keep the aliases as they are, and give what is new a name of its own");
     }
+  }
+
+  static bool is_global(const PieceGraph& graph, const Piece& piece, std::string_view name) {
+    const auto& symbols = graph.object().symbols();
+    auto named = [&](std::uint32_t index) {
+      return symbols[index].name == name && symbols[index].binding != STB_LOCAL;
+    };
+    return named(piece.symbol) || std::ranges::any_of(piece.aliases, named);
   }
 
   void judge_all() {
@@ -116,15 +127,15 @@ class Chooser {
       }
       std::int32_t before = partner(index);
       if (before < 0) {
-        out_.init_changed = out_.init_changed || init(piece);
-        continue;  // new: taken only if something chosen needs it
+        judge_new(piece);
+        continue;
       }
       if (equal(pre_, post_, out_.correlation, before, index)) {
         continue;
       }
-      if (init(piece)) {
+      if (is_freed_section(post_.graph.section_of(piece).name)) {
         out_.init_changed = true;
-        out_.notes.push_back(
+        add_note(
             fmt::format("{} only runs at boot or load: its change is left out", describe(piece)));
       } else if (piece.kind == PieceKind::function) {
         differs_[i] = true;
@@ -133,6 +144,18 @@ class Chooser {
       }
     }
     join_cold_parts();
+  }
+
+  // What is new is taken only if something chosen needs it.
+  void judge_new(const Piece& piece) {
+    if (!init(piece)) {
+      return;
+    }
+    out_.init_changed = true;
+    if (!is_freed_section(post_.graph.section_of(piece).name)) {
+      add_note(
+          fmt::format("{} is new and only read at boot or load: it is left out", describe(piece)));
+    }
   }
 
   // What only runs at boot may go without a trace in the code that stays.
@@ -152,13 +175,18 @@ class Chooser {
 
   void judge_data(std::int32_t index) {
     const Piece& piece = post_piece(index);
-    const elf::Section& section = post_.graph.section_of(piece);
     const auto& users = referrers_[static_cast<std::size_t>(index)];
-    bool constant = (section.flags & SHF_WRITE) == 0;
-    bool only_code = std::ranges::all_of(users, [&](const Referrer& user) {
-      return post_piece(user.piece).kind == PieceKind::function;
-    });
-    if (!constant || piece.global || !only_code || !piece.references.empty()) {
+    auto freed = [&](const Referrer& user) {
+      return is_freed_section(post_.graph.section_of(post_piece(user.piece)).name);
+    };
+    if (!piece.global && !users.empty() && std::ranges::all_of(users, freed)) {
+      out_.init_changed = true;
+      add_note(
+          fmt::format("{} is only used at boot or load: its change is left out", describe(piece)));
+      return;
+    }
+    if (writable(post_.graph, piece) || piece.global || users.empty() || !only_text_inside(piece) ||
+        !address_stays(pre_, partner(index)) || !address_stays(post_, index)) {
       refuse(Code::data_changed, describe(piece),
              fmt::format("the initial contents of {} change, and the running kernel's own copy is "
                          "in use",
@@ -166,14 +194,44 @@ class Chooser {
              "change the code that uses it instead, or set the new value from a callback");
       return;
     }
-    out_.fate[static_cast<std::size_t>(index)] = Fate::fresh;
+    copied_[static_cast<std::size_t>(index)] = true;
     for (const Referrer& user : users) {
-      if (init(post_piece(user.piece))) {
+      if (freed(user)) {
         out_.init_changed = true;
       } else if (partner(user.piece) >= 0) {
         differs_[static_cast<std::size_t>(user.piece)] = true;
       }
     }
+  }
+
+  // Pointers to strings and constants mean the same from a copy.
+  bool only_text_inside(const Piece& piece) const {
+    return std::ranges::all_of(piece.references, [&](const Reference& reference) {
+      return reference.target_piece >= 0 &&
+             is_copyable(post_.graph, post_piece(reference.target_piece));
+    });
+  }
+
+  // Nothing but the code that names it can hold or compare the address of the variable.
+  static bool address_stays(const Side& side, std::int32_t index) {
+    const elf::Arch& arch = side.graph.arch();
+    for (const Piece& user : side.graph.pieces()) {
+      std::vector<std::uint64_t> fields;
+      std::vector<std::uint64_t> returns;
+      for (const Reference& reference : user.references) {
+        if (reference.target_piece == index) {
+          fields.push_back(reference.offset);
+        } else if (reference.is_branch &&
+                   arch.is_return_thunk(side.graph.object().symbols()[reference.symbol].name)) {
+          returns.push_back(reference.offset);
+        }
+      }
+      if (!fields.empty() && (user.kind != PieceKind::function ||
+                              !arch.address_stays(side.graph.bytes(user), fields, returns))) {
+        return false;
+      }
+    }
+    return true;
   }
 
   // The name of the function that `f.cold` or `f.cold.3` was split from.
@@ -221,7 +279,7 @@ class Chooser {
       }
       seen[slot] = true;
       differs_[slot] = false;
-      out_.fate[slot] = Fate::fresh;
+      copied_[slot] = true;
       const Piece& piece = post_piece(index);
       const auto& users = referrers_[slot];
       bool leaks =
@@ -306,6 +364,7 @@ class Chooser {
       }
       done[slot] = true;
       const Piece& piece = post_piece(index);
+      check_per_cpu(piece);
       auto follow = [&](const Reference& reference) {
         if (wanted(index, reference)) {
           auto target = static_cast<std::size_t>(reference.target_piece);
@@ -319,6 +378,16 @@ class Chooser {
       for (const TableEntry& entry : post_.tables.of(index)) {
         std::ranges::for_each(entry.references, follow);
       }
+    }
+  }
+
+  // The loader knows a module's per-CPU data by the name of its one section.
+  void check_per_cpu(const Piece& piece) {
+    const std::string& section = post_.graph.section_of(piece).name;
+    if (is_per_cpu_section(section) && section != ".data..percpu") {
+      refuse(Code::special_section, describe(piece),
+             fmt::format("it is new per-CPU data in {}, which modules cannot have", section),
+             "define it with plain DEFINE_PER_CPU");
     }
   }
 
@@ -348,8 +417,8 @@ class Chooser {
       return false;
     }
     bool own_cold = reference.target_piece != from && owner_of(reference.target_piece) == from;
-    return own_cold || partner(reference.target_piece) < 0 || differs_[slot] ||
-           out_.fate[slot] == Fate::fresh || is_copyable(post_.graph, target);
+    return own_cold || partner(reference.target_piece) < 0 || differs_[slot] || copied_[slot] ||
+           is_copyable(post_.graph, target);
   }
 
   // Written by code that stays, a variable has a state; what replaces it starts anew.
@@ -364,7 +433,8 @@ class Chooser {
           continue;
         }
         const Piece& old = pre_.graph.piece(lost);
-        if (may_start_anew(base_name(old.name))) {
+        if (may_start_anew(base_name(old.name)) ||
+            is_freed_section(pre_.graph.section_of(old).name)) {
           continue;
         }
         for (std::int32_t fresh : variables_of(post_.graph, user)) {
@@ -435,7 +505,8 @@ class Chooser {
   const Side& post_;
   std::size_t count_;
   std::vector<std::vector<Referrer>> referrers_;
-  std::vector<bool> differs_;
+  std::vector<bool> differs_;  // to be redirected
+  std::vector<bool> copied_;   // not the kernel's but a changed copy of it is used
   std::vector<bool> taken_;
   NameMap before_names_;
   NameMap after_names_;

@@ -93,7 +93,19 @@ class Comparer {
     if (!is_copyable(pre_.graph, left) || !is_copyable(post_.graph, right)) {
       return false;
     }
-    return same_piece(a.target_piece, b.target_piece);
+    return same_start(left, right, a.target_offset) || same_piece(a.target_piece, b.target_piece);
+  }
+
+  // Unnamed tables of several functions follow each other in one piece, and nothing says where one
+  // ends. Where all that both sides have is the same, so is what the same code reads of it.
+  bool same_start(const Piece& left, const Piece& right, std::int64_t offset) const {
+    ByteView x = pre_.graph.bytes(left);
+    ByteView y = post_.graph.bytes(right);
+    const std::size_t common = std::min(x.size(), y.size());
+    return left.kind == PieceKind::data && left.name.empty() && right.kind == left.kind &&
+           right.name.empty() && left.references.empty() && right.references.empty() &&
+           offset >= 0 && static_cast<std::size_t>(offset) < common &&
+           std::ranges::equal(x.first(common), y.first(common));
   }
 
   bool copyable(std::int32_t post_piece) const {
@@ -101,8 +113,7 @@ class Comparer {
   }
 
   // What is read from there on, where it is a string: strings may be merged with others' ends.
-  static std::optional<std::string_view> text(const PieceGraph& graph,
-                                              const Reference& reference) {
+  static std::optional<std::string_view> text(const PieceGraph& graph, const Reference& reference) {
     if (reference.target_piece < 0 || reference.target_offset < 0) {
       return std::nullopt;
     }
@@ -147,9 +158,9 @@ bool is_copyable(const PieceGraph& graph, const Piece& piece) {
   }
   bool read_only = (section.flags & SHF_WRITE) == 0 || section.name.starts_with(".data.rel.ro");
   std::string base = base_name(piece.name);
-  return read_only &&
-         (piece.name.empty() || base == "__func__" || base == "__PRETTY_FUNCTION__" ||
-          base == "_entry" || base == "CSWTCH" || piece.name.starts_with(".L") || piece.name.starts_with("C."));
+  return read_only && (piece.name.empty() || base == "__func__" || base == "__PRETTY_FUNCTION__" ||
+                       base == "_entry" || base == "CSWTCH" || piece.name.starts_with(".L") ||
+                       piece.name.starts_with("C."));
 }
 
 bool equal(const Side& pre, const Side& post, const Correlation& correlation,

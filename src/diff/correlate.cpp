@@ -87,10 +87,18 @@ class Correlator {
 
   void by_exact_name() {
     NameMap before = names_of(pre_);
-    for (const auto& [name, post] : names_of(post_)) {
-      auto it = before.find(name);
-      if (it != before.end() && !numbered(name.second)) {
-        pair(it->second, post);
+    NameMap after = names_of(post_);
+    for (bool aliases : {false, true}) {
+      for (const auto& [name, post] : after) {
+        auto it = before.find(name);
+        if (it == before.end() || numbered(name.second)) {
+          continue;
+        }
+        bool own =
+            pre_.piece(it->second).name == name.second && post_.piece(post).name == name.second;
+        if (own || aliases) {
+          pair(it->second, post);
+        }
       }
     }
   }
@@ -113,7 +121,8 @@ class Correlator {
     for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
       const Piece& piece = graph.pieces()[i];
       auto index = static_cast<std::int32_t>(i);
-      if (piece.kind != kind || piece.name.empty() || !(post ? free_post(index) : free_pre(index))) {
+      if (piece.kind != kind || piece.name.empty() ||
+          !(post ? free_post(index) : free_pre(index))) {
         continue;
       }
       if (kind == PieceKind::data) {

@@ -63,16 +63,17 @@ bool is_table_section(const elf::Arch& arch, std::string_view name) {
                              [&](const elf::TableLayout& table) { return table.section == name; });
 }
 
-bool is_init_section(std::string_view name) {
+bool is_freed_section(std::string_view name) {
   return name.starts_with(".init") || name.starts_with(".exit") || name.starts_with(".con_init") ||
-         name.starts_with(".initcall") || name.starts_with(".exitcall") || name == "__param" ||
-         name == "__setup" ||
-         name.starts_with(".pci_fixup") || name.starts_with("__tracepoints") ||
-         name.starts_with("__earlycon") || name == "_ftrace_events" ||
-         name.starts_with(".data..init") || name == "_ftrace_eval_map" ||
-         name == "__syscalls_metadata" || name == "__bpf_raw_tp_map" ||
-         name == "__trace_printk_fmt" || name == "_error_injection_whitelist" ||
-         name == "_kprobe_blacklist" || name == ".BTF_ids";
+         name.starts_with(".data..init") || name == "__setup" || name.starts_with("__earlycon");
+}
+
+bool is_init_section(std::string_view name) {
+  return is_freed_section(name) || name == "__param" || name.starts_with(".pci_fixup") ||
+         name.starts_with("__tracepoints") || name == "_ftrace_events" ||
+         name == "_ftrace_eval_map" || name == "__syscalls_metadata" ||
+         name == "__bpf_raw_tp_map" || name == "__trace_printk_fmt" ||
+         name == "_error_injection_whitelist" || name == "_kprobe_blacklist" || name == ".BTF_ids";
 }
 
 bool is_per_cpu_section(std::string_view name) { return name.starts_with(".data..percpu"); }

@@ -94,7 +94,10 @@ inline constexpr std::string_view prefix_symbol = "__pfx_";
 // Sections that are tables about code or build-time notes, and so no pieces: their entries follow
 // the code that they describe (tables.h).
 bool is_table_section(const elf::Arch& arch, std::string_view name);
-// Sections that the kernel frees after boot or that only matter while it boots or unloads.
+// Sections that the kernel frees after boot, or that only matter while it loads or unloads.
+bool is_freed_section(std::string_view name);
+// Those, and the tables that the kernel reads as a whole when it boots or loads a module: an entry
+// in a patch module would mean nothing, or another thing.
 bool is_init_section(std::string_view name);
 // Sections of which every CPU has a copy of its own.
 bool is_per_cpu_section(std::string_view name);

@@ -66,6 +66,13 @@ class Arch {
   virtual std::uint32_t pc_relative32() const = 0;
   virtual std::uint32_t call32() const = 0;  // the type for a direct call's field
   virtual std::span<const TableLayout> tables() const = 0;
+  // Do the addresses in the fields at `fields` of a function's `code` never leave it: are they only
+  // read through, neither stored, passed on, returned nor compared with others? `returns` are the
+  // fields of jumps that return (is_return_thunk). Doubt counts as no.
+  virtual bool address_stays(ByteView code, std::span<const std::uint64_t> fields,
+                             std::span<const std::uint64_t> returns) const = 0;
+  // A jump to that symbol is a return.
+  virtual bool is_return_thunk(std::string_view symbol) const = 0;
 };
 
 // The traits for an ELF machine number, or null where there are none.

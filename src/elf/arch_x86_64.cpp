@@ -5,6 +5,7 @@
 // objtool's outputs (tools/objtool/check.c, orc_gen.c).
 #include <Zydis/Zydis.h>
 
+#include "elf/address_flow_x86_64.h"
 #include "elf/arch.h"
 
 namespace suture::elf {
@@ -101,6 +102,14 @@ class X86_64 final : public Arch {
   std::uint32_t pc_relative32() const override { return R_X86_64_PC32; }
   std::uint32_t call32() const override { return R_X86_64_PLT32; }
   std::span<const TableLayout> tables() const override { return table_layouts; }
+
+  bool address_stays(ByteView code, std::span<const std::uint64_t> fields,
+                     std::span<const std::uint64_t> returns) const override {
+    return address_stays_x86_64(decoder_, code, fields, returns);
+  }
+  bool is_return_thunk(std::string_view symbol) const override {
+    return symbol == "__x86_return_thunk";
+  }
 
  private:
   // The opcode as the long form has it, and the prefixes before it: their number and the first.

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: a constant table may be replaced by a changed copy only if nothing can hold or compare
+// its address but the code that is replaced with it.
+//
+// Method: forward data flow over the registers of one function. An address that stands in a memory
+// operand is used up by the access. One that is moved or computed into a register taints it; what
+// is computed from a tainted register is tainted, what is loaded through it is not. The address
+// leaves where a tainted register is stored, pushed, returned, alive at a call that may take it as
+// an argument, or at a jump out; and where it is compared with something that is not surely derived
+// from it, for then it serves as an identity. Two sets are kept for each instruction: what may hold
+// the address on some path, which is what can leak, and what must hold it on every path, which is
+// what it may be compared with. Both only move one way (may grows, must shrinks), so it ends.
+//
+// Invariant: whatever is not understood counts as leaving.
+#include "elf/address_flow_x86_64.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <vector>
+
+namespace suture::elf {
+
+namespace {
+
+using Registers = std::uint32_t;  // one bit a general register
+
+struct State {
+  Registers may = 0;
+  Registers must = 0;
+  bool operator==(const State&) const = default;
+};
+
+struct Step {
+  std::uint64_t offset = 0;
+  ZydisDecodedInstruction instruction{};
+  ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT]{};
+  std::optional<State> before;
+
+  std::uint64_t end() const { return offset + instruction.length; }
+  std::span<const ZydisDecodedOperand> visible() const {
+    return {operands, instruction.operand_count_visible};
+  }
+};
+
+Registers bit(ZydisRegister name) {
+  ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, name);
+  if (whole < ZYDIS_REGISTER_RAX || whole > ZYDIS_REGISTER_R15) {
+    return 0;
+  }
+  return Registers{1} << (whole - ZYDIS_REGISTER_RAX);
+}
+
+const Registers arguments = bit(ZYDIS_REGISTER_RDI) | bit(ZYDIS_REGISTER_RSI) |
+                            bit(ZYDIS_REGISTER_RDX) | bit(ZYDIS_REGISTER_RCX) |
+                            bit(ZYDIS_REGISTER_R8) | bit(ZYDIS_REGISTER_R9);
+const Registers kept_by_calls = bit(ZYDIS_REGISTER_RBX) | bit(ZYDIS_REGISTER_RBP) |
+                                bit(ZYDIS_REGISTER_R12) | bit(ZYDIS_REGISTER_R13) |
+                                bit(ZYDIS_REGISTER_R14) | bit(ZYDIS_REGISTER_R15);
+const Registers result = bit(ZYDIS_REGISTER_RAX);
+
+bool is_string_operation(const ZydisDecodedInstruction& instruction) {
+  return instruction.meta.category == ZYDIS_CATEGORY_STRINGOP;
+}
+
+class Flow {
+ public:
+  Flow(std::span<const std::uint64_t> fields, std::span<const std::uint64_t> returns)
+      : fields_(fields), returns_(returns) {}
+
+  bool stays(const ZydisDecoder& decoder, ByteView code) {
+    if (!decode(decoder, code)) {
+      return false;
+    }
+    std::vector<std::size_t> roots{0};
+    for (Registers anywhere = 0; !leaves_;) {
+      for (std::size_t root : roots) {
+        enter(root, State{.may = root == 0 ? 0 : anywhere});
+      }
+      while (!work_.empty() && !leaves_) {
+        std::size_t index = work_.back();
+        work_.pop_back();
+        visit(index);
+      }
+      Registers seen = held_anywhere();
+      std::size_t hidden = find_unvisited();
+      if (hidden == steps_.size() && seen == anywhere) {
+        break;
+      }
+      anywhere = seen;
+      if (hidden != steps_.size()) {
+        roots.push_back(hidden);
+      }
+    }
+    // Comparisons are judged by what must hold on every path, which is known only now.
+    return !leaves_ && std::ranges::none_of(steps_, [&](const Step& step) {
+      return step.before && is_identity_test(step);
+    });
+  }
+
+ private:
+  bool decode(const ZydisDecoder& decoder, ByteView code) {
+    for (std::uint64_t offset = 0; offset < code.size();) {
+      Step step{.offset = offset};
+      if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code.data() + offset, code.size() - offset,
+                                               &step.instruction, step.operands))) {
+        return false;
+      }
+      at_[offset] = steps_.size();
+      offset = step.end();
+      steps_.push_back(step);
+    }
+    return !steps_.empty();
+  }
+
+  Registers held_anywhere() const {
+    Registers out = 0;
+    for (const Step& step : steps_) {
+      out |= step.before ? step.before->may : 0;
+    }
+    return out;
+  }
+
+  // Code that only a table leads to (jump labels, exception fixups, switches): it may be entered
+  // from anywhere.
+  std::size_t find_unvisited() const {
+    auto it = std::ranges::find_if(steps_, [](const Step& step) {
+      return !step.before && step.instruction.mnemonic != ZYDIS_MNEMONIC_NOP &&
+             step.instruction.mnemonic != ZYDIS_MNEMONIC_INT3;
+    });
+    return static_cast<std::size_t>(it - steps_.begin());
+  }
+
+  void enter(std::size_t index, State state) {
+    std::optional<State>& known = steps_[index].before;
+    State joined = state;
+    if (known) {
+      joined = State{known->may | state.may, known->must & state.must};
+    }
+    if (known != joined) {
+      known = joined;
+      work_.push_back(index);
+    }
+  }
+
+  void visit(std::size_t index) {
+    const Step& step = steps_[index];
+    State state = *step.before;
+    switch (step.instruction.meta.category) {
+      case ZYDIS_CATEGORY_CALL:
+        leaves_ = leaves_ || (state.may & arguments) != 0;
+        state = State{state.may & kept_by_calls, state.must & kept_by_calls};
+        break;
+      case ZYDIS_CATEGORY_RET: leaves_ = leaves_ || (state.may & result) != 0; return;
+      case ZYDIS_CATEGORY_COND_BR: branch(step, state); break;
+      case ZYDIS_CATEGORY_UNCOND_BR: branch(step, state); return;
+      default:
+        if (step.instruction.mnemonic == ZYDIS_MNEMONIC_UD2 ||
+            step.instruction.mnemonic == ZYDIS_MNEMONIC_INT3) {
+          break;
+        }
+        compute(step, state);
+    }
+    if (index + 1 < steps_.size()) {
+      enter(index + 1, state);
+    }
+  }
+
+  void branch(const Step& step, State state) {
+    const auto& immediate = step.instruction.raw.imm[0];
+    std::uint64_t field = step.offset + immediate.offset;
+    if (std::ranges::find(returns_, field) != returns_.end()) {
+      leaves_ = leaves_ || (state.may & result) != 0;
+      return;
+    }
+    if (immediate.is_relative != 0) {
+      auto target = at_.find(step.end() + static_cast<std::uint64_t>(immediate.value.s));
+      if (target != at_.end()) {
+        enter(target->second, state);
+        return;
+      }
+    }
+    // A tail call, or the function's .cold part.
+    leaves_ = leaves_ || (state.may & (arguments | kept_by_calls | result)) != 0;
+  }
+
+  bool is_field(std::uint64_t offset) const {
+    return std::ranges::find(fields_, offset) != fields_.end();
+  }
+  bool in_displacement(const Step& step) const {
+    const auto& raw = step.instruction.raw.disp;
+    return raw.size != 0 && is_field(step.offset + raw.offset);
+  }
+  bool in_immediate(const Step& step) const {
+    return std::ranges::any_of(step.instruction.raw.imm, [&](const auto& raw) {
+      return raw.size != 0 && is_field(step.offset + raw.offset);
+    });
+  }
+
+  // The registers whose value, as against what it points at, goes into the instruction.
+  static Registers values_read(const Step& step) {
+    Registers out = 0;
+    for (const ZydisDecodedOperand& operand : step.visible()) {
+      if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER &&
+          (operand.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0) {
+        out |= bit(operand.reg.value);
+      } else if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY &&
+                 operand.mem.type == ZYDIS_MEMOP_TYPE_AGEN) {
+        out |= bit(operand.mem.base) | bit(operand.mem.index);
+      }
+    }
+    return out;
+  }
+
+  static bool computes_address(const Step& step) {
+    return step.instruction.mnemonic == ZYDIS_MNEMONIC_LEA;
+  }
+
+  static bool is_zeroing(const Step& step) {
+    auto operands = step.visible();
+    return (step.instruction.mnemonic == ZYDIS_MNEMONIC_XOR ||
+            step.instruction.mnemonic == ZYDIS_MNEMONIC_SUB) &&
+           operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           operands[0].reg.value == operands[1].reg.value;
+  }
+
+  void compute(const Step& step, State& state) {
+    if (is_string_operation(step.instruction)) {
+      bool stores = step.instruction.mnemonic >= ZYDIS_MNEMONIC_STOSB &&
+                    step.instruction.mnemonic <= ZYDIS_MNEMONIC_STOSW;
+      leaves_ = leaves_ || (stores && (state.may & result) != 0);
+      return;  // the others read through rsi and rdi, and move them on
+    }
+    const bool holds = in_immediate(step) || (in_displacement(step) && computes_address(step));
+    const bool zero = is_zeroing(step);
+    const Registers read = zero ? 0 : values_read(step);
+    const bool may = holds || (read & state.may) != 0;
+    const bool must = holds || (read & state.must) != 0;
+    for (const ZydisDecodedOperand& operand :
+         std::span(step.operands, step.instruction.operand_count)) {
+      if ((operand.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == 0) {
+        continue;
+      }
+      if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY) {
+        leaves_ = leaves_ || may;
+      } else if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER) {
+        Registers written = bit(operand.reg.value);
+        bool sure = (operand.actions & ZYDIS_OPERAND_ACTION_CONDWRITE) == 0 && operand.size >= 32;
+        state.may = may ? state.may | written : sure ? state.may & ~written : state.may;
+        state.must = must && sure ? state.must | written : state.must & ~written;
+      }
+    }
+  }
+
+  // Compared with what is not surely an address of the same table.
+  bool is_identity_test(const Step& step) const {
+    ZydisMnemonic mnemonic = step.instruction.mnemonic;
+    if (mnemonic != ZYDIS_MNEMONIC_CMP && mnemonic != ZYDIS_MNEMONIC_SUB) {
+      return false;
+    }
+    const ZydisDecodedOperand& right = step.operands[1];
+    const bool holds = in_immediate(step);
+    if (is_zeroing(step) || (right.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && !holds)) {
+      return false;  // a number is no address
+    }
+    bool involved = holds;
+    bool all_sure = true;
+    for (const ZydisDecodedOperand& operand : step.visible()) {
+      if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER) {
+        involved = involved || (step.before->may & bit(operand.reg.value)) != 0;
+        all_sure = all_sure && (step.before->must & bit(operand.reg.value)) != 0;
+      } else if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY) {
+        all_sure = false;
+      }
+    }
+    return involved && !all_sure;
+  }
+
+  std::span<const std::uint64_t> fields_;
+  std::span<const std::uint64_t> returns_;
+  std::vector<Step> steps_;
+  std::map<std::uint64_t, std::size_t> at_;
+  std::vector<std::size_t> work_;
+  bool leaves_ = false;
+};
+
+}  // namespace
+
+bool address_stays_x86_64(const ZydisDecoder& decoder, ByteView code,
+                          std::span<const std::uint64_t> fields,
+                          std::span<const std::uint64_t> returns) {
+  return Flow(fields, returns).stays(decoder, code);
+}
+
+}  // namespace suture::elf

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Where an address goes that code holds in a field. Part of the x86-64 traits
+// (Arch::address_stays).
+#pragma once
+
+#include <Zydis/Zydis.h>
+
+#include <cstdint>
+#include <span>
+
+#include "base/bytes.h"
+
+namespace suture::elf {
+
+bool address_stays_x86_64(const ZydisDecoder& decoder, ByteView code,
+                          std::span<const std::uint64_t> fields,
+                          std::span<const std::uint64_t> returns);
+
+}  // namespace suture::elf
