@@ -4,18 +4,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
 #include <future>
+#include <list>
 #include <set>
 
 #include "base/digest.h"
 #include "base/process.h"
 #include "build/compile_units.h"
+#include "build/headers.h"
+#include "build/intake.h"
+#include "build/kernel_side.h"
 #include "build/layouts.h"
+#include "build/shadow_tree.h"
 #include "diff/diff.h"
-#include "kernel/image.h"
-#include "kernel/module_image.h"
-#include "kernel/symvers.h"
 #include "match/match.h"
 #include "module/link.h"
 #include "source/patch.h"
@@ -24,7 +25,7 @@ namespace suture::build {
 
 namespace {
 
-// One unit's graphs and findings. Kept in a deque: the parts point at one another.
+// One unit's graphs and findings. Kept in a list: the parts point at one another.
 struct Work {
   Unit unit;
   elf::ObjectFile pre_object, post_object;
@@ -37,30 +38,6 @@ struct Work {
   std::optional<module::Binder> binder;
 };
 
-// The kernel's side: read while the compiler runs.
-struct KernelSide {
-  kernel::Image image;
-  kernel::Symvers symvers;
-  module::Glue glue;
-  std::optional<kernel::TypeTable> types;  // none where the kernel was built without BTF
-};
-
-// The types that an object or a kernel states, if it does.
-Result<std::optional<kernel::TypeTable>> types_of(const elf::ObjectFile& object,
-                                                  const std::string& where,
-                                                  const kernel::TypeTable* base = nullptr) {
-  const elf::Section* section = object.section(".BTF");
-  if (section == nullptr) {
-    return std::nullopt;
-  }
-  return TRY(kernel::TypeTable::parse(section->data, where, base));
-}
-
-struct LoadedModule {
-  kernel::ModuleImage image;
-  match::RunObject run;
-};
-
 class Builder {
  public:
   Builder(const Request& request, const kernel::Progress& progress)
@@ -69,7 +46,12 @@ class Builder {
   Result<Outcome> run() {
     double start = now_seconds();
     TRY(check_kernel());
-    TRY(read_patches());
+    intake_ = TRY(take_in(request_));
+    for (const std::string& path : intake_.touched.ignored) {
+      out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
+    }
+    TRY(lay_out());
+    out_.seconds.source = now_seconds() - start;
     TRY(compile());
     TRY(compare());
     TRY(compare_types());
@@ -85,92 +67,6 @@ class Builder {
   }
 
  private:
-  Status read_patches() {
-    double start = now_seconds();
-    std::vector<source::Patch> patches;
-    std::set<std::string> cves(request_.cves.begin(), request_.cves.end());
-    for (const fs::path& path : request_.patches) {
-      std::string text = TRY(read_text(path));
-      source::Patch patch = TRY(source::parse_patch(text, path.string()));
-      metadata_.diffs.push_back({patch.sha256, path.filename().string()});
-      collect_cves(patch.description, cves);
-      if (metadata_.description.empty()) {
-        metadata_.description = subject(patch.description);
-      }
-      patches.push_back(std::move(patch));
-    }
-    metadata_.cves.assign(cves.begin(), cves.end());
-    if (!request_.description.empty()) {
-      metadata_.description = request_.description;
-    }
-    metadata_.name = TRY(module_name());
-    metadata_.version = request_.version;
-    metadata_.release = kernel_.release;
-    metadata_.replace = request_.replace;
-    metadata_.tool = request_.tool_version;
-    files_ = TRY(source::apply(patches, kernel_.source));
-    touched_ = TRY(touched_units(files_, kernel_.source));
-    for (const std::string& path : touched_.ignored) {
-      out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
-    }
-    if (touched_.sources.empty()) {
-      return fail(Code::no_change, request_.patches[0].string(),
-                  "the diff touches no code of the kernel",
-                  "give a diff that changes .c files of the kernel");
-    }
-    out_.seconds.source = now_seconds() - start;
-    return {};
-  }
-
-  static void collect_cves(std::string_view text, std::set<std::string>& cves) {
-    for (std::size_t at = text.find("CVE-"); at != std::string_view::npos;
-         at = text.find("CVE-", at + 4)) {
-      std::size_t end = at + 4;
-      while (end < text.size() && ((text[end] >= '0' && text[end] <= '9') || text[end] == '-')) {
-        ++end;
-      }
-      std::string_view id = text.substr(at, end - at);
-      if (id.size() >= 13 && id[8] == '-') {
-        cves.emplace(id);
-      }
-    }
-  }
-
-  // The Subject of a mail, else the first line.
-  static std::string subject(std::string_view text) {
-    std::size_t at = text.find("Subject: ");
-    if (at != std::string_view::npos && (at == 0 || text[at - 1] == '\n')) {
-      text.remove_prefix(at + 9);
-    }
-    std::string line(text.substr(0, text.find('\n')));
-    if (line.starts_with("[") && line.find("] ") != std::string::npos) {
-      line.erase(0, line.find("] ") + 2);
-    }
-    return line.starts_with("diff ") || line.starts_with("Index:") ? std::string{} : line;
-  }
-
-  // Module names are file names and C identifiers at once, and struct module has room for 55.
-  Result<std::string> module_name() const {
-    std::string name = request_.name;
-    if (name.empty()) {
-      name = request_.patches.at(0).stem().string();
-      for (char& c : name) {
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        c = fine ? c : '_';
-      }
-      name = name.substr(0, 55);
-    }
-    bool fine = !name.empty() && name.size() <= 55 &&
-                name.find_first_not_of(
-                    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                    "0123456789_") == std::string::npos;
-    if (!fine) {
-      return fail(Code::usage, name, "a module's name is 1 to 55 letters, digits and underscores",
-                  "give another name with -n");
-    }
-    return name;
-  }
-
   // What this version writes would not be right for every kernel: it says so before it compiles.
   Status check_kernel() const {
     std::string config = TRY(read_text(kernel_.config));
@@ -193,61 +89,124 @@ class Builder {
     return {};
   }
 
+  Status lay_out() {
+    directory_ = TRY(WorkDir::create(kernel_.derived / "work", "build"));
+    place_ = WorkPlace{.shadow = directory_.path() / "tree", .objects = directory_.path()};
+    TRY(make_directories(place_.shadow));
+    return make_shadow_tree(intake_.files, kernel_.source, place_.shadow);
+  }
+
   Status compile() {
     double start = now_seconds();
     std::vector<source::CompileCommand> commands;
-    for (const std::string& source : touched_.sources) {
+    for (const std::string& source : intake_.touched.sources) {
       progress_(fmt::format("compiling {}", source));
       commands.push_back(TRY(source::compile_command(kernel_, source)));
-      TRY(find_module(commands.back()));
+      TRY(find_module(kernel_, commands.back()));
     }
-    overlay_ = TRY(WorkDir::create(kernel_.derived / "work", "build"));
-    TRY(write_overlay(files_, touched_, kernel_.source, overlay_.path()));
+    TRY(add_users_of_headers(commands));
+    if (commands.empty()) {
+      judge_nothing_changed();
+      return {};
+    }
     const std::string compiler = commands.at(0).compiler.at(0);
     // The kernel is read while the compiler runs.
-    auto reading = std::async(std::launch::async, [&]() -> Result<KernelSide> {
-      KernelSide side;
-      side.image = TRY(kernel::Image::open(kernel_.vmlinux));
-      side.symvers = TRY(kernel::Symvers::open(kernel_.symvers));
-      side.types = TRY(types_of(side.image.elf(), kernel_.vmlinux.string()));
-      side.glue = TRY(module::load_glue(kernel_, compiler));
-      return side;
-    });
+    auto reading =
+        std::async(std::launch::async, [&] { return KernelSide::open(kernel_, compiler); });
     Result<std::vector<Unit>> units = compile_units(
-        kernel_, std::move(commands), units_with_new_types(files_, touched_), overlay_.path());
+        kernel_, std::move(commands), type_changes(intake_.files, intake_.touched), place_);
     Result<KernelSide> side = reading.get();
     for (Unit& unit : TRY(std::move(units))) {
+      if (unit.absent && named(unit.command.source)) {
+        return std::unexpected(*unit.absent);
+      }
+      if (unit.absent) {
+        continue;
+      }
+      TRY(check_files_read(unit));
       works_.emplace_back().unit = std::move(unit);
     }
     side_ = TRY(std::move(side));
-    vmlinux_ = match::RunObject::of_vmlinux(side_.image);
     out_.seconds.compile = now_seconds() - start;
     return {};
   }
 
+  bool named(const std::string& source) const {
+    return std::ranges::binary_search(intake_.touched.sources, source);
+  }
+
+  // The units that see another text because of a changed header, those of this kernel only.
+  Status add_users_of_headers(std::vector<source::CompileCommand>& commands) {
+    if (intake_.touched.headers.empty()) {
+      return {};
+    }
+    Reached reached = TRY(reached_units(kernel_, intake_.touched, place_, progress_));
+    out_.notes.push_back(
+        fmt::format("{} files may include the changed headers: {} see a change, {} do not, {} are "
+                    "not in this kernel",
+                    reached.candidates, reached.commands.size(), reached.same, reached.absent));
+    for (source::CompileCommand& command : reached.commands) {
+      progress_(fmt::format("compiling {}", command.source));
+      commands.push_back(std::move(command));
+    }
+    return {};
+  }
+
+  Status check_files_read(const Unit& unit) const {
+    std::vector<std::string> read = TRY(files_read(unit));
+    std::string wrong = find_unpatched(read, intake_.files, kernel_.source, place_.shadow);
+    if (wrong.empty()) {
+      return {};
+    }
+    return fail(Code::header_changed, unit.command.source,
+                fmt::format("it includes {} by a way that leads past the patched file", wrong),
+                "report this with the diff");
+  }
+
+  Status open_objects(Work& work) {
+    work.run = TRY(side_.run_object(work.unit.command));
+    work.pre_object = TRY(elf::ObjectFile::open(work.unit.pre));
+    work.post_object = TRY(elf::ObjectFile::open(work.unit.post));
+    const elf::Arch* arch = elf::arch_of(work.pre_object.machine());
+    if (arch == nullptr) {
+      return fail(Code::wrong_kernel, work.unit.command.source, "its architecture is not supported",
+                  "use a kernel for x86-64");
+    }
+    work.pre_graph = TRY(diff::PieceGraph::build(work.pre_object, *arch));
+    work.post_graph = TRY(diff::PieceGraph::build(work.post_object, *arch));
+    const diff::TableSizes& sizes = side_.glue().constants;
+    work.pre_tables = TRY(diff::CodeTables::build(work.pre_graph, sizes));
+    work.post_tables = TRY(diff::CodeTables::build(work.post_graph, sizes));
+    work.pre.emplace(diff::Side{work.pre_graph, work.pre_tables});
+    work.post.emplace(diff::Side{work.post_graph, work.post_tables});
+    return {};
+  }
+
+  // kbuild compiles what the configuration leaves out, too: then nothing of it runs.
+  static bool runs(const Work& work) {
+    return std::ranges::any_of(work.pre_graph.pieces(), [&](const diff::Piece& piece) {
+      return piece.kind == diff::PieceKind::function &&
+             !diff::is_init_section(work.pre_graph.section_of(piece).name) &&
+             !work.run->symbols().find(piece.name).empty();
+    });
+  }
+
   Status compare() {
     double start = now_seconds();
-    for (Work& work : works_) {
-      work.pre_object = TRY(elf::ObjectFile::open(work.unit.pre));
-      work.post_object = TRY(elf::ObjectFile::open(work.unit.post));
-      const elf::Arch* arch = elf::arch_of(work.pre_object.machine());
-      if (arch == nullptr) {
-        return fail(Code::wrong_kernel, work.unit.command.source,
-                    "its architecture is not supported", "use a kernel for x86-64");
+    for (auto it = works_.begin(); it != works_.end();) {
+      Work& work = *it;
+      TRY(open_objects(work));
+      if (!named(work.unit.command.source) && !runs(work)) {
+        it = works_.erase(it);
+        continue;
       }
-      work.pre_graph = TRY(diff::PieceGraph::build(work.pre_object, *arch));
-      work.post_graph = TRY(diff::PieceGraph::build(work.post_object, *arch));
-      const diff::TableSizes& sizes = side_.glue.constants;
-      work.pre_tables = TRY(diff::CodeTables::build(work.pre_graph, sizes));
-      work.post_tables = TRY(diff::CodeTables::build(work.post_graph, sizes));
-      work.pre.emplace(diff::Side{work.pre_graph, work.pre_tables});
-      work.post.emplace(diff::Side{work.post_graph, work.post_tables});
       work.diff = diff::compare(*work.pre, *work.post);
       std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
       for (Error refusal : work.diff.refusals) {
         refusal.where = fmt::format("{}: {}", work.unit.command.source, refusal.where);
         out_.refusals.push_back(std::move(refusal));
       }
+      ++it;
     }
     if (out_.refusals.empty()) {
       judge_nothing_changed();
@@ -262,7 +221,9 @@ class Builder {
     if (changed) {
       return;
     }
-    const std::string& where = works_.front().unit.command.source;
+    const Touched& touched = intake_.touched;
+    const std::string& where =
+        touched.sources.empty() ? touched.headers.front() : touched.sources.front();
     if (init) {
       out_.refusals.push_back(Error{Code::init_only, where,
                                     "all that changes runs only while the kernel boots or the "
@@ -275,51 +236,6 @@ class Builder {
                                     "nothing needs to be loaded; check that the diff is the one "
                                     "you mean"});
     }
-  }
-
-  // Where a unit's module lies; an empty path for vmlinux. Asked before anything is compiled: the
-  // diff may be to a driver that this kernel does not have.
-  Result<fs::path> find_module(const source::CompileCommand& command) const {
-    if (!command.is_module) {
-      return fs::path{};
-    }
-    if (kernel_.modules.empty()) {
-      return fail(Code::not_in_kernel, command.source,
-                  fmt::format("it belongs to the module {}, and no modules were given",
-                              command.module_name),
-                  "give the kernel's modules with --modules");
-    }
-    kernel::ModuleDirectory directory = TRY(kernel::ModuleDirectory::open(kernel_.modules));
-    auto path = directory.find(command.module_name);
-    if (!path) {
-      return fail(Code::not_in_kernel, command.source,
-                  fmt::format("it belongs to the module {}, which this kernel does not have",
-                              command.module_name),
-                  "leave the file out of the diff");
-    }
-    return *path;
-  }
-
-  // The object that runs the unit's code, opened once.
-  Result<const match::RunObject*> run_object(const source::CompileCommand& command) {
-    if (!command.is_module) {
-      return &vmlinux_;
-    }
-    return &TRY(loaded_module(command)).get().run;
-  }
-
-  Result<std::reference_wrapper<const LoadedModule>> loaded_module(
-      const source::CompileCommand& command) {
-    auto it = modules_.find(command.module_name);
-    if (it == modules_.end()) {
-      fs::path path = TRY(find_module(command));
-      LoadedModule loaded;
-      loaded.image = TRY(kernel::ModuleImage::open(path));
-      const elf::Arch& arch = *elf::arch_of(loaded.image.elf().machine());
-      loaded.run = TRY(match::RunObject::of_module(loaded.image, arch));
-      it = modules_.emplace(command.module_name, std::move(loaded)).first;
-    }
-    return std::cref(it->second);
   }
 
   Status compare_types() {
@@ -348,13 +264,14 @@ class Builder {
 
   // A module states the types that vmlinux does not have.
   Status check_kernel_types(const kernel::TypeTable& pre, const source::CompileCommand& command) {
-    if (!side_.types) {
+    if (!side_.types()) {
       return {};
     }
-    std::optional<Error> wrong = foreign_layout(pre, *side_.types);
+    std::optional<Error> wrong = foreign_layout(pre, *side_.types());
     if (!wrong && command.is_module) {
-      const kernel::ModuleImage& image = TRY(loaded_module(command)).get().image;
-      auto types = TRY(types_of(image.elf(), image.name(), &*side_.types));
+      const LoadedModule* loaded = TRY(side_.module(command));
+      const kernel::ModuleImage& image = loaded->image;
+      auto types = TRY(types_of(image.elf(), image.name(), &*side_.types()));
       wrong = types ? foreign_layout(pre, *types) : std::nullopt;
     }
     if (wrong) {
@@ -366,8 +283,11 @@ class Builder {
 
   Status match_all() {
     double start = now_seconds();
+    // What only includes a changed header, and compiles to the same, is not touched.
+    std::erase_if(works_, [&](const Work& work) {
+      return !named(work.unit.command.source) && !work.diff.takes_anything();
+    });
     for (Work& work : works_) {
-      work.run = TRY(run_object(work.unit.command));
       work.matched = match::match(work.pre_graph, *work.run);
       out_.matched += work.matched.functions.size();
       out_.of += work.matched.of;
@@ -375,7 +295,8 @@ class Builder {
         out_.unmatched.push_back(fmt::format("{}+{:#x}: {}", work.pre_graph.piece(piece).name,
                                              mismatch.offset, mismatch.reason));
       }
-      work.binder.emplace(*work.run, vmlinux_, side_.symvers, work.pre_graph, work.matched);
+      work.binder.emplace(*work.run, side_.vmlinux(), side_.symvers(), work.pre_graph,
+                          work.matched);
     }
     out_.seconds.match = now_seconds() - start;
     return {};
@@ -434,8 +355,7 @@ class Builder {
     double start = now_seconds();
     std::vector<module::LinkInput> inputs;
     for (const Work& work : works_) {
-      if (work.diff.any_changed() ||
-          std::ranges::find(work.diff.fate, diff::Fate::fresh) != work.diff.fate.end()) {
+      if (work.diff.takes_anything()) {
         inputs.push_back(module::LinkInput{.source = work.unit.command.source,
                                            .build_id = work.run->build_id(),
                                            .post = &*work.post,
@@ -443,11 +363,12 @@ class Builder {
                                            .binder = &*work.binder});
       }
     }
-    module::Linked linked = TRY(module::link(inputs, side_.glue, side_.symvers, metadata_));
+    module::Linked linked =
+        TRY(module::link(inputs, side_.glue(), side_.symvers(), intake_.metadata));
     fs::path directory =
         request_.output_directory.empty() ? fs::path(".") : request_.output_directory;
     TRY(make_directories(directory));
-    out_.module = directory / (metadata_.name + ".ko");
+    out_.module = directory / (intake_.metadata.name + ".ko");
     TRY(write_file(out_.module, linked.module));
     out_.metadata = std::move(linked.metadata);
     out_.seconds.link = now_seconds() - start;
@@ -458,14 +379,11 @@ class Builder {
   const kernel::Kernel& kernel_;
   const kernel::Progress& progress_;
   Outcome out_;
-  module::Metadata metadata_;
-  std::vector<source::ChangedFile> files_;
-  Touched touched_;
-  WorkDir overlay_;
+  Intake intake_;
+  WorkDir directory_;
+  WorkPlace place_;
   KernelSide side_;
-  match::RunObject vmlinux_;
-  std::map<std::string, LoadedModule> modules_;
-  std::deque<Work> works_;
+  std::list<Work> works_;
 };
 
 }  // namespace

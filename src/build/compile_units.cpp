@@ -3,31 +3,35 @@
 // Problem: compile the unpatched and the patched version of a file so that nothing but the patch
 // makes a difference, without ever writing to the tree.
 //
-// Method: pre is compiled from the tree itself. Post lies in an overlay directory that holds only
-// the patched files; -fmacro-prefix-map makes its __FILE__ the same, -iquote lets its quoted
-// includes find the tree's files. Both get one function or variable a section and no debug
-// information, which leaves the code the same and the compile faster. Type information costs as
-// much as debug information does: pre has it, once, and post only where the diff may change types.
-// Pre objects are kept per kernel, by the digest of everything that goes into them.
+// Method: pre is compiled in the tree itself, post in a shadow of it (shadow_tree.h), with the
+// kernel's own command. Both get one function or variable a section and no debug information, which
+// leaves the code the same and the compile faster. Type information costs as much as debug
+// information does: pre has it, once, and post only where the diff may change types. Pre objects
+// are kept per kernel, by the digest of everything that goes into them. A changed header reaches
+// only the units whose preprocessed text changes with it.
 #include "build/compile_units.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <mutex>
 #include <set>
-#include <thread>
 
 #include "base/digest.h"
+#include "base/parallel.h"
 #include "base/process.h"
 #include "source/type_changes.h"
 
 namespace suture::build {
 
+bool is_other_program(std::string_view path) {
+  return path.starts_with("arch/x86/boot/") || path.starts_with("arch/x86/realmode/") ||
+         path.starts_with("arch/x86/purgatory/") || path.starts_with("arch/x86/entry/vdso/");
+}
+
 namespace {
 
 bool is_source(std::string_view path) { return path.ends_with(".c"); }
+bool is_header(std::string_view path) { return path.ends_with(".h"); }
 
 // Changes there never reach the kernel's code.
 bool is_not_code(std::string_view path) {
@@ -77,11 +81,14 @@ std::unexpected<Error> cannot_build(Code code, const std::string& path, std::str
 }
 
 Status check_kind(const source::ChangedFile& file) {
-  if (file.path.ends_with(".h")) {
-    return cannot_build(Code::header_changed, file.path,
-                        "the diff changes a header, and every file that includes it would have to "
-                        "be judged",
-                        "move the change into the .c files that need it");
+  if (is_other_program(file.path)) {
+    return cannot_build(Code::unsupported_file, file.path,
+                        "it is part of a program of its own (boot code, the vDSO), not of the "
+                        "running kernel's text",
+                        "leave it out of the diff; this change needs a reboot");
+  }
+  if (is_header(file.path)) {
+    return {};
   }
   if (!is_source(file.path)) {
     return cannot_build(Code::unsupported_file, file.path,
@@ -110,6 +117,10 @@ Result<Touched> touched_units(const std::vector<source::ChangedFile>& files, con
       continue;
     }
     TRY(check_kind(file));
+    if (is_header(file.path)) {
+      out.headers.push_back(file.path);
+      continue;
+    }
     std::vector<std::string> users = TRY(includers(file.path, tree));
     if (users.empty()) {
       units.insert(file.path);
@@ -117,40 +128,36 @@ Result<Touched> touched_units(const std::vector<source::ChangedFile>& files, con
     units.insert(users.begin(), users.end());
   }
   out.sources.assign(units.begin(), units.end());
+  std::ranges::sort(out.headers);
   return out;
 }
 
-std::set<std::string> units_with_new_types(const std::vector<source::ChangedFile>& files,
-                                           const Touched& touched) {
-  std::set<std::string> out;
+TypeChanges type_changes(const std::vector<source::ChangedFile>& files, const Touched& touched) {
+  TypeChanges out;
   for (const source::ChangedFile& file : files) {
     if (is_not_code(file.path) || !source::may_change_types(file.before, file.after)) {
       continue;
     }
     // What other files include may change types for any of them.
-    if (std::ranges::find(touched.sources, file.path) == touched.sources.end()) {
-      return {touched.sources.begin(), touched.sources.end()};
-    }
-    out.insert(file.path);
+    bool unit = std::ranges::find(touched.sources, file.path) != touched.sources.end();
+    out.everywhere = out.everywhere || !unit;
+    out.sources.insert(file.path);
   }
   return out;
 }
 
-Status write_overlay(const std::vector<source::ChangedFile>& files, const Touched& touched,
-                     const fs::path& tree, const fs::path& overlay) {
-  for (const source::ChangedFile& file : files) {
-    TRY(make_directories(overlay / directory_of(file.path)));
-    TRY(write_file(overlay / file.path, file.after_synced));
-  }
-  // A unit that did not change itself is copied, so that what it includes is looked up beside it.
-  for (const std::string& source : touched.sources) {
-    if (std::ranges::find(files, source, &source::ChangedFile::path) == files.end()) {
-      std::string text = TRY(read_text(tree / source));
-      TRY(make_directories(overlay / directory_of(source)));
-      TRY(write_file(overlay / source, text));
+std::vector<std::string> options_of(const source::CompileCommand& command) {
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < command.compiler.size(); ++i) {
+    const std::string& word = command.compiler[i];
+    if (word == "-o") {
+      ++i;
+    } else if (word != "-c" && word != command.source && !word.starts_with("-Wp,-MMD") &&
+               !word.starts_with("-Wp,-MD")) {
+      out.push_back(word);
     }
   }
-  return {};
+  return out;
 }
 
 namespace {
@@ -160,68 +167,33 @@ struct Job {
   bool post = false;
   std::vector<std::string> compiler;
   std::vector<std::string> objtool;
+  fs::path directory;
   fs::path output;
   Result<Finished> result{Finished{}};
 };
 
-// kbuild's command with another input and output, and without the dependency file.
-std::vector<std::string> adapt(const source::CompileCommand& command, const fs::path& input,
-                               const fs::path& output, const fs::path& overlay, bool types) {
-  std::vector<std::string> out;
-  for (std::size_t i = 0; i < command.compiler.size(); ++i) {
-    const std::string& word = command.compiler[i];
-    if (word.starts_with("-Wp,-MMD") || word.starts_with("-Wp,-MD")) {
-      continue;
-    }
-    if (word == "-o") {
-      ++i;
-      continue;
-    }
-    if (word == "-c" || word == command.source) {
-      continue;
-    }
-    out.push_back(word);
-  }
+std::vector<std::string> compiling(const source::CompileCommand& command, const fs::path& output,
+                                   bool types) {
+  std::vector<std::string> out = options_of(command);
   out.insert(out.end(), {"-g0", "-ffunction-sections", "-fdata-sections"});
   if (types) {
     out.push_back("-gbtf");
   }
-  if (!overlay.empty()) {
-    out.push_back(fmt::format("-fmacro-prefix-map={}/=", overlay.string()));
-    out.insert(out.end(), {"-iquote", directory_of(command.source)});
-  }
-  out.insert(out.end(), {"-c", "-o", output.string(), input.string()});
+  out.insert(out.end(), {"-c", "-o", output.string(), command.source});
   return out;
 }
 
-void run_job(Job& job, const fs::path& tree) {
-  job.result = run(Command{.argv = job.compiler, .directory = tree});
+void run_job(Job& job) {
+  job.result = run(Command{.argv = job.compiler, .directory = job.directory});
   if (!job.result || job.result->exit_status != 0 || job.objtool.empty()) {
     return;
   }
   Finished compiled = *job.result;
   std::vector<std::string> objtool = job.objtool;
   objtool.push_back(job.output.string());
-  job.result = run(Command{.argv = objtool, .directory = tree});
+  job.result = run(Command{.argv = objtool, .directory = job.directory});
   if (job.result) {
     job.result->out = compiled.out + job.result->out;
-  }
-}
-
-void run_all(std::vector<Job>& jobs, const fs::path& tree) {
-  std::atomic<std::size_t> next{0};
-  auto work = [&] {
-    for (std::size_t i = next++; i < jobs.size(); i = next++) {
-      run_job(jobs[i], tree);
-    }
-  };
-  std::size_t width = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, jobs.size());
-  std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < width; ++i) {
-    threads.emplace_back(work);
-  }
-  for (std::thread& thread : threads) {
-    thread.join();
   }
 }
 
@@ -250,7 +222,7 @@ Status judge(const Job& job, const source::CompileCommand& command) {
 
 std::string pre_key(const source::CompileCommand& command, const std::string& text) {
   std::string all;
-  for (const std::string& word : adapt(command, command.source, "out", {}, true)) {
+  for (const std::string& word : compiling(command, "out", true)) {
     all += word;
     all += '\0';
   }
@@ -265,43 +237,59 @@ std::string pre_key(const source::CompileCommand& command, const std::string& te
 
 Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
                                         std::vector<source::CompileCommand> commands,
-                                        const std::set<std::string>& with_new_types,
-                                        const fs::path& overlay) {
+                                        const TypeChanges& types, const WorkPlace& place) {
   std::vector<Unit> units;
   std::vector<Job> jobs;
   fs::path kept = kernel.derived / "pre";
   TRY(make_directories(kept));
   for (source::CompileCommand& command : commands) {
     Unit unit{.command = std::move(command)};
-    unit.types = with_new_types.contains(unit.command.source);
-    const fs::path name = fs::path(unit.command.source).filename();
+    unit.types = types.in(unit.command.source);
     std::string key = pre_key(unit.command, TRY(read_text(kernel.source / unit.command.source)));
     unit.pre = kept / (key + ".o");
     unit.pre_cached = fs::exists(unit.pre);
-    unit.post = overlay / (key + ".post.o");
+    unit.post = place.objects / (key + ".post.o");
+    unit.dependencies = place.objects / (key + ".post.d");
+    Job job{.unit = units.size(), .objtool = unit.command.objtool};
     if (!unit.pre_cached) {
-      fs::path output = overlay / (key + ".pre.o");
-      jobs.push_back(Job{.unit = units.size(),
-                         .compiler = adapt(unit.command, unit.command.source, output, {}, true),
-                         .objtool = unit.command.objtool,
-                         .output = output});
+      Job pre = job;
+      pre.output = place.objects / (key + ".pre.o");
+      pre.directory = kernel.source;
+      pre.compiler = compiling(unit.command, pre.output, true);
+      jobs.push_back(std::move(pre));
     }
-    jobs.push_back(Job{.unit = units.size(),
-                       .post = true,
-                       .compiler = adapt(unit.command, overlay / unit.command.source, unit.post,
-                                         overlay, unit.types),
-                       .objtool = unit.command.objtool,
-                       .output = unit.post});
+    job.post = true;
+    job.output = unit.post;
+    job.directory = place.shadow;
+    job.compiler = compiling(unit.command, unit.post, unit.types);
+    job.compiler.insert(job.compiler.end() - 4,
+                        fmt::format("-Wp,-MMD,{}", unit.dependencies.string()));
+    jobs.push_back(std::move(job));
     units.push_back(std::move(unit));
   }
-  run_all(jobs, kernel.source);
+  parallel_for(jobs.size(), [&](std::size_t i) { run_job(jobs[i]); });
   for (const Job& job : jobs) {
-    TRY(judge(job, units[job.unit].command));
+    Unit& unit = units[job.unit];
+    Status judged = judge(job, unit.command);
+    if (!judged && judged.error().code == Code::not_in_kernel) {
+      unit.absent = judged.error();
+    }
+    if (unit.absent) {
+      continue;
+    }
+    TRY(std::move(judged));
     if (!job.post) {
-      TRY(rename_path(job.output, units[job.unit].pre));
+      TRY(rename_path(job.output, unit.pre));
     }
   }
   return units;
+}
+
+Result<std::vector<std::string>> files_read(const Unit& unit) {
+  std::string text = TRY(read_text(unit.dependencies));
+  std::vector<std::string> words = TRY(source::split_words(text));
+  std::erase_if(words, [](const std::string& word) { return word.ends_with(':') || word == "\n"; });
+  return words;
 }
 
 }  // namespace suture::build

@@ -4,6 +4,7 @@
 // post objects.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,32 +22,50 @@ struct Unit {
   source::CompileCommand command;
   fs::path pre;  // object files, after objtool
   fs::path post;
+  fs::path dependencies;  // of post, as the compiler wrote them for make
   bool pre_cached = false;
-  bool types = false;  // the diff may change types: both objects state theirs in .BTF
+  std::optional<Error> absent;  // why this kernel cannot have it
+  bool types = false;           // the diff may change types: both objects state theirs in .BTF
 };
 
 struct Touched {
-  std::vector<std::string> sources;  // compile units, sorted
+  std::vector<std::string> sources;  // compile units that the diff names, sorted
+  std::vector<std::string> headers;  // changed headers, sorted
   std::vector<std::string> ignored;  // changed files that are no kernel code (documentation, ...)
 };
 
-// header-changed, unsupported-file for what this version cannot build.
+// unsupported-file for what cannot be built.
 Result<Touched> touched_units(const std::vector<source::ChangedFile>& files, const fs::path& tree);
 
-// Which of those units may see other types than before.
-std::set<std::string> units_with_new_types(const std::vector<source::ChangedFile>& files,
-                                           const Touched& touched);
+// Whether the diff may change types that other files than its own see; and which of its own may.
+struct TypeChanges {
+  bool everywhere = false;
+  std::set<std::string> sources;
+  bool in(const std::string& source) const { return everywhere || sources.contains(source); }
+};
+TypeChanges type_changes(const std::vector<source::ChangedFile>& files, const Touched& touched);
 
-// Writes the patched files into `overlay`, a directory of this build's own: the tree stays as it
-// is.
-Status write_overlay(const std::vector<source::ChangedFile>& files, const Touched& touched,
-                     const fs::path& tree, const fs::path& overlay);
+// Where a build works: `shadow` looks like the patched tree, objects are put into `objects`.
+struct WorkPlace {
+  fs::path shadow;
+  fs::path objects;
+};
+
+// kbuild's command without what makes an object of it and what it writes for make.
+std::vector<std::string> options_of(const source::CompileCommand& command);
+
+// Which files of the tree are programs of their own that are built along with the kernel: it never
+// runs their code, or maps it into processes as a whole.
+bool is_other_program(std::string_view path);
 
 // Compiles pre (unless it is kept from an earlier build) and post of every unit, as many at a time
-// as there are processors. does-not-compile has the compiler's own words.
+// as there are processors. does-not-compile has the compiler's own words; a unit whose unpatched
+// file does not compile is marked absent.
 Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
                                         std::vector<source::CompileCommand> commands,
-                                        const std::set<std::string>& with_new_types,
-                                        const fs::path& overlay);
+                                        const TypeChanges& types, const WorkPlace& place);
+
+// Every path that the compiler read for post, as it spelled them.
+Result<std::vector<std::string>> files_read(const Unit& unit);
 
 }  // namespace suture::build

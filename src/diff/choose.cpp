@@ -519,6 +519,10 @@ bool ObjectDiff::any_changed() const {
   return std::ranges::find(fate, Fate::changed) != fate.end();
 }
 
+bool ObjectDiff::takes_anything() const {
+  return std::ranges::any_of(fate, [](Fate one) { return one != Fate::out; });
+}
+
 ObjectDiff compare(const Side& pre, const Side& post) { return Chooser(pre, post).run(); }
 
 }  // namespace suture::diff

@@ -36,6 +36,7 @@ struct ObjectDiff {
   std::vector<Error> refusals;     // why this object cannot be patched; empty when it can
   bool init_changed = false;       // something that only runs at boot or load changed
   bool any_changed() const;
+  bool takes_anything() const;  // changed or fresh
 };
 
 struct Side {

@@ -224,6 +224,7 @@ struct Kbuild {
   const kernel::Kernel& kernel;
   std::string arch;
   std::string compiler;
+  bool objtool_at_link = false;
 };
 
 // What kbuild says about an object, and the directory whose makefile it took.
@@ -398,25 +399,90 @@ Result<std::vector<std::string>> split_words(std::string_view line) {
   return words;
 }
 
-Result<CompileCommand> compile_command(const kernel::Kernel& kernel, const std::string& source) {
+namespace {
+
+Result<Kbuild> kbuild_of(const kernel::Kernel& kernel) {
   std::string config = TRY(read_text(kernel.config));
   kernel::ConfigIdentity identity = TRY(kernel::config_identity(config, kernel.config.string()));
-  std::string compiler = TRY(kernel::find_compiler(identity.compiler_text));
+  return Kbuild{.kernel = kernel,
+                .arch = identity.arch,
+                .compiler = TRY(kernel::find_compiler(identity.compiler_text)),
+                .objtool_at_link = config.find("\nCONFIG_X86_KERNEL_IBT=y\n") != std::string::npos};
+}
 
-  fs::path kept = cache_file(kernel, without_extension(source) + ".o");
-  if (auto known = read_cache(kept, kernel.source.string(), compiler)) {
-    return *known;
-  }
-  const Kbuild kbuild{kernel, identity.arch, compiler};
-  CompileCommand command = TRY(ask_everywhere(kbuild, source));
-  if (config.find("\nCONFIG_X86_KERNEL_IBT=y\n") != std::string::npos) {
-    command.objtool = TRY(module_objtool(kbuild));
+Result<CompileCommand> keep(const Kbuild& kbuild, CompileCommand command, const Words& objtool) {
+  if (kbuild.objtool_at_link) {
+    command.objtool = objtool;
   }
   if (!command.is_module) {
     command.module_name.clear();
   }
-  TRY(write_cache(kept, kernel.source.string(), compiler, command));
+  // Kept under the name that was asked for: a command may spell its file in another way.
+  fs::path kept = cache_file(kbuild.kernel, fs::path(command.object).lexically_normal().string());
+  TRY(write_cache(kept, kbuild.kernel.source.string(), kbuild.compiler, command));
   return command;
+}
+
+Result<Words> objtool_of_modules(const Kbuild& kbuild) {
+  return kbuild.objtool_at_link ? module_objtool(kbuild) : Words{};
+}
+
+std::optional<CompileCommand> known_command(const Kbuild& kbuild, const std::string& source) {
+  return read_cache(cache_file(kbuild.kernel, without_extension(source) + ".o"),
+                    kbuild.kernel.source.string(), kbuild.compiler);
+}
+
+// Asks about several objects at once and keeps the answers that are no guesses.
+Status ask_together(const Kbuild& kbuild, const std::vector<std::string>& sources,
+                    const Words& objtool) {
+  TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-probe"));
+  std::vector<std::string> goals{"-k"};
+  for (const std::string& source : sources) {
+    goals.push_back(without_extension(source) + ".o");
+  }
+  Finished finished = TRY(dry_run(kbuild, goals, scratch.path()));
+  for (const std::string& source : sources) {
+    Answer answer;
+    answer.command.source = source;
+    answer.command.object = without_extension(source) + ".o";
+    if (TRY(find_recipe(finished.out, answer))) {
+      read_module_name(answer.command);
+      if (!is_guess(answer)) {
+        TRY(keep(kbuild, std::move(answer.command), objtool));
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status learn_commands(const kernel::Kernel& kernel, const std::vector<std::string>& sources) {
+  constexpr std::size_t at_once = 100;
+  const Kbuild kbuild = TRY(kbuild_of(kernel));
+  std::vector<std::string> unknown;
+  std::ranges::copy_if(sources, std::back_inserter(unknown),
+                       [&](const std::string& source) { return !known_command(kbuild, source); });
+  if (unknown.empty()) {
+    return {};
+  }
+  Words objtool = TRY(objtool_of_modules(kbuild));
+  for (std::size_t i = 0; i < unknown.size(); i += at_once) {
+    auto first = unknown.begin() + static_cast<std::ptrdiff_t>(i);
+    auto last = first + static_cast<std::ptrdiff_t>(std::min(at_once, unknown.size() - i));
+    TRY(ask_together(kbuild, {first, last}, objtool));
+  }
+  return {};
+}
+
+Result<CompileCommand> compile_command(const kernel::Kernel& kernel, const std::string& source) {
+  const Kbuild kbuild = TRY(kbuild_of(kernel));
+  if (auto known = known_command(kbuild, source)) {
+    return *known;
+  }
+  CompileCommand command = TRY(ask_everywhere(kbuild, source));
+  Words objtool = TRY(objtool_of_modules(kbuild));
+  return keep(kbuild, std::move(command), objtool);
 }
 
 }  // namespace suture::source

@@ -30,6 +30,9 @@ struct CompileCommand {
 // kbuild has no rule for it.
 Result<CompileCommand> compile_command(const kernel::Kernel& kernel, const std::string& source);
 
+// Asks about many at once, which is cheaper by far, so that compile_command() knows them.
+Status learn_commands(const kernel::Kernel& kernel, const std::vector<std::string>& sources);
+
 // Splits a command line of kbuild's (a .cmd file, make -n) into words, with the shell's rules for
 // quotes and backslashes. bad-diff never; a line with an unfinished quote is child-failed.
 Result<std::vector<std::string>> split_words(std::string_view line);

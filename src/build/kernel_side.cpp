@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "build/kernel_side.h"
+
+#include <fmt/format.h>
+
+namespace suture::build {
+
+Result<std::optional<kernel::TypeTable>> types_of(const elf::ObjectFile& object,
+                                                  const std::string& where,
+                                                  const kernel::TypeTable* base) {
+  const elf::Section* section = object.section(".BTF");
+  if (section == nullptr) {
+    return std::nullopt;
+  }
+  return TRY(kernel::TypeTable::parse(section->data, where, base));
+}
+
+Result<fs::path> find_module(const kernel::Kernel& kernel, const source::CompileCommand& command) {
+  if (!command.is_module) {
+    return fs::path{};
+  }
+  if (kernel.modules.empty()) {
+    return fail(
+        Code::not_in_kernel, command.source,
+        fmt::format("it belongs to the module {}, and no modules were given", command.module_name),
+        "give the kernel's modules with --modules");
+  }
+  kernel::ModuleDirectory directory = TRY(kernel::ModuleDirectory::open(kernel.modules));
+  auto path = directory.find(command.module_name);
+  if (!path) {
+    return fail(Code::not_in_kernel, command.source,
+                fmt::format("it belongs to the module {}, which this kernel does not have",
+                            command.module_name),
+                "leave the file out of the diff");
+  }
+  return *path;
+}
+
+Result<KernelSide> KernelSide::open(const kernel::Kernel& kernel, const std::string& compiler) {
+  KernelSide side;
+  side.kernel_ = &kernel;
+  side.image_ = std::make_unique<kernel::Image>(TRY(kernel::Image::open(kernel.vmlinux)));
+  side.vmlinux_ = std::make_unique<match::RunObject>(match::RunObject::of_vmlinux(*side.image_));
+  side.symvers_ = TRY(kernel::Symvers::open(kernel.symvers));
+  side.types_ = TRY(types_of(side.image_->elf(), kernel.vmlinux.string()));
+  side.glue_ = TRY(module::load_glue(kernel, compiler));
+  return side;
+}
+
+Result<const match::RunObject*> KernelSide::run_object(const source::CompileCommand& command) {
+  if (!command.is_module) {
+    return vmlinux_.get();
+  }
+  const LoadedModule* loaded = TRY(module(command));
+  return &loaded->run;
+}
+
+Result<const LoadedModule*> KernelSide::module(const source::CompileCommand& command) {
+  std::unique_ptr<LoadedModule>& slot = modules_[command.module_name];
+  if (slot == nullptr) {
+    fs::path path = TRY(find_module(*kernel_, command));
+    auto loaded = std::make_unique<LoadedModule>();
+    loaded->image = TRY(kernel::ModuleImage::open(path));
+    const elf::Arch* arch = elf::arch_of(loaded->image.elf().machine());
+    if (arch == nullptr) {
+      return fail(Code::wrong_kernel, command.module_name, "its architecture is not supported",
+                  "use a kernel for x86-64");
+    }
+    loaded->run = TRY(match::RunObject::of_module(loaded->image, *arch));
+    slot = std::move(loaded);
+  }
+  return slot.get();
+}
+
+}  // namespace suture::build

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The shipped kernel, as far as a build looks at it: vmlinux with its exports and types, the glue,
+// and the modules that the diff touches.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "kernel/image.h"
+#include "kernel/kernel.h"
+#include "kernel/module_image.h"
+#include "kernel/symvers.h"
+#include "kernel/types.h"
+#include "match/run_object.h"
+#include "module/glue.h"
+#include "source/compile.h"
+
+namespace suture::build {
+
+struct LoadedModule {
+  kernel::ModuleImage image;
+  match::RunObject run;
+};
+
+class KernelSide {
+ public:
+  // Opens what every build needs. The kernel must outlive this.
+  static Result<KernelSide> open(const kernel::Kernel& kernel, const std::string& compiler);
+
+  const kernel::Symvers& symvers() const { return symvers_; }
+  const module::Glue& glue() const { return glue_; }
+  const match::RunObject& vmlinux() const { return *vmlinux_; }
+  // None where the kernel was built without BTF.
+  const std::optional<kernel::TypeTable>& types() const { return types_; }
+
+  // The object that runs the unit's code, opened once.
+  Result<const match::RunObject*> run_object(const source::CompileCommand& command);
+  // The module that the unit belongs to, opened once.
+  Result<const LoadedModule*> module(const source::CompileCommand& command);
+
+ private:
+  const kernel::Kernel* kernel_ = nullptr;
+  std::unique_ptr<kernel::Image> image_;
+  std::unique_ptr<match::RunObject> vmlinux_;
+  kernel::Symvers symvers_;
+  module::Glue glue_;
+  std::optional<kernel::TypeTable> types_;
+  std::map<std::string, std::unique_ptr<LoadedModule>> modules_;
+};
+
+// Where a unit's module lies; an empty path for vmlinux. not-in-kernel: the diff may be to a driver
+// that this kernel does not have.
+Result<fs::path> find_module(const kernel::Kernel& kernel, const source::CompileCommand& command);
+
+// The types that an object or a kernel states, if it does.
+Result<std::optional<kernel::TypeTable>> types_of(const elf::ObjectFile& object,
+                                                  const std::string& where,
+                                                  const kernel::TypeTable* base = nullptr);
+
+}  // namespace suture::build

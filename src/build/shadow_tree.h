@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The patched source tree, without copying the tree.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "source/patch.h"
+
+namespace suture::build {
+
+// Makes `shadow` (an empty directory) look like `tree` with `files` changed.
+Status make_shadow_tree(const std::vector<source::ChangedFile>& files, const fs::path& tree,
+                        const fs::path& shadow);
+
+// The first of `read` (paths as a compiler working in `shadow` names them) that is the tree's own
+// version of a changed file; empty where there is none.
+std::string find_unpatched(const std::vector<std::string>& read,
+                           const std::vector<source::ChangedFile>& files, const fs::path& tree,
+                           const fs::path& shadow);
+
+}  // namespace suture::build
