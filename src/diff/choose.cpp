@@ -185,8 +185,9 @@ class Chooser {
           fmt::format("{} is only used at boot or load: its change is left out", describe(piece)));
       return;
     }
-    if (writable(post_.graph, piece) || piece.global || users.empty() || !only_text_inside(piece) ||
-        !address_stays(pre_, partner(index)) || !address_stays(post_, index)) {
+    if (writable(post_.graph, piece) || piece.global || users.empty() ||
+        !only_known_inside(piece) || !address_stays(pre_, partner(index)) ||
+        !address_stays(post_, index)) {
       refuse(Code::data_changed, describe(piece),
              fmt::format("the initial contents of {} change, and the running kernel's own copy is "
                          "in use",
@@ -204,34 +205,45 @@ class Chooser {
     }
   }
 
-  // Pointers to strings and constants mean the same from a copy.
-  bool only_text_inside(const Piece& piece) const {
+  // Pointers to what the kernel has, and to strings, mean the same from a copy.
+  bool only_known_inside(const Piece& piece) const {
     return std::ranges::all_of(piece.references, [&](const Reference& reference) {
-      return reference.target_piece >= 0 &&
+      return reference.target_piece < 0 || partner(reference.target_piece) >= 0 ||
              is_copyable(post_.graph, post_piece(reference.target_piece));
     });
   }
 
   // Nothing but the code that names it can hold or compare the address of the variable.
   static bool address_stays(const Side& side, std::int32_t index) {
-    const elf::Arch& arch = side.graph.arch();
-    for (const Piece& user : side.graph.pieces()) {
-      std::vector<std::uint64_t> fields;
-      std::vector<std::uint64_t> returns;
-      for (const Reference& reference : user.references) {
-        if (reference.target_piece == index) {
-          fields.push_back(reference.offset);
-        } else if (reference.is_branch &&
-                   arch.is_return_thunk(side.graph.object().symbols()[reference.symbol].name)) {
-          returns.push_back(reference.offset);
-        }
-      }
-      if (!fields.empty() && (user.kind != PieceKind::function ||
-                              !arch.address_stays(side.graph.bytes(user), fields, returns))) {
-        return false;
+    return std::ranges::all_of(side.graph.pieces(), [&](const Piece& user) {
+      elf::AddressUses uses = uses_of(side.graph, user, index);
+      return uses.fields.empty() || (user.kind == PieceKind::function &&
+                                     side.graph.arch().address_stays(side.graph.bytes(user), uses));
+    });
+  }
+
+  static elf::AddressUses uses_of(const PieceGraph& graph, const Piece& user, std::int32_t index) {
+    elf::AddressUses uses;
+    for (const Reference& reference : user.references) {
+      std::string_view name = graph.object().symbols()[reference.symbol].name;
+      if (reference.target_piece == index) {
+        uses.fields.push_back(reference.offset);
+      } else if (reference.is_branch && graph.arch().is_return_thunk(name)) {
+        uses.returns.push_back(reference.offset);
+      } else if (reference.is_branch && only_reads(name)) {
+        uses.readers.push_back(reference.offset);
       }
     }
-    return true;
+    return uses;
+  }
+
+  // Functions of the kernel that read what their arguments point to, and forget it.
+  static bool only_reads(std::string_view name) {
+    constexpr std::string_view names[] = {
+        "memcpy", "__memcpy", "memmove",   "__memmove",  "memcmp",     "strcmp",       "strncmp",
+        "strlen", "strnlen",  "strscpy",   "strlcpy",    "strcasecmp", "sprintf",      "snprintf",
+        "printk", "_printk",  "scnprintf", "seq_printf", "seq_puts",   "_copy_to_user"};
+    return std::ranges::find(names, name) != std::end(names);
   }
 
   // The name of the function that `f.cold` or `f.cold.3` was split from.

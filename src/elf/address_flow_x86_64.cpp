@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace suture::elf {
@@ -66,8 +67,7 @@ bool is_string_operation(const ZydisDecodedInstruction& instruction) {
 
 class Flow {
  public:
-  Flow(std::span<const std::uint64_t> fields, std::span<const std::uint64_t> returns)
-      : fields_(fields), returns_(returns) {}
+  explicit Flow(const AddressUses& uses) : uses_(uses) {}
 
   bool stays(const ZydisDecoder& decoder, ByteView code) {
     if (!decode(decoder, code)) {
@@ -102,7 +102,8 @@ class Flow {
  private:
   bool decode(const ZydisDecoder& decoder, ByteView code) {
     for (std::uint64_t offset = 0; offset < code.size();) {
-      Step step{.offset = offset};
+      Step step;
+      step.offset = offset;
       if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code.data() + offset, code.size() - offset,
                                                &step.instruction, step.operands))) {
         return false;
@@ -149,7 +150,8 @@ class Flow {
     State state = *step.before;
     switch (step.instruction.meta.category) {
       case ZYDIS_CATEGORY_CALL:
-        leaves_ = leaves_ || (state.may & arguments) != 0;
+        leaves_ =
+            leaves_ || (!is_in(uses_.readers, branch_field(step)) && (state.may & arguments) != 0);
         state = State{state.may & kept_by_calls, state.must & kept_by_calls};
         break;
       case ZYDIS_CATEGORY_RET: leaves_ = leaves_ || (state.may & result) != 0; return;
@@ -169,8 +171,7 @@ class Flow {
 
   void branch(const Step& step, State state) {
     const auto& immediate = step.instruction.raw.imm[0];
-    std::uint64_t field = step.offset + immediate.offset;
-    if (std::ranges::find(returns_, field) != returns_.end()) {
+    if (is_in(uses_.returns, branch_field(step))) {
       leaves_ = leaves_ || (state.may & result) != 0;
       return;
     }
@@ -181,20 +182,26 @@ class Flow {
         return;
       }
     }
+    if (is_in(uses_.readers, branch_field(step))) {
+      return;
+    }
     // A tail call, or the function's .cold part.
     leaves_ = leaves_ || (state.may & (arguments | kept_by_calls | result)) != 0;
   }
 
-  bool is_field(std::uint64_t offset) const {
-    return std::ranges::find(fields_, offset) != fields_.end();
+  static std::uint64_t branch_field(const Step& step) {
+    return step.offset + step.instruction.raw.imm[0].offset;
+  }
+  static bool is_in(const std::vector<std::uint64_t>& list, std::uint64_t offset) {
+    return std::ranges::find(list, offset) != list.end();
   }
   bool in_displacement(const Step& step) const {
     const auto& raw = step.instruction.raw.disp;
-    return raw.size != 0 && is_field(step.offset + raw.offset);
+    return raw.size != 0 && is_in(uses_.fields, step.offset + raw.offset);
   }
   bool in_immediate(const Step& step) const {
     return std::ranges::any_of(step.instruction.raw.imm, [&](const auto& raw) {
-      return raw.size != 0 && is_field(step.offset + raw.offset);
+      return raw.size != 0 && is_in(uses_.fields, step.offset + raw.offset);
     });
   }
 
@@ -278,8 +285,7 @@ class Flow {
     return involved && !all_sure;
   }
 
-  std::span<const std::uint64_t> fields_;
-  std::span<const std::uint64_t> returns_;
+  const AddressUses& uses_;
   std::vector<Step> steps_;
   std::map<std::uint64_t, std::size_t> at_;
   std::vector<std::size_t> work_;
@@ -288,10 +294,8 @@ class Flow {
 
 }  // namespace
 
-bool address_stays_x86_64(const ZydisDecoder& decoder, ByteView code,
-                          std::span<const std::uint64_t> fields,
-                          std::span<const std::uint64_t> returns) {
-  return Flow(fields, returns).stays(decoder, code);
+bool address_stays_x86_64(const ZydisDecoder& decoder, ByteView code, const AddressUses& uses) {
+  return Flow(uses).stays(decoder, code);
 }
 
 }  // namespace suture::elf

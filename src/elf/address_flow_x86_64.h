@@ -6,15 +6,10 @@
 
 #include <Zydis/Zydis.h>
 
-#include <cstdint>
-#include <span>
-
-#include "base/bytes.h"
+#include "elf/arch.h"
 
 namespace suture::elf {
 
-bool address_stays_x86_64(const ZydisDecoder& decoder, ByteView code,
-                          std::span<const std::uint64_t> fields,
-                          std::span<const std::uint64_t> returns);
+bool address_stays_x86_64(const ZydisDecoder& decoder, ByteView code, const AddressUses& uses);
 
 }  // namespace suture::elf

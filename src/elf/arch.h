@@ -48,6 +48,14 @@ struct TableLayout {
   std::uint8_t min_tail = 0;       // the last entry may be cut to this size (0: never)
 };
 
+// Relocated fields of a function's code, by offset, that the question is about where an address
+// goes.
+struct AddressUses {
+  std::vector<std::uint64_t> fields;   // hold the address
+  std::vector<std::uint64_t> returns;  // of jumps that return (is_return_thunk)
+  std::vector<std::uint64_t> readers;  // of calls that only read what their arguments point to
+};
+
 class Arch {
  public:
   virtual ~Arch() = default;
@@ -66,11 +74,9 @@ class Arch {
   virtual std::uint32_t pc_relative32() const = 0;
   virtual std::uint32_t call32() const = 0;  // the type for a direct call's field
   virtual std::span<const TableLayout> tables() const = 0;
-  // Do the addresses in the fields at `fields` of a function's `code` never leave it: are they only
-  // read through, neither stored, passed on, returned nor compared with others? `returns` are the
-  // fields of jumps that return (is_return_thunk). Doubt counts as no.
-  virtual bool address_stays(ByteView code, std::span<const std::uint64_t> fields,
-                             std::span<const std::uint64_t> returns) const = 0;
+  // Do the addresses in `uses.fields` never leave the function's code: are they only read through,
+  // neither stored, passed on, returned nor compared with others? Doubt counts as no.
+  virtual bool address_stays(ByteView code, const AddressUses& uses) const = 0;
   // A jump to that symbol is a return.
   virtual bool is_return_thunk(std::string_view symbol) const = 0;
 };

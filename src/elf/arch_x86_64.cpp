@@ -103,9 +103,8 @@ class X86_64 final : public Arch {
   std::uint32_t call32() const override { return R_X86_64_PLT32; }
   std::span<const TableLayout> tables() const override { return table_layouts; }
 
-  bool address_stays(ByteView code, std::span<const std::uint64_t> fields,
-                     std::span<const std::uint64_t> returns) const override {
-    return address_stays_x86_64(decoder_, code, fields, returns);
+  bool address_stays(ByteView code, const AddressUses& uses) const override {
+    return address_stays_x86_64(decoder_, code, uses);
   }
   bool is_return_thunk(std::string_view symbol) const override {
     return symbol == "__x86_return_thunk";
