@@ -6,9 +6,10 @@
 // Method: a work list.
 //   1. A function whose meaning differs is changed. Its .cold part goes with it: half a function
 //      cannot be redirected.
-//   2. A changed constant table that only this object's run-time code reads is copied, and every
-//      function that reads it is changed; any other changed data is a refusal, because the running
-//      kernel holds its own copy with a life of its own.
+//   2. A changed constant table whose address never leaves the code that reads it is copied, and
+//      every function that reads it is changed; any other changed data is a refusal, because the
+//      running kernel holds its own copy with a life of its own. Data that only init code uses is
+//      left out.
 //   3. A changed function that ftrace cannot redirect (no entry call) is new code, and its callers
 //      are changed instead, up to functions that can be redirected.
 //   4. Everything that the chosen pieces refer to and that the kernel does not have, or that has no

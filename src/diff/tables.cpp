@@ -62,7 +62,6 @@ Status CodeTables::read_table(const PieceGraph& graph, const elf::TableLayout& l
       TableEntry entry{
           .section = i, .offset = offset, .size = std::min(size, section.size - offset)};
       std::int32_t owner = -1;
-      bool at_entry = false;
       for (; next != section.relocations.end() && next->offset < offset + size; ++next) {
         Reference reference = graph.resolve(*next);
         // A PC-relative field that is not the entry's first counts from its own place, which the
@@ -70,7 +69,6 @@ Status CodeTables::read_table(const PieceGraph& graph, const elf::TableLayout& l
         reference.offset -= offset;
         if (reference.offset == layout.key_offset) {
           owner = reference.target_piece;
-          at_entry = reference.target_offset == 0;
         }
         entry.references.push_back(reference);
       }
@@ -79,9 +77,7 @@ Status CodeTables::read_table(const PieceGraph& graph, const elf::TableLayout& l
                       "the entry does not say which code it is about");
       }
       auto index = static_cast<std::size_t>(owner);
-      if (section.name == "__mcount_loc" && (at_entry || !traceable_[index])) {
-        traceable_[index] = true;
-      }
+      traceable_[index] = traceable_[index] || section.name == "__mcount_loc";
       entries_[index].push_back(std::move(entry));
     }
   }
