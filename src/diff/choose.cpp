@@ -229,6 +229,9 @@ class Chooser {
       std::string_view name = graph.object().symbols()[reference.symbol].name;
       if (reference.target_piece == index) {
         uses.fields.push_back(reference.offset);
+        if (reference.target_offset >= static_cast<std::int64_t>(graph.piece(index).size)) {
+          uses.ends.push_back(reference.offset);
+        }
       } else if (reference.is_branch && graph.arch().is_return_thunk(name)) {
         uses.returns.push_back(reference.offset);
       } else if (reference.is_branch && only_reads(name)) {

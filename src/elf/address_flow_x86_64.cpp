@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -109,6 +110,10 @@ class Flow {
         return false;
       }
       at_[offset] = steps_.size();
+      if (step.instruction.raw.imm[0].is_relative != 0) {
+        targets_.insert(step.end() +
+                        static_cast<std::uint64_t>(step.instruction.raw.imm[0].value.s));
+      }
       offset = step.end();
       steps_.push_back(step);
     }
@@ -155,7 +160,13 @@ class Flow {
         state = State{state.may & kept_by_calls, state.must & kept_by_calls};
         break;
       case ZYDIS_CATEGORY_RET: leaves_ = leaves_ || (state.may & result) != 0; return;
-      case ZYDIS_CATEGORY_COND_BR: branch(step, state); break;
+      case ZYDIS_CATEGORY_COND_BR: {
+        const Registers at_end = found_at_end(index);
+        const bool if_equal = step.instruction.mnemonic == ZYDIS_MNEMONIC_JZ;
+        branch(step, without(state, if_equal ? at_end : 0));
+        state = without(state, if_equal ? 0 : at_end);
+        break;
+      }
       case ZYDIS_CATEGORY_UNCOND_BR: branch(step, state); return;
       default:
         if (step.instruction.mnemonic == ZYDIS_MNEMONIC_UD2 ||
@@ -167,6 +178,29 @@ class Flow {
     if (index + 1 < steps_.size()) {
       enter(index + 1, state);
     }
+  }
+
+  static State without(State state, Registers gone) {
+    return State{state.may & ~gone, state.must & ~gone};
+  }
+
+  // The register that a jump on (in)equality has found to be one past the end: whoever gets that
+  // cannot read through it. Loops leave it behind in the register of the result.
+  Registers found_at_end(std::size_t index) const {
+    const ZydisMnemonic jump = steps_[index].instruction.mnemonic;
+    if (index == 0 || (jump != ZYDIS_MNEMONIC_JZ && jump != ZYDIS_MNEMONIC_JNZ) ||
+        targets_.contains(steps_[index].offset)) {
+      return 0;
+    }
+    const Step& test = steps_[index - 1];
+    const auto& raw = test.instruction.raw;
+    const bool with_end = std::ranges::any_of(raw.imm, [&](const auto& immediate) {
+      return immediate.size != 0 && is_in(uses_.ends, test.offset + immediate.offset);
+    });
+    return test.instruction.mnemonic == ZYDIS_MNEMONIC_CMP && with_end &&
+                   test.operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER
+               ? bit(test.operands[0].reg.value)
+               : 0;
   }
 
   void branch(const Step& step, State state) {
@@ -288,6 +322,7 @@ class Flow {
   const AddressUses& uses_;
   std::vector<Step> steps_;
   std::map<std::uint64_t, std::size_t> at_;
+  std::set<std::uint64_t> targets_;  // of jumps
   std::vector<std::size_t> work_;
   bool leaves_ = false;
 };

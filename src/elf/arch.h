@@ -52,6 +52,7 @@ struct TableLayout {
 // goes.
 struct AddressUses {
   std::vector<std::uint64_t> fields;   // hold the address
+  std::vector<std::uint64_t> ends;     // those of them that hold one past the end
   std::vector<std::uint64_t> returns;  // of jumps that return (is_return_thunk)
   std::vector<std::uint64_t> readers;  // of calls that only read what their arguments point to
 };
