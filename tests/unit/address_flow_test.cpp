@@ -28,6 +28,40 @@ TEST(AddressFlow, WhatIsStoredForAStringOperationLeaves) {
   EXPECT_FALSE(stays({0x48, 0xc7, 0xc0, 0, 0, 0, 0, 0xf3, 0x48, 0xab, 0x31, 0xc0, 0xc3}, 3));
 }
 
+TEST(AddressFlow, WhatMayBeTheAddressIsNoSafePartnerOfAComparison) {
+  // mov $address, %rcx; test %edi, %edi; je 1f; mov %rcx, %rax; 1: cmp %rcx, %rax; xor, xor, ret
+  EXPECT_FALSE(stays({0x48, 0xc7, 0xc1, 0,    0,    0,    0,    0x85, 0xff, 0x74, 0x03,
+                      0x48, 0x89, 0xc8, 0x48, 0x39, 0xc8, 0x31, 0xc0, 0x31, 0xc9, 0xc3},
+                     3));
+}
+
+TEST(AddressFlow, ANumberIsNoAddress) {
+  // mov %rsi, %rax; test %edi, %edi; je 1f; mov $address, %rax; 1: cmp $5, %rax; xor; ret
+  EXPECT_TRUE(stays({0x48, 0x89, 0xf0, 0x85, 0xff, 0x74, 0x07, 0x48, 0xc7, 0xc0, 0,
+                     0,    0,    0,    0x48, 0x83, 0xf8, 0x05, 0x31, 0xc0, 0xc3},
+                    10));
+}
+
+TEST(AddressFlow, CodeThatOnlyATableLeadsToIsFollowed) {
+  // ret; mov $address, %rax; ret
+  EXPECT_FALSE(stays({0xc3, 0x48, 0xc7, 0xc0, 0, 0, 0, 0, 0xc3}, 4));
+}
+
+TEST(AddressFlow, ComputedAddressesAreFollowed) {
+  // mov $address, %rcx; lea 8(%rcx), %rax; ret
+  EXPECT_FALSE(stays({0x48, 0xc7, 0xc1, 0, 0, 0, 0, 0x48, 0x8d, 0x41, 0x08, 0xc3}, 3));
+}
+
+TEST(AddressFlow, AnOverwrittenRegisterHoldsItNoMore) {
+  // mov $address, %rax; mov %rsi, %rax; ret
+  EXPECT_TRUE(stays({0x48, 0xc7, 0xc0, 0, 0, 0, 0, 0x48, 0x89, 0xf0, 0xc3}, 3));
+}
+
+TEST(AddressFlow, ACallOverwritesItsResult) {
+  // mov $address, %rax; call; ret
+  EXPECT_TRUE(stays({0x48, 0xc7, 0xc0, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0, 0xc3}, 3));
+}
+
 TEST(AddressFlow, CodeThatDoesNotDecodeCountsAsLeaving) {
   EXPECT_FALSE(stays({0x48, 0xc7, 0xc0, 0, 0, 0, 0, 0x06}, 3));
 }
