@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "elf/arch.h"
+
+#include <gtest/gtest.h>
+
+namespace suture::elf {
+namespace {
+
+const Arch& x86() { return *arch_of(EM_X86_64); }
+
+Instruction one(const Bytes& code) { return x86().next(code, 0).value(); }
+
+TEST(Arch, KnowsNoMachineThatItHasNoTraitsFor) { EXPECT_EQ(arch_of(EM_ARM), nullptr); }
+
+TEST(Arch, DecodesFromStartToEnd) {
+  auto list = x86().decode(Bytes{0x55, 0x48, 0x89, 0xe5, 0xc3});
+  ASSERT_EQ(list.size(), 3U);
+  EXPECT_EQ(list[1].offset, 1U);
+  EXPECT_EQ(list[2].offset, 4U);
+}
+
+TEST(Arch, StopsAtWhatDoesNotDecode) {
+  EXPECT_EQ(x86().decode(Bytes{0x55, 0x06, 0xc3}).size(), 1U);
+}
+
+TEST(Arch, TakesNopsOfAnyLengthAndInt3ForPadding) {
+  EXPECT_TRUE(one({0x90}).is_nop);
+  EXPECT_TRUE(one({0x0f, 0x1f, 0x44, 0x00, 0x00}).is_nop);
+  EXPECT_TRUE(one({0xcc}).is_nop);
+  EXPECT_FALSE(one({0xc3}).is_nop);
+}
+
+TEST(Arch, SaysWhereABranchGoes) {
+  Instruction jump = one({0xe9, 0x10, 0, 0, 0});
+  EXPECT_TRUE(jump.is_branch);
+  EXPECT_FALSE(jump.is_call);
+  EXPECT_EQ(jump.target, 0x15);
+  EXPECT_EQ(jump.field, 1U);
+  EXPECT_EQ(jump.field_size, 4U);
+  EXPECT_TRUE(one({0xe8, 0, 0, 0, 0}).is_call);
+}
+
+TEST(Arch, GivesBothWidthsOfABranchOneOperation) {
+  EXPECT_EQ(one({0x74, 0}).operation, one({0x0f, 0x84, 0, 0, 0, 0}).operation);
+  EXPECT_EQ(one({0xeb, 0}).operation, one({0xe9, 0, 0, 0, 0}).operation);
+}
+
+TEST(Arch, TellsConditionsAndPrefixesApart) {
+  EXPECT_NE(one({0x74, 0}).operation, one({0x75, 0}).operation);
+  EXPECT_NE(one({0xe9, 0, 0, 0, 0}).operation, one({0xe8, 0, 0, 0, 0}).operation);
+  EXPECT_NE(one({0xe8, 0, 0, 0, 0}).operation, one({0x2e, 0xe8, 0, 0, 0, 0}).operation);
+}
+
+TEST(Arch, WritesInstructionsForPeople) {
+  EXPECT_EQ(x86().text(Bytes{0x48, 0x89, 0xe5}, 0), "mov %rsp, %rbp");
+  EXPECT_EQ(x86().text(Bytes{0x06}, 0), "");
+}
+
+TEST(Arch, KnowsHowRelocationsWrite) {
+  EXPECT_EQ(x86().relocation(R_X86_64_64)->size, 8U);
+  EXPECT_TRUE(x86().relocation(R_X86_64_PLT32)->pc_relative);
+  EXPECT_FALSE(x86().relocation(R_X86_64_32)->sign_extended);
+  EXPECT_FALSE(x86().relocation(R_X86_64_TPOFF64));
+}
+
+}  // namespace
+}  // namespace suture::elf
