@@ -380,7 +380,6 @@ class Chooser {
       }
       done[slot] = true;
       const Piece& piece = post_piece(index);
-      check_per_cpu(piece);
       auto follow = [&](const Reference& reference) {
         if (wanted(index, reference)) {
           auto target = static_cast<std::size_t>(reference.target_piece);
@@ -394,16 +393,6 @@ class Chooser {
       for (const TableEntry& entry : post_.tables.of(index)) {
         std::ranges::for_each(entry.references, follow);
       }
-    }
-  }
-
-  // The loader knows a module's per-CPU data by the name of its one section.
-  void check_per_cpu(const Piece& piece) {
-    const std::string& section = post_.graph.section_of(piece).name;
-    if (is_per_cpu_section(section) && section != ".data..percpu") {
-      refuse(Code::special_section, describe(piece),
-             fmt::format("it is new per-CPU data in {}, which modules cannot have", section),
-             "define it with plain DEFINE_PER_CPU");
     }
   }
 

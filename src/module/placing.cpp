@@ -42,6 +42,16 @@ void Placing::place(Source source, Wanted wanted) {
   sources_.push_back(std::move(source));
 }
 
+namespace {
+
+// The loader knows one section of per-CPU data in a module, by its name; the kernel's linker merges
+// the others into it.
+std::string output_name(const std::string& section) {
+  return diff::is_per_cpu_section(section) ? ".data..percpu" : section;
+}
+
+}  // namespace
+
 Place Placing::place_piece(const PieceGraph& graph, const Piece& piece) {
   const elf::Section& from = graph.section_of(piece);
   std::uint64_t alignment = from.alignment;
@@ -50,7 +60,7 @@ Place Placing::place_piece(const PieceGraph& graph, const Piece& piece) {
     alignment = std::min(alignment, start & (~start + 1));
   }
   std::int32_t section =
-      assembly_.section(from.name, from.type == SHT_NOBITS ? SHT_NOBITS : SHT_PROGBITS,
+      assembly_.section(output_name(from.name), from.type == SHT_NOBITS ? SHT_NOBITS : SHT_PROGBITS,
                         from.flags & (SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR), alignment);
   ByteView prefix = graph.prefix_bytes(piece);
   ByteView bytes = graph.bytes(piece);
