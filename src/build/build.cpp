@@ -109,6 +109,9 @@ class Builder {
       judge_nothing_changed();
       return {};
     }
+    for (const source::CompileCommand& command : commands) {
+      TRY(make_way(command.source, kernel_.source, place_.shadow));
+    }
     const std::string compiler = commands.at(0).compiler.at(0);
     // The kernel is read while the compiler runs.
     auto reading =
@@ -262,18 +265,21 @@ class Builder {
     return {};
   }
 
-  // A module states the types that vmlinux does not have.
+  // A module states the types that vmlinux does not have, of the same name as another's perhaps.
   Status check_kernel_types(const kernel::TypeTable& pre, const source::CompileCommand& command) {
     if (!side_.types()) {
       return {};
     }
-    std::optional<Error> wrong = foreign_layout(pre, *side_.types());
-    if (!wrong && command.is_module) {
+    std::vector<const kernel::TypeTable*> tables{&*side_.types()};
+    std::optional<kernel::TypeTable> own;
+    if (command.is_module) {
       const LoadedModule* loaded = TRY(side_.module(command));
-      const kernel::ModuleImage& image = loaded->image;
-      auto types = TRY(types_of(image.elf(), image.name(), &*side_.types()));
-      wrong = types ? foreign_layout(pre, *types) : std::nullopt;
+      own = TRY(types_of(loaded->image.elf(), loaded->image.name(), &*side_.types()));
     }
+    if (own) {
+      tables.push_back(&*own);
+    }
+    std::optional<Error> wrong = foreign_layout(pre, tables);
     if (wrong) {
       wrong->where = fmt::format("{}: {}", command.source, wrong->where);
       out_.refusals.push_back(std::move(*wrong));

@@ -19,6 +19,7 @@
 #include "base/parallel.h"
 #include "base/process.h"
 #include "build/kernel_side.h"
+#include "build/shadow_tree.h"
 #include "kernel/prepare.h"
 #include "source/include_graph.h"
 
@@ -92,6 +93,7 @@ Result<Reached> reached_units(const kernel::Kernel& kernel, const Touched& touch
   for (const std::string& candidate : candidates) {
     auto command = source::compile_command(kernel, candidate);
     if (command && find_module(kernel, *command)) {
+      TRY(make_way(command->source, kernel.source, place.shadow));
       commands.push_back(std::move(*command));
     } else {
       ++out.absent;

@@ -147,12 +147,19 @@ std::vector<Error> changed_layouts(const TypeTable& pre, const TypeTable& post) 
   return out;
 }
 
-std::optional<Error> foreign_layout(const TypeTable& pre, const TypeTable& run) {
+std::optional<Error> foreign_layout(const TypeTable& pre,
+                                    const std::vector<const TypeTable*>& run) {
   for (std::uint32_t id : pre.named()) {
-    std::vector<std::uint32_t> theirs = run.namesakes(pre, id);
-    bool same = std::ranges::any_of(
-        theirs, [&](std::uint32_t other) { return pre.same_places(id, run, other); });
-    if (theirs.empty() || same) {
+    std::optional<std::pair<const TypeTable*, std::uint32_t>> other;
+    bool same = std::ranges::any_of(run, [&](const TypeTable* table) {
+      std::vector<std::uint32_t> theirs = table->namesakes(pre, id);
+      if (!theirs.empty()) {
+        other.emplace(table, theirs.front());
+      }
+      return std::ranges::any_of(
+          theirs, [&](std::uint32_t its) { return pre.same_places(id, *table, its); });
+    });
+    if (!other || same) {
       continue;
     }
     TypeLayout ours = pre.layout(id);
@@ -162,7 +169,7 @@ std::optional<Error> foreign_layout(const TypeTable& pre, const TypeTable& run) 
     return Error{Code::run_pre_mismatch, ours.name,
                  fmt::format("the source lays the type out in another way than the shipped kernel "
                              "says it does: {}",
-                             difference(run.layout(theirs.front()), ours)),
+                             difference(other->first->layout(other->second), ours)),
                  "check the config and the source version against the kernel's"};
   }
   return std::nullopt;

@@ -16,7 +16,9 @@ namespace suture::build {
 // has are new, or were used by no code: nothing in memory is of them.
 std::vector<Error> changed_layouts(const kernel::TypeTable& pre, const kernel::TypeTable& post);
 
-// run-pre-mismatch for the first type that the shipped kernel lays out in another way than pre.
-std::optional<Error> foreign_layout(const kernel::TypeTable& pre, const kernel::TypeTable& run);
+// run-pre-mismatch for the first type of pre that some of `run` (the shipped kernel's tables) have
+// and none lays out like pre.
+std::optional<Error> foreign_layout(const kernel::TypeTable& pre,
+                                    const std::vector<const kernel::TypeTable*>& run);
 
 }  // namespace suture::build

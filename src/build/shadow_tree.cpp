@@ -10,8 +10,8 @@
 // search paths are the kernel's.
 //
 // Invariant: a path without ".." names the patched file where there is one. A ".." behind a linked
-// directory leads into the tree itself, past a changed file; so what the compiler says it read is
-// checked afterwards.
+// directory leads into the tree itself, past a changed file: the directories that kbuild spells a
+// source's path with are made real, and what the compiler says it read is checked afterwards.
 #include "build/shadow_tree.h"
 
 #include <algorithm>
@@ -43,6 +43,20 @@ Status link_siblings(const fs::path& directory, const std::set<fs::path>& own, c
              : Status{};
 }
 
+Status make_real(const fs::path& directory, const fs::path& tree, const fs::path& shadow) {
+  fs::path at;
+  for (const fs::path& part : directory) {
+    at /= part;
+    std::error_code ec;
+    if (fs::is_symlink(shadow / at, ec)) {
+      fs::remove(shadow / at, ec);
+      TRY(make_directories(shadow / at));
+      TRY(link_siblings(at, {}, tree, shadow));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Status make_shadow_tree(const std::vector<source::ChangedFile>& files, const fs::path& tree,
@@ -64,6 +78,14 @@ Status make_shadow_tree(const std::vector<source::ChangedFile>& files, const fs:
     if (!file.deletes) {
       TRY(write_file(shadow / file.path, file.after_synced));
     }
+  }
+  return {};
+}
+
+Status make_way(const std::string& source, const fs::path& tree, const fs::path& shadow) {
+  for (std::size_t at = source.find("/../"); at != std::string::npos;
+       at = source.find("/../", at + 1)) {
+    TRY(make_real(fs::path(source.substr(0, at)).lexically_normal(), tree, shadow));
   }
   return {};
 }

@@ -58,6 +58,14 @@ TEST_F(ShadowTree, ADeletedFileIsGone) {
   EXPECT_EQ(seen("fs/a.h"), "none");
 }
 
+TEST_F(ShadowTree, ASourceThatIsSpelledWithDotsIsThePatchedOne) {
+  ASSERT_TRUE(make_shadow_tree({changed("fs/a.c")}, tree(), shadow()));
+  ASSERT_EQ(seen("fs/sub/../a.c"), "tree");
+  ASSERT_TRUE(make_way("fs/sub/../a.c", tree(), shadow()));
+  EXPECT_EQ(seen("fs/sub/../a.c"), "patched");
+  EXPECT_EQ(seen("fs/sub/c.c"), "tree");
+}
+
 TEST_F(ShadowTree, AWayPastThePatchedFileIsFound) {
   std::vector<source::ChangedFile> files{changed("fs/a.h")};
   ASSERT_TRUE(make_shadow_tree(files, tree(), shadow()));
