@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "module/link.h"
+
+#include <gmock/gmock.h>
+
+#include "support/assembled.h"
+
+namespace suture::module {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// A function that ftrace can redirect.
+std::string traced(const std::string& name, const std::string& body,
+                   const std::string& section = {}) {
+  return test::function(name, "call __fentry__\n" + body, section) +
+         fmt::format(".section __mcount_loc,\"a\",@progbits; .quad {}\n", name);
+}
+
+constexpr const char* glue_source =
+    ".section .gnu.linkonce.this_module,\"aw\",@progbits\n"
+    ".globl __this_module; .type __this_module, @object\n"
+    "__this_module: .zero 256; .size __this_module, 256\n"
+    ".section .init.text,\"ax\",@progbits; .globl init_module; .type init_module, @function\n"
+    "init_module: mov $suture_patch, %rdi; call klp_enable_patch; ret\n"
+    ".size init_module, . - init_module\n"
+    ".section .modinfo,\"a\",@progbits; .asciz \"vermagic=6.1.0 SMP \"\n";
+
+class Link : public test::Pair {
+ protected:
+  void SetUp() override {
+    Pair::SetUp();
+    symvers_ = kernel::Symvers::parse(
+                   "0x00000005\tklp_enable_patch\tvmlinux\tEXPORT_SYMBOL_GPL\t\n"
+                   "0x00000006\t__fentry__\tvmlinux\tEXPORT_SYMBOL\t\n"
+                   "0x00000007\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n",
+                   "Module.symvers")
+                   .value();
+    glue_.object = elf::ObjectFile::open(assemble("glue", glue_source)).value();
+    glue_.constants = {{"klp_patch", 64},           {"klp_patch.mod", 0},
+                       {"klp_patch.objs", 8},       {"klp_patch.replace", 16},
+                       {"klp_object", 64},          {"klp_object.name", 0},
+                       {"klp_object.funcs", 8},     {"klp_func", 64},
+                       {"klp_func.old_name", 0},    {"klp_func.new_func", 8},
+                       {"klp_func.old_sympos", 16}, {"module.name", 24},
+                       {"module_name_len", 56},     {"modversion_info", 64},
+                       {"modversion_info.name", 8}, {"bug_entry", 12},
+                       {"alt_instr", 12},           {"exception_table_entry", 12},
+                       {"jump_entry", 16}};
+  }
+
+  // The module that makes `post` of `pre`, which runs as `run`.
+  Result<Linked> make(const std::string& pre, const std::string& post, const std::string& run,
+                      const std::string& object = "vmlinux") {
+    load(pre, {run}, object);
+    EXPECT_THAT(matched_.mismatches, IsEmpty());
+    pre_tables_ = diff::CodeTables::build(graph_, glue_.constants).value();
+    post_ = elf::ObjectFile::open(assemble("post", post)).value();
+    post_graph_ = diff::PieceGraph::build(post_, *elf::arch_of(EM_X86_64)).value();
+    post_tables_ = diff::CodeTables::build(post_graph_, glue_.constants).value();
+    const diff::Side before{graph_, pre_tables_};
+    const diff::Side after{post_graph_, post_tables_};
+    diff_ = diff::compare(before, after);
+    EXPECT_TRUE(diff_.refusals.empty());
+    const Binder binder(run_, run_, symvers_, graph_, matched_);
+    return link({LinkInput{.source = "f.c", .post = &after, .diff = &diff_, .binder = &binder}},
+                glue_, symvers_, Metadata{.name = "patch"});
+  }
+  elf::ObjectFile made(const std::string& pre, const std::string& post, const std::string& run,
+                       const std::string& object = "vmlinux") {
+    Result<Linked> linked = make(pre, post, run, object);
+    EXPECT_TRUE(linked.has_value()) << linked.error().reason;
+    return elf::ObjectFile::parse(linked->module, "patch.ko").value();
+  }
+  // What the field at `offset` of a section refers to: a name, or the section's for its symbol.
+  static std::string target(const elf::ObjectFile& object, const char* section,
+                            std::uint64_t offset) {
+    for (const elf::Relocation& relocation : object.section(section)->relocations) {
+      const elf::Symbol& symbol = object.symbols()[relocation.symbol];
+      if (relocation.offset == offset) {
+        return std::string(symbol.name.empty() ? object.sections()[symbol.section].name
+                                               : symbol.name);
+      }
+    }
+    return "nothing";
+  }
+
+  kernel::Symvers symvers_;
+  Glue glue_;
+  elf::ObjectFile post_;
+  diff::PieceGraph post_graph_;
+  diff::CodeTables pre_tables_, post_tables_;
+  diff::ObjectDiff diff_;
+};
+
+const std::string old_f = "mov $1, %eax; ret";
+const std::string new_f = "mov $2, %eax; ret";
+
+TEST_F(Link, RedirectsTheChangedFunction) {
+  Linked linked = make(traced("f", old_f), traced("f", new_f), traced("f", old_f, ".text")).value();
+  ASSERT_EQ(linked.metadata.objects.size(), 1U);
+  EXPECT_EQ(linked.metadata.objects[0].functions.at(0).name, "f");
+  elf::ObjectFile object = elf::ObjectFile::parse(linked.module, "patch.ko").value();
+  // After klp_patch and two klp_objects of 64 bytes each: klp_func.
+  EXPECT_EQ(target(object, ".data.suture_patch", 192 + 8), ".text.f");
+}
+
+TEST_F(Link, MakesTheSameBytesOfTheSameInput) {
+  const std::string run = traced("f", old_f, ".text");
+  Bytes first = make(traced("f", old_f), traced("f", new_f), run)->module;
+  EXPECT_EQ(make(traced("f", old_f), traced("f", new_f), run)->module, first);
+}
+
+TEST_F(Link, CallsTheNewFunctionButTakesTheOldOnesAddress) {
+  const std::string uses = "call f; mov $f, %rdi; ret";
+  elf::ObjectFile object = made(traced("f", old_f) + traced("g", "nop; " + uses),
+                                traced("f", new_f) + traced("g", "inc %eax; " + uses),
+                                traced("f", old_f, ".text") + traced("g", uses, ".text"));
+  // __fentry__, inc, call f at 7, mov $f at 12.
+  EXPECT_EQ(target(object, ".text.g", 8), ".text.f");
+  EXPECT_EQ(target(object, ".text.g", 15), ".klp.sym.vmlinux.f,0");
+}
+
+TEST_F(Link, LetsTableEntriesFollowTheirCode) {
+  auto locks = [&](const char* first, const char* second) {
+    return fmt::format(".section .smp_locks,\"a\",@progbits; .long {} - .; .long {} - .\n", first,
+                       second);
+  };
+  elf::ObjectFile object = made(traced("f", old_f) + traced("g", old_f) + locks("g", "f"),
+                                traced("f", new_f) + traced("g", old_f) + locks("g", "f"),
+                                traced("f", old_f, ".text") + traced("g", old_f, ".text"));
+  ASSERT_EQ(object.section(".smp_locks")->size, 4U);
+  EXPECT_EQ(target(object, ".smp_locks", 0), ".text.f");
+}
+
+TEST_F(Link, WritesALastEntryThatWasCutOffWhole) {
+  const std::string table = ".section .parainstructions,\"a\",@progbits; .quad f; .byte 1, 5\n";
+  elf::ObjectFile object =
+      made(traced("f", old_f) + table, traced("f", new_f) + table, traced("f", old_f, ".text"));
+  EXPECT_EQ(object.section(".parainstructions")->size, 16U);
+}
+
+TEST_F(Link, StartsAndEndsTheOrcRowsOfAFunction) {
+  const std::string orc =
+      ".section .orc_unwind,\"a\",@progbits; .byte 1, 2, 3, 4, 5, 6\n"
+      ".section .orc_unwind_ip,\"a\",@progbits; .long f - .\n";
+  elf::ObjectFile object =
+      made(traced("f", old_f) + orc, traced("f", new_f) + orc, traced("f", old_f, ".text"));
+  const elf::Section* rows = object.section(".orc_unwind");
+  const auto& places = object.section(".orc_unwind_ip")->relocations;
+  ASSERT_EQ(rows->size, 12U);
+  EXPECT_EQ(places.at(0).addend, 0);
+  EXPECT_EQ(places.at(1).addend, 11);  // the size of f
+  EXPECT_THAT(Bytes(rows->data.begin(), rows->data.end()),
+              ElementsAre(1, 2, 3, 4, 5, 6, 0, 0, 0, 0, 0, 0));
+}
+
+TEST_F(Link, RefusesAStaticKeyOfAModule) {
+  const std::string key = ".data; .type key, @object; key: .quad 0; .size key, 8\n";
+  auto with_branch = [&](const std::string& body, const std::string& section) {
+    return key +
+           traced("f", ".Lsite: .byte 0x0f, 0x1f, 0x44, 0, 0; " + body + "\n.Lyes: ret", section) +
+           ".section __jump_table,\"aw\",@progbits; .long .Lsite - ., .Lyes - .; .quad key - .\n" +
+           test::function("h", "mov key(%rip), %eax; ret", section.empty() ? "" : ".text");
+  };
+  Result<Linked> linked =
+      make(with_branch(old_f, ""), with_branch(new_f, ""), with_branch(old_f, ".text"), "tiny");
+  ASSERT_FALSE(linked.has_value());
+  EXPECT_EQ(linked.error().code, Code::module_static_key);
+}
+
+TEST_F(Link, RelocatesABranchThatTheAssemblerResolved) {
+  const std::string jump = "1: .byte 0xe8; .long g - . - 4; ret";
+  auto both = [&](const std::string& body, const std::string& section) {
+    return test::function("g", old_f, section) + traced("f", body, section);
+  };
+  elf::ObjectFile object =
+      made(both("nop; " + jump, ".text"), both("inc %eax; " + jump, ".text"), both(jump, ".text"));
+  EXPECT_EQ(target(object, ".text", 8), ".klp.sym.vmlinux.g,0");
+  EXPECT_EQ(read_le<std::uint32_t>(object.section(".text")->data, 8), 0U);
+}
+
+}  // namespace
+}  // namespace suture::module
