@@ -99,10 +99,13 @@ class Builder {
   Status compile() {
     double start = now_seconds();
     std::vector<source::CompileCommand> commands;
+    modules_ = TRY(Modules::open(kernel_));
     for (const std::string& source : intake_.touched.sources) {
       progress_(fmt::format("compiling {}", source));
-      commands.push_back(TRY(source::compile_command(kernel_, source)));
-      TRY(find_module(kernel_, commands.back()));
+    }
+    for (auto& command : TRY(source::compile_commands(kernel_, intake_.touched.sources))) {
+      commands.push_back(TRY(std::move(command)));
+      TRY(modules_.find(commands.back()));
     }
     TRY(add_users_of_headers(commands));
     if (commands.empty()) {
@@ -114,13 +117,13 @@ class Builder {
     }
     const std::string compiler = commands.at(0).compiler.at(0);
     // The kernel is read while the compiler runs.
-    auto reading =
-        std::async(std::launch::async, [&] { return KernelSide::open(kernel_, compiler); });
+    auto reading = std::async(std::launch::async,
+                              [&] { return KernelSide::open(kernel_, modules_, compiler); });
     Result<std::vector<Unit>> units = compile_units(
         kernel_, std::move(commands), type_changes(intake_.files, intake_.touched), place_);
     Result<KernelSide> side = reading.get();
     for (Unit& unit : TRY(std::move(units))) {
-      if (unit.absent && named(unit.command.source)) {
+      if (unit.absent && named(unit)) {
         return std::unexpected(*unit.absent);
       }
       if (unit.absent) {
@@ -134,8 +137,9 @@ class Builder {
     return {};
   }
 
-  bool named(const std::string& source) const {
-    return std::ranges::binary_search(intake_.touched.sources, source);
+  // The diff changes the unit itself, not only what it includes.
+  bool named(const Unit& unit) const {
+    return std::ranges::binary_search(intake_.touched.sources, unit.command.path());
   }
 
   // The units that see another text because of a changed header, those of this kernel only.
@@ -143,7 +147,7 @@ class Builder {
     if (intake_.touched.headers.empty()) {
       return {};
     }
-    Reached reached = TRY(reached_units(kernel_, intake_.touched, place_, progress_));
+    Reached reached = TRY(reached_units(kernel_, modules_, intake_, place_, progress_));
     out_.notes.push_back(
         fmt::format("{} files may include the changed headers: {} see a change, {} do not, {} are "
                     "not in this kernel",
@@ -156,7 +160,7 @@ class Builder {
   }
 
   Status check_files_read(const Unit& unit) const {
-    std::vector<std::string> read = TRY(files_read(unit));
+    std::vector<std::string> read = TRY(files_read(unit.dependencies));
     std::string wrong = find_unpatched(read, intake_.files, kernel_.source, place_.shadow);
     if (wrong.empty()) {
       return {};
@@ -199,7 +203,7 @@ class Builder {
     for (auto it = works_.begin(); it != works_.end();) {
       Work& work = *it;
       TRY(open_objects(work));
-      if (!named(work.unit.command.source) && !runs(work)) {
+      if (!named(work.unit) && !runs(work)) {
         it = works_.erase(it);
         continue;
       }
@@ -290,9 +294,8 @@ class Builder {
   Status match_all() {
     double start = now_seconds();
     // What only includes a changed header, and compiles to the same, is not touched.
-    std::erase_if(works_, [&](const Work& work) {
-      return !named(work.unit.command.source) && !work.diff.takes_anything();
-    });
+    std::erase_if(
+        works_, [&](const Work& work) { return !named(work.unit) && !work.diff.takes_anything(); });
     for (Work& work : works_) {
       work.matched = match::match(work.pre_graph, *work.run);
       out_.matched += work.matched.functions.size();
@@ -388,6 +391,7 @@ class Builder {
   Intake intake_;
   WorkDir directory_;
   WorkPlace place_;
+  Modules modules_;
   KernelSide side_;
   std::list<Work> works_;
 };

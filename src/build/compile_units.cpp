@@ -244,7 +244,7 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
   TRY(make_directories(kept));
   for (source::CompileCommand& command : commands) {
     Unit unit{.command = std::move(command)};
-    unit.types = types.in(unit.command.source);
+    unit.types = types.in(unit.command.path());
     std::string key = pre_key(unit.command, TRY(read_text(kernel.source / unit.command.source)));
     unit.pre = kept / (key + ".o");
     unit.pre_cached = fs::exists(unit.pre);
@@ -285,8 +285,8 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
   return units;
 }
 
-Result<std::vector<std::string>> files_read(const Unit& unit) {
-  std::string text = TRY(read_text(unit.dependencies));
+Result<std::vector<std::string>> files_read(const fs::path& dependencies) {
+  std::string text = TRY(read_text(dependencies));
   std::vector<std::string> words = TRY(source::split_words(text));
   std::erase_if(words, [](const std::string& word) { return word.ends_with(':') || word == "\n"; });
   return words;

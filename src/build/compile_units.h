@@ -41,7 +41,7 @@ Result<Touched> touched_units(const std::vector<source::ChangedFile>& files, con
 struct TypeChanges {
   bool everywhere = false;
   std::set<std::string> sources;
-  bool in(const std::string& source) const { return everywhere || sources.contains(source); }
+  bool in(const std::string& path) const { return everywhere || sources.contains(path); }
 };
 TypeChanges type_changes(const std::vector<source::ChangedFile>& files, const Touched& touched);
 
@@ -65,7 +65,7 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
                                         std::vector<source::CompileCommand> commands,
                                         const TypeChanges& types, const WorkPlace& place);
 
-// Every path that the compiler read for post, as it spelled them.
-Result<std::vector<std::string>> files_read(const Unit& unit);
+// Every path that the compiler read, as it spelled them, of the `dependencies` that it wrote.
+Result<std::vector<std::string>> files_read(const fs::path& dependencies);
 
 }  // namespace suture::build

@@ -15,10 +15,8 @@
 
 #include <algorithm>
 
-#include "base/digest.h"
 #include "base/parallel.h"
 #include "base/process.h"
-#include "build/kernel_side.h"
 #include "build/shadow_tree.h"
 #include "kernel/prepare.h"
 #include "source/include_graph.h"
@@ -40,25 +38,41 @@ std::vector<std::string> preprocessing(const source::CompileCommand& command,
 
 enum class Text : std::uint8_t { same, changed, absent };
 
-// What the preprocessor makes of both sides. A unit whose unpatched text it refuses is not part of
-// this kernel; one whose patched text it refuses is left to the compiler to explain.
-Result<Text> compare_texts(const source::CompileCommand& command, const fs::path& tree,
-                           const WorkPlace& place, std::size_t number) {
-  fs::path pre = place.objects / fmt::format("{}.pre.i", number);
-  fs::path post = place.objects / fmt::format("{}.post.i", number);
-  Finished before = TRY(run(Command{.argv = preprocessing(command, pre), .directory = tree}));
-  if (before.exit_status != 0) {
-    return Text::absent;
+class Texts {
+ public:
+  Texts(const kernel::Kernel& kernel, const Intake& intake, const WorkPlace& place)
+      : kernel_(kernel), intake_(intake), place_(place) {}
+
+  // What the preprocessor makes of both sides. A unit whose unpatched text it refuses is not part
+  // of this kernel; one whose patched text it refuses, or that went past a patched file, is left to
+  // the compiler to explain.
+  Result<Text> compare(const source::CompileCommand& command, std::size_t number) const {
+    fs::path pre = place_.objects / fmt::format("{}.pre.i", number);
+    fs::path post = place_.objects / fmt::format("{}.post.i", number);
+    fs::path read = place_.objects / fmt::format("{}.post.d", number);
+    std::vector<std::string> watched = preprocessing(command, post);
+    watched.push_back(fmt::format("-Wp,-MMD,{}", read.string()));
+    Finished before =
+        TRY(run(Command{.argv = preprocessing(command, pre), .directory = kernel_.source}));
+    if (before.exit_status != 0) {
+      return Text::absent;
+    }
+    Finished after = TRY(run(Command{.argv = watched, .directory = place_.shadow}));
+    bool same =
+        after.exit_status == 0 && TRY(read_bytes(pre)) == TRY(read_bytes(post)) &&
+        find_unpatched(TRY(files_read(read)), intake_.files, kernel_.source, place_.shadow).empty();
+    std::error_code ec;
+    for (const fs::path& file : {pre, post, read}) {
+      fs::remove(file, ec);
+    }
+    return same ? Text::same : Text::changed;
   }
-  Finished after =
-      TRY(run(Command{.argv = preprocessing(command, post), .directory = place.shadow}));
-  bool same = after.exit_status == 0 &&
-              sha256_hex(TRY(read_bytes(pre))) == sha256_hex(TRY(read_bytes(post)));
-  std::error_code ec;
-  fs::remove(pre, ec);
-  fs::remove(post, ec);
-  return same ? Text::same : Text::changed;
-}
+
+ private:
+  const kernel::Kernel& kernel_;
+  const Intake& intake_;
+  const WorkPlace& place_;
+};
 
 // The files that may include a changed header, without those that the diff names itself.
 Result<std::vector<std::string>> candidates_for(const kernel::Kernel& kernel,
@@ -83,16 +97,15 @@ Result<std::vector<std::string>> candidates_for(const kernel::Kernel& kernel,
 
 }  // namespace
 
-Result<Reached> reached_units(const kernel::Kernel& kernel, const Touched& touched,
-                              const WorkPlace& place, const kernel::Progress& progress) {
+Result<Reached> reached_units(const kernel::Kernel& kernel, const Modules& modules,
+                              const Intake& intake, const WorkPlace& place,
+                              const kernel::Progress& progress) {
   progress("looking for what includes the changed headers");
-  std::vector<std::string> candidates = TRY(candidates_for(kernel, touched));
-  TRY(source::learn_commands(kernel, candidates));
+  std::vector<std::string> candidates = TRY(candidates_for(kernel, intake.touched));
   Reached out{.candidates = candidates.size()};
   std::vector<source::CompileCommand> commands;
-  for (const std::string& candidate : candidates) {
-    auto command = source::compile_command(kernel, candidate);
-    if (command && find_module(kernel, *command)) {
+  for (auto& command : TRY(source::compile_commands(kernel, candidates))) {
+    if (command && modules.find(*command)) {
       TRY(make_way(command->source, kernel.source, place.shadow));
       commands.push_back(std::move(*command));
     } else {
@@ -100,10 +113,10 @@ Result<Reached> reached_units(const kernel::Kernel& kernel, const Touched& touch
     }
   }
   progress(fmt::format("preprocessing {} files", commands.size()));
+  const Texts compared(kernel, intake, place);
   std::vector<Result<Text>> texts(commands.size(), Text::absent);
-  parallel_for(commands.size(), [&](std::size_t i) {
-    texts[i] = compare_texts(commands[i], kernel.source, place, i);
-  });
+  parallel_for(commands.size(),
+               [&](std::size_t i) { texts[i] = compared.compare(commands[i], i); });
   for (std::size_t i = 0; i < commands.size(); ++i) {
     Text text = TRY(std::move(texts[i]));
     out.same += text == Text::same ? 1 : 0;

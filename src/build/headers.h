@@ -5,7 +5,8 @@
 
 #include <vector>
 
-#include "build/compile_units.h"
+#include "build/intake.h"
+#include "build/kernel_side.h"
 #include "kernel/packages.h"
 
 namespace suture::build {
@@ -18,7 +19,8 @@ struct Reached {
 };
 
 // header-changed where too many files may see the change; unsupported-file where assembly does.
-Result<Reached> reached_units(const kernel::Kernel& kernel, const Touched& touched,
-                              const WorkPlace& place, const kernel::Progress& progress);
+Result<Reached> reached_units(const kernel::Kernel& kernel, const Modules& modules,
+                              const Intake& intake, const WorkPlace& place,
+                              const kernel::Progress& progress);
 
 }  // namespace suture::build

@@ -15,18 +15,25 @@ Result<std::optional<kernel::TypeTable>> types_of(const elf::ObjectFile& object,
   return TRY(kernel::TypeTable::parse(section->data, where, base));
 }
 
-Result<fs::path> find_module(const kernel::Kernel& kernel, const source::CompileCommand& command) {
+Result<Modules> Modules::open(const kernel::Kernel& kernel) {
+  Modules out;
+  if (!kernel.modules.empty()) {
+    out.directory_ = TRY(kernel::ModuleDirectory::open(kernel.modules));
+  }
+  return out;
+}
+
+Result<fs::path> Modules::find(const source::CompileCommand& command) const {
   if (!command.is_module) {
     return fs::path{};
   }
-  if (kernel.modules.empty()) {
+  if (!directory_) {
     return fail(
         Code::not_in_kernel, command.source,
         fmt::format("it belongs to the module {}, and no modules were given", command.module_name),
         "give the kernel's modules with --modules");
   }
-  kernel::ModuleDirectory directory = TRY(kernel::ModuleDirectory::open(kernel.modules));
-  auto path = directory.find(command.module_name);
+  auto path = directory_->find(command.module_name);
   if (!path) {
     return fail(Code::not_in_kernel, command.source,
                 fmt::format("it belongs to the module {}, which this kernel does not have",
@@ -36,9 +43,10 @@ Result<fs::path> find_module(const kernel::Kernel& kernel, const source::Compile
   return *path;
 }
 
-Result<KernelSide> KernelSide::open(const kernel::Kernel& kernel, const std::string& compiler) {
+Result<KernelSide> KernelSide::open(const kernel::Kernel& kernel, const Modules& modules,
+                                    const std::string& compiler) {
   KernelSide side;
-  side.kernel_ = &kernel;
+  side.listed_ = &modules;
   side.image_ = std::make_unique<kernel::Image>(TRY(kernel::Image::open(kernel.vmlinux)));
   side.vmlinux_ = std::make_unique<match::RunObject>(match::RunObject::of_vmlinux(*side.image_));
   side.symvers_ = TRY(kernel::Symvers::open(kernel.symvers));
@@ -58,7 +66,7 @@ Result<const match::RunObject*> KernelSide::run_object(const source::CompileComm
 Result<const LoadedModule*> KernelSide::module(const source::CompileCommand& command) {
   std::unique_ptr<LoadedModule>& slot = modules_[command.module_name];
   if (slot == nullptr) {
-    fs::path path = TRY(find_module(*kernel_, command));
+    fs::path path = TRY(listed_->find(command));
     auto loaded = std::make_unique<LoadedModule>();
     loaded->image = TRY(kernel::ModuleImage::open(path));
     const elf::Arch* arch = elf::arch_of(loaded->image.elf().machine());

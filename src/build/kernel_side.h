@@ -24,10 +24,23 @@ struct LoadedModule {
   match::RunObject run;
 };
 
+// Which modules the kernel has.
+class Modules {
+ public:
+  static Result<Modules> open(const kernel::Kernel& kernel);
+  // Where a unit's module lies; an empty path for vmlinux. not-in-kernel: the diff may be to a
+  // driver that this kernel does not have.
+  Result<fs::path> find(const source::CompileCommand& command) const;
+
+ private:
+  std::optional<kernel::ModuleDirectory> directory_;  // none where no modules were given
+};
+
 class KernelSide {
  public:
-  // Opens what every build needs. The kernel must outlive this.
-  static Result<KernelSide> open(const kernel::Kernel& kernel, const std::string& compiler);
+  // Opens what every build needs. `modules` must outlive this.
+  static Result<KernelSide> open(const kernel::Kernel& kernel, const Modules& modules,
+                                 const std::string& compiler);
 
   const kernel::Symvers& symvers() const { return symvers_; }
   const module::Glue& glue() const { return glue_; }
@@ -41,7 +54,7 @@ class KernelSide {
   Result<const LoadedModule*> module(const source::CompileCommand& command);
 
  private:
-  const kernel::Kernel* kernel_ = nullptr;
+  const Modules* listed_ = nullptr;
   std::unique_ptr<kernel::Image> image_;
   std::unique_ptr<match::RunObject> vmlinux_;
   kernel::Symvers symvers_;
@@ -49,10 +62,6 @@ class KernelSide {
   std::optional<kernel::TypeTable> types_;
   std::map<std::string, std::unique_ptr<LoadedModule>> modules_;
 };
-
-// Where a unit's module lies; an empty path for vmlinux. not-in-kernel: the diff may be to a driver
-// that this kernel does not have.
-Result<fs::path> find_module(const kernel::Kernel& kernel, const source::CompileCommand& command);
 
 // The types that an object or a kernel states, if it does.
 Result<std::optional<kernel::TypeTable>> types_of(const elf::ObjectFile& object,

@@ -89,10 +89,6 @@ std::string difference(const TypeLayout& before, const TypeLayout& after) {
   return out + "its members change";
 }
 
-}  // namespace
-
-namespace {
-
 Error changed(const TypeLayout& before, const TypeLayout& after) {
   return Error{
       Code::layout_changed, after.name,

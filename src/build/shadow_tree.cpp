@@ -11,11 +11,16 @@
 //
 // Invariant: a path without ".." names the patched file where there is one. A ".." behind a linked
 // directory leads into the tree itself, past a changed file: the directories that kbuild spells a
-// source's path with are made real, and what the compiler says it read is checked afterwards.
+// source's path with, and the source's own, are made real, and what the compiler says it read is
+// checked afterwards.
 #include "build/shadow_tree.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <optional>
 #include <set>
+#include <utility>
 
 namespace suture::build {
 
@@ -41,6 +46,15 @@ Status link_siblings(const fs::path& directory, const std::set<fs::path>& own, c
   return ec && ec != std::errc::no_such_file_or_directory
              ? fail_errno(ec.value(), (tree / directory).string(), "read the directory")
              : Status{};
+}
+
+using FileId = std::pair<dev_t, ino_t>;
+
+// Which file a path leads to, whatever its links; none where it leads nowhere.
+std::optional<FileId> file_id(const fs::path& path) {
+  struct stat found {};
+  return stat(path.c_str(), &found) == 0 ? std::optional(FileId(found.st_dev, found.st_ino))
+                                         : std::nullopt;
 }
 
 Status make_real(const fs::path& directory, const fs::path& tree, const fs::path& shadow) {
@@ -83,6 +97,8 @@ Status make_shadow_tree(const std::vector<source::ChangedFile>& files, const fs:
 }
 
 Status make_way(const std::string& source, const fs::path& tree, const fs::path& shadow) {
+  // What the source includes by ".." leads back from its own directory.
+  TRY(make_real(fs::path(source).lexically_normal().parent_path(), tree, shadow));
   for (std::size_t at = source.find("/../"); at != std::string::npos;
        at = source.find("/../", at + 1)) {
     TRY(make_real(fs::path(source.substr(0, at)).lexically_normal(), tree, shadow));
@@ -93,15 +109,15 @@ Status make_way(const std::string& source, const fs::path& tree, const fs::path&
 std::string find_unpatched(const std::vector<std::string>& read,
                            const std::vector<source::ChangedFile>& files, const fs::path& tree,
                            const fs::path& shadow) {
-  std::set<fs::path> unpatched;
-  std::error_code ec;
+  std::set<FileId> unpatched;
   for (const source::ChangedFile& file : files) {
-    if (!file.creates) {
-      unpatched.insert(fs::weakly_canonical(tree / file.path, ec));
+    if (auto id = file_id(tree / file.path)) {
+      unpatched.insert(*id);
     }
   }
   auto it = std::ranges::find_if(read, [&](const std::string& path) {
-    return unpatched.contains(fs::weakly_canonical(shadow / path, ec));
+    auto id = file_id(shadow / path);
+    return id && unpatched.contains(*id);
   });
   return it == read.end() ? std::string{} : *it;
 }

@@ -16,8 +16,9 @@ namespace suture::build {
 Status make_shadow_tree(const std::vector<source::ChangedFile>& files, const fs::path& tree,
                         const fs::path& shadow);
 
-// Makes the directories on the way to `source` real where a ".." leads back from them: kbuild may
-// spell a source as "drivers/a/../b/c.c". To be called before a compiler is given that path.
+// Makes the directories on the way to `source` real, its own and those that a ".." leads back from:
+// kbuild may spell a source as "drivers/a/../b/c.c", and a source may include "../x.h". To be
+// called before a compiler is given that path.
 Status make_way(const std::string& source, const fs::path& tree, const fs::path& shadow);
 
 // The first of `read` (paths as a compiler working in `shadow` names them) that is the tree's own

@@ -29,9 +29,6 @@ using diff::Reference;
 
 namespace {
 
-// How much longer than ours a function may be: padding only.
-constexpr std::uint64_t most_padding = 64;
-
 // Reads the value of a relocated field as the CPU or the kernel would: the address it points at.
 std::uint64_t pointed_at(ByteView field, const elf::RelocationKind& kind, std::uint64_t place,
                          std::int32_t bias) {
@@ -346,11 +343,7 @@ class Comparer::Walk {
 
 Comparison Comparer::function(std::int32_t piece, std::uint64_t address) {
   const Piece& function = pre_.piece(piece);
-  std::uint64_t room = function.size + most_padding;
-  if (auto next = run_.symbols().next_address(address)) {
-    room = std::min(room, *next - address);
-  }
-  ByteView run = run_.from(address, room);
+  ByteView run = run_.function_at(address, function.size);
   begin();
   enter(static_cast<Thing>(piece), address);
   if (run.empty()) {

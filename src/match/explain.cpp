@@ -151,13 +151,10 @@ Explanation explain(const diff::PieceGraph& pre, const RunObject& run, const Mat
   out.compiled = around(
       pre.arch(), pre.bytes(piece), mismatch.offset, 0,
       [&](const elf::Instruction& insn, const std::string&) { return names_in(pre, piece, insn); });
-  std::uint64_t size = piece.size + 64;
-  if (auto next = run.symbols().next_address(mismatch.address)) {
-    size = std::min(size, *next - mismatch.address);
-  }
-  out.running = around(pre.arch(), run.from(mismatch.address, size), mismatch.run_offset,
-                       mismatch.address, [&](const elf::Instruction&, const std::string& text) {
-                         return name_in(run, text, mismatch.address, size);
+  ByteView code = run.function_at(mismatch.address, piece.size);
+  out.running = around(pre.arch(), code, mismatch.run_offset, mismatch.address,
+                       [&](const elf::Instruction&, const std::string& text) {
+                         return name_in(run, text, mismatch.address, code.size());
                        });
   return out;
 }

@@ -30,9 +30,6 @@ namespace {
 using diff::Piece;
 using diff::PieceKind;
 
-// Between two functions of an object.
-constexpr std::uint64_t most_padding = 64;
-
 struct Candidate {
   std::uint32_t symbol = 0;
   std::uint64_t address = 0;
@@ -73,8 +70,7 @@ class Matcher {
     for (std::size_t i = 0; i < pre_.pieces().size(); ++i) {
       const Piece& piece = pre_.pieces()[i];
       auto index = static_cast<std::int32_t>(i);
-      // __pfx_NAME is the room before a function's entry: NOPs only.
-      if (piece.kind == PieceKind::function && !piece.name.starts_with("__pfx_") &&
+      if (piece.kind == PieceKind::function &&
           !diff::is_init_section(pre_.section_of(piece).name)) {
         ++result_.of;
         if (run_.symbols().find(piece.name).size() > 1) {

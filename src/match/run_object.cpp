@@ -159,6 +159,14 @@ std::pair<std::uint64_t, ByteView> RunObject::jump_table() const {
   return {};
 }
 
+ByteView RunObject::function_at(std::uint64_t address, std::uint64_t size) const {
+  std::uint64_t room = size + most_padding;
+  if (auto next = symbols_->next_address(address)) {
+    room = std::min(room, *next - address);
+  }
+  return from(address, room);
+}
+
 std::optional<std::uint64_t> RunObject::outside(std::string_view name) const {
   auto it = outside_.find(name);
   return it == outside_.end() ? std::nullopt : std::optional(it->second);

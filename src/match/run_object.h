@@ -17,6 +17,9 @@
 
 namespace suture::match {
 
+// Bytes of padding between two functions of an object, at the most.
+inline constexpr std::uint64_t most_padding = 64;
+
 class RunObject {
  public:
   // What is given must outlive the RunObject.
@@ -31,6 +34,9 @@ class RunObject {
   // The bytes from `address` to the end of what is stored there, `most` at the most; empty where
   // there is nothing.
   ByteView from(std::uint64_t address, std::uint64_t most) const;
+  // What may be of a function at `address` that was compiled to `size` bytes: padding is wider or
+  // narrower here, and the next symbol ends it.
+  ByteView function_at(std::uint64_t address, std::uint64_t size) const;
 
   // What compiled it, as far as it says so: "(Debian 12.2.0-14+deb12u1) 12.2.0".
   std::string_view compiler() const;

@@ -31,6 +31,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernel/prepare.h"
+#include "source/tree_files.h"
 
 namespace suture::source {
 
@@ -336,23 +337,14 @@ struct Reach {
 std::vector<Reach> reaching_directories(const Kbuild& kbuild, const fs::path& object) {
   const fs::path& tree = kbuild.kernel.source;
   std::vector<Reach> found;
-  std::error_code ec;
-  for (fs::recursive_directory_iterator at(tree, ec), end; !ec && at != end; at.increment(ec)) {
-    fs::path relative = at->path().lexically_relative(tree);
-    if (at->is_directory(ec)) {
-      bool other_arch = relative.parent_path() == "arch" && relative.filename() != kbuild.arch;
-      if (other_arch || relative == "tools" || relative == "Documentation" || relative == ".git") {
-        at.disable_recursion_pending();
-      }
-      continue;
-    }
-    std::string name = relative.filename().string();
-    fs::path directory = relative.parent_path();
+  for (const fs::path& file : files_for_arch(tree, kbuild.arch)) {
+    std::string name = file.filename().string();
+    fs::path directory = file.parent_path();
     fs::path way = object.lexically_relative(directory);
     if ((name != "Makefile" && name != "Kbuild") || way.empty() || *way.begin() != "..") {
       continue;
     }
-    auto text = read_text(at->path());
+    auto text = read_text(tree / file);
     if (!text || text->find("obj-") == std::string::npos ||
         (text->find("../") == std::string::npos && text->find("include ") == std::string::npos)) {
       continue;
@@ -457,32 +449,32 @@ Status ask_together(const Kbuild& kbuild, const std::vector<std::string>& source
 
 }  // namespace
 
-Status learn_commands(const kernel::Kernel& kernel, const std::vector<std::string>& sources) {
+std::string CompileCommand::path() const { return fs::path(source).lexically_normal().string(); }
+
+Result<std::vector<Result<CompileCommand>>> compile_commands(
+    const kernel::Kernel& kernel, const std::vector<std::string>& sources) {
   constexpr std::size_t at_once = 100;
   const Kbuild kbuild = TRY(kbuild_of(kernel));
   std::vector<std::string> unknown;
   std::ranges::copy_if(sources, std::back_inserter(unknown),
                        [&](const std::string& source) { return !known_command(kbuild, source); });
-  if (unknown.empty()) {
-    return {};
-  }
-  Words objtool = TRY(objtool_of_modules(kbuild));
-  for (std::size_t i = 0; i < unknown.size(); i += at_once) {
+  Words objtool = unknown.empty() ? Words{} : TRY(objtool_of_modules(kbuild));
+  // One alone is asked below, everywhere at once.
+  for (std::size_t i = 0; unknown.size() > 1 && i < unknown.size(); i += at_once) {
     auto first = unknown.begin() + static_cast<std::ptrdiff_t>(i);
     auto last = first + static_cast<std::ptrdiff_t>(std::min(at_once, unknown.size() - i));
     TRY(ask_together(kbuild, {first, last}, objtool));
   }
-  return {};
-}
-
-Result<CompileCommand> compile_command(const kernel::Kernel& kernel, const std::string& source) {
-  const Kbuild kbuild = TRY(kbuild_of(kernel));
-  if (auto known = known_command(kbuild, source)) {
-    return *known;
+  std::vector<Result<CompileCommand>> out;
+  for (const std::string& source : sources) {
+    if (auto known = known_command(kbuild, source)) {
+      out.emplace_back(std::move(*known));
+      continue;
+    }
+    Result<CompileCommand> asked = ask_everywhere(kbuild, source);
+    out.push_back(asked ? keep(kbuild, std::move(*asked), objtool) : std::move(asked));
   }
-  CompileCommand command = TRY(ask_everywhere(kbuild, source));
-  Words objtool = TRY(objtool_of_modules(kbuild));
-  return keep(kbuild, std::move(command), objtool);
+  return out;
 }
 
 }  // namespace suture::source

@@ -24,14 +24,16 @@ struct CompileCommand {
                                       // kernel runs none on this object
   bool is_module = false;             // -DMODULE
   std::string module_name;            // KBUILD_MODNAME where is_module, else empty
+
+  // The source's path from the tree's root, however the command spells it.
+  std::string path() const;
 };
 
-// Asks kbuild (make -n) the first time and keeps the answer in kernel.derived. not-in-kernel where
-// kbuild has no rule for it.
-Result<CompileCommand> compile_command(const kernel::Kernel& kernel, const std::string& source);
-
-// Asks about many at once, which is cheaper by far, so that compile_command() knows them.
-Status learn_commands(const kernel::Kernel& kernel, const std::vector<std::string>& sources);
+// Asks kbuild (make -n) the first time and keeps the answers in kernel.derived; asking about many
+// at once is cheaper by far. One answer for each source, in their order: not-in-kernel where kbuild
+// has no rule for it.
+Result<std::vector<Result<CompileCommand>>> compile_commands(
+    const kernel::Kernel& kernel, const std::vector<std::string>& sources);
 
 // Splits a command line of kbuild's (a .cmd file, make -n) into words, with the shell's rules for
 // quotes and backslashes. bad-diff never; a line with an unfinished quote is child-failed.

@@ -16,6 +16,7 @@
 #include <set>
 
 #include "base/parallel.h"
+#include "source/tree_files.h"
 
 namespace suture::source {
 
@@ -65,17 +66,9 @@ bool is_c(std::string_view name) {
 
 std::vector<std::string> list_files(const fs::path& tree, const std::string& arch) {
   std::vector<std::string> out;
-  std::error_code ec;
-  for (fs::recursive_directory_iterator at(tree, ec), end; !ec && at != end; at.increment(ec)) {
-    fs::path relative = at->path().lexically_relative(tree);
-    if (at->is_directory(ec)) {
-      bool other_arch = relative.parent_path() == "arch" && relative.filename() != arch;
-      if (other_arch || relative == "tools" || relative == "Documentation" ||
-          relative == "samples" || relative == ".git") {
-        at.disable_recursion_pending();
-      }
-    } else if (is_c(relative.native())) {
-      out.push_back(relative.string());
+  for (const fs::path& file : files_for_arch(tree, arch)) {
+    if (is_c(file.native()) && *file.begin() != "samples") {
+      out.push_back(file.string());
     }
   }
   std::ranges::sort(out);

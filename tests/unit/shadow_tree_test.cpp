@@ -66,6 +66,12 @@ TEST_F(ShadowTree, ASourceThatIsSpelledWithDotsIsThePatchedOne) {
   EXPECT_EQ(seen("fs/sub/c.c"), "tree");
 }
 
+TEST_F(ShadowTree, WhatASourceIncludesByDotsIsThePatchedOne) {
+  ASSERT_TRUE(make_shadow_tree({changed("fs/a.h")}, tree(), shadow()));
+  ASSERT_TRUE(make_way("fs/sub/c.c", tree(), shadow()));
+  EXPECT_EQ(seen("fs/sub/../a.h"), "patched");
+}
+
 TEST_F(ShadowTree, AWayPastThePatchedFileIsFound) {
   std::vector<source::ChangedFile> files{changed("fs/a.h")};
   ASSERT_TRUE(make_shadow_tree(files, tree(), shadow()));

@@ -51,7 +51,7 @@ class Fault : public ::testing::Test {
         kernel_ = std::make_unique<kernel::Kernel>(std::move(candidate));
       }
     }
-    command_ = source::compile_command(*kernel_, file).value();
+    command_ = source::compile_commands(*kernel_, {file}).value().at(0).value();
     image_ = kernel::Image::open(kernel_->vmlinux).value();
     work_ = TempDir::create(kernel_->derived, "fault").value();
   }
