@@ -20,8 +20,6 @@ import tarfile
 import tempfile
 import time
 
-RELEASE = "6.1.0-47-amd64"  # Debian's kernel of source version 6.1.170-3
-PACKAGE, FIXED = "linux-source-6.1", "6.1.176-1"
 NOT_CODE = ("Documentation/", "LICENSES/", "samples/", "scripts/", "tools/", "debian/")
 NOT_COUNTED = ("not-in-kernel", "does-not-compile")
 NOT_FUNCTIONAL = ("no-change", "init-only")
@@ -35,16 +33,16 @@ def call(words, **more):
     return subprocess.run([str(w) for w in words], check=True, **more)
 
 
-def derive(tree, home):
+def derive(tree, home, package_name, fixed):
     """Unpacks into home/b what differs from the tree, and gives the files' names."""
     done = home / "files.json"
     if done.exists():
         return json.loads(done.read_text())
-    say(f"deriving the corpus from {PACKAGE} {FIXED}")
+    say(f"deriving the corpus from {package_name} {fixed}")
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as scratch:
         root = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
-        call(["apt-get", "-q", "download", *root, f"{PACKAGE}={FIXED}"], cwd=scratch,
+        call(["apt-get", "-q", "download", *root, f"{package_name}={fixed}"], cwd=scratch,
              stdout=subprocess.DEVNULL)
         package = next(pathlib.Path(scratch).glob("*.deb"))
         names = unpack_differing(package, tree, home / "b")
@@ -86,11 +84,13 @@ def module_name(number, name):
 class Corpus:
     def __init__(self, options, work):
         self.suture, self.work, self.per_boot = options.suture, work, options.per_boot
-        added = call([self.suture, "kernel", "add", RELEASE, "--json"], stdout=subprocess.PIPE)
+        self.release = options.release
+        added = call([self.suture, "kernel", "add", self.release, "--json"], stdout=subprocess.PIPE)
         self.tree = pathlib.Path(json.loads(added.stdout)["source"])
         cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-        self.home = pathlib.Path(cache) / "suture" / "corpus" / f"{RELEASE}-{FIXED}"
-        self.files = derive(self.tree, self.home)
+        self.home = pathlib.Path(cache) / "suture" / "corpus" / f"{self.release}-{options.fixed}"
+        series = ".".join(self.release.split(".")[:2])
+        self.files = derive(self.tree, self.home, f"linux-source-{series}", options.fixed)
         self.results = []
 
     def build(self, number, name):
@@ -99,7 +99,7 @@ class Corpus:
         text = subprocess.run(["diff", "-u", f"--label=a/{name}", f"--label=b/{name}",
                                self.tree / name, self.home / "b" / name], capture_output=True)
         diff.write_bytes(text.stdout)
-        out = subprocess.run([self.suture, "build", "--json", "-k", RELEASE, "-o", self.work, "-n",
+        out = subprocess.run([self.suture, "build", "--json", "-k", self.release, "-o", self.work, "-n",
                               module_name(number, name), diff], capture_output=True)
         result = {"file": name, "number": number}
         try:
@@ -193,6 +193,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suture", help="the program")
     parser.add_argument("count", help="how many functional changes, or all")
+    parser.add_argument("--release", default="6.1.0-47-amd64",
+                        help="the kernel to patch (default: %(default)s)")
+    parser.add_argument("--fixed", default="6.1.176-1",
+                        help="the source version that has the fixes (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--per-boot", type=int, default=25)
     parser.add_argument("--least", type=float, default=0, help="per cent that must be built")
