@@ -22,6 +22,13 @@ Command apt_command(std::vector<std::string> argv) {
   return command;
 }
 
+// apt would drop to its own user, who may not write to the cache of another.
+void stay_root(Command& command) {
+  if (::geteuid() == 0) {
+    command.argv.insert(command.argv.end(), {"-o", "APT::Sandbox::User=root"});
+  }
+}
+
 constexpr const char* apt_remedy = "run 'apt-get update' and try again";
 
 // One line of a package's record.
@@ -36,6 +43,8 @@ void read_field(const std::string& line, Package& package) {
     package.name = value;
   } else if (name == "Version") {
     package.version = value;
+  } else if (name == "Source") {
+    package.source = value.substr(0, value.find(' '));  // a version of its own may follow
   } else if (name == "Depends") {
     package.depends = value;
   } else if (name == "Filename") {
@@ -126,10 +135,7 @@ Result<std::vector<fs::path>> fetch_packages(const std::vector<Package>& package
   if (!missing.empty()) {
     TempDir scratch = TRY(TempDir::create(downloads, temporary_prefix));
     Command get = apt_command({"apt-get", "download"});
-    if (::geteuid() == 0) {
-      // apt would drop to its own user, who may not write to the cache of another.
-      get.argv.insert(get.argv.end(), {"-o", "APT::Sandbox::User=root"});
-    }
+    stay_root(get);
     for (const Package* package : missing) {
       get.argv.push_back(fmt::format("{}={}", package->name, package->version));
     }
@@ -146,6 +152,54 @@ Result<std::vector<fs::path>> fetch_packages(const std::vector<Package>& package
     files.push_back(downloads / package.file);
   }
   return files;
+}
+
+namespace {
+
+// Where the machine takes its packages from, as a list of the sources that belong to them.
+Result<std::string> source_lists() {
+  Finished targets = TRY(
+      run_checked(apt_command({"apt-get", "indextargets", "--format",
+                               "deb-src $(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"}),
+                  Code::package_failed, "apt-get indextargets", apt_remedy));
+  return std::move(targets.out);
+}
+
+}  // namespace
+
+Result<fs::path> fetch_packaging(const Package& package, const fs::path& downloads) {
+  // The file's name leaves an epoch out; kernels have none.
+  fs::path kept = downloads / fmt::format("{}_{}.debian.tar.xz", package.source, package.version);
+  if (fs::exists(kept)) {
+    return kept;
+  }
+  TRY(make_directories(downloads));
+  TempDir scratch = TRY(TempDir::create(downloads, temporary_prefix));
+  TRY(make_directories(scratch.path() / "lists/partial"));
+  std::string lists = TRY(source_lists());
+  TRY(write_file(scratch.path() / "sources.list", std::string_view(lists)));
+  auto apt_get = [&](std::vector<std::string> words) {
+    Command command = apt_command({"apt-get", "--quiet"});
+    stay_root(command);
+    for (const std::string& option :
+         {fmt::format("Dir::Etc::SourceList={}/sources.list", scratch.path().string()),
+          std::string("Dir::Etc::SourceParts=-"),
+          fmt::format("Dir::State::Lists={}/lists", scratch.path().string()),
+          std::string("Dir::Cache::pkgcache="), std::string("Dir::Cache::srcpkgcache=")}) {
+      command.argv.insert(command.argv.end(), {"-o", option});
+    }
+    command.argv.insert(command.argv.end(), words.begin(), words.end());
+    command.directory = scratch.path();
+    return command;
+  };
+  TRY(run_checked(apt_get({"update"}), Code::package_failed, package.source,
+                  "check the network and try again"));
+  TRY(run_checked(apt_get({"source", "--download-only", "--diff-only",
+                           fmt::format("{}={}", package.source, package.version)}),
+                  Code::unknown_release, fmt::format("{} {}", package.source, package.version),
+                  "use a release whose source package the archive has"));
+  TRY(rename_path(scratch.path() / kept.filename(), kept));
+  return kept;
 }
 
 }  // namespace suture::kernel

@@ -17,6 +17,7 @@ namespace suture::kernel {
 struct Package {
   std::string name;
   std::string version;
+  std::string source;  // the source package that it was built from
   std::string depends;
   std::string file;  // "linux-source-6.1_6.1.192-2_all.deb"
   std::uint64_t size = 0;
@@ -34,5 +35,11 @@ Result<std::vector<std::string>> package_names(const std::string& prefix);
 // of the right hash.
 Result<std::vector<fs::path>> fetch_packages(const std::vector<Package>& packages,
                                              const fs::path& downloads);
+
+// The packaging of the source package that `package` was built from
+// ("linux_6.1.170-3.debian.tar.xz"), in `downloads`. The machine's own sources of packages are
+// asked for sources too, without changing what apt knows; unknown-release where none of them has
+// that version.
+Result<fs::path> fetch_packaging(const Package& package, const fs::path& downloads);
 
 }  // namespace suture::kernel

@@ -20,6 +20,7 @@
 
 #include "kernel/apt.h"
 #include "kernel/cache.h"
+#include "kernel/featureset.h"
 #include "kernel/prepare.h"
 #include "kernel/unpack.h"
 #include "kernel/vmlinuz.h"
@@ -117,15 +118,23 @@ Result<std::vector<Package>> locate(const std::string& release) {
 
 struct Fetched {
   fs::path image, headers, source;
+  fs::path packaging;  // of a release with a featureset; else empty
 };
 
-Result<Fetched> fetch(const std::vector<Package>& parts, const Progress& progress) {
+Result<Fetched> fetch(const std::vector<Package>& parts, const std::string& release,
+                      const Progress& progress) {
   for (const Package& package : parts) {
     progress(fmt::format("fetching {} {} ({} MiB)", package.name, package.version,
                          (package.size >> 20) + 1));
   }
   std::vector<fs::path> files = TRY(fetch_packages(parts, downloads_directory()));
-  return Fetched{files.at(0), files.at(1), files.at(2)};
+  Fetched fetched{files.at(0), files.at(1), files.at(2), {}};
+  if (!featureset_of(release).empty()) {
+    const Package& source = parts.at(2);
+    progress(fmt::format("fetching the packaging of {} {}", source.source, source.version));
+    fetched.packaging = TRY(fetch_packaging(source, downloads_directory()));
+  }
+  return fetched;
 }
 
 // Where the image package's files go in an entry.
@@ -178,7 +187,7 @@ Status unpack(const Fetched& fetched, const fs::path& root, const std::string& r
 
 Status build_entry(const fs::path& root, const std::string& release, const Progress& progress) {
   std::vector<Package> parts = TRY(locate(release));
-  Fetched fetched = TRY(fetch(parts, progress));
+  Fetched fetched = TRY(fetch(parts, release, progress));
   progress("unpacking image, modules and source");
   TRY(unpack(fetched, root, release));
   Image image = TRY(Image::open(root / "vmlinux"));
@@ -187,6 +196,10 @@ Status build_entry(const fs::path& root, const std::string& release, const Progr
                 fmt::format("the image in it is of {}", image.release()), "use another release");
   }
   TRY(check_identity(image, root / "config"));
+  if (!fetched.packaging.empty()) {
+    progress(fmt::format("applying the patches of featureset {}", featureset_of(release)));
+    TRY(apply_featureset(fetched.packaging, featureset_of(release), root / "source"));
+  }
   TRY(prepare_tree(root / "source", root / "config", root / "Module.symvers", release, progress));
   return write_entry(root, image, parts);
 }

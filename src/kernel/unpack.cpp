@@ -325,6 +325,17 @@ Status unpack_deb(const fs::path& path, const fs::path& destination, const Place
   return unpack_all(deb.inner.get(), deb.where, destination, place);
 }
 
+Status unpack_tar(const fs::path& path, const fs::path& destination, const Placement& place) {
+  const std::string where = path.filename().string();
+  Archive tar(archive_read_new());
+  archive_read_support_format_tar(tar.get());
+  archive_read_support_filter_all(tar.get());
+  if (archive_read_open_filename(tar.get(), path.c_str(), chunk_size) != ARCHIVE_OK) {
+    return damaged(where, tar.get());
+  }
+  return unpack_all(tar.get(), where, destination, place);
+}
+
 Status unpack_tar_in_deb(const fs::path& path, std::string_view name, const fs::path& destination) {
   Deb deb = TRY(open_deb(path));
   while (archive_entry* entry = TRY(next_entry(deb.inner.get(), deb.where))) {
