@@ -221,8 +221,12 @@ class Builder {
         it = works_.erase(it);
         continue;
       }
-      match::ShippedCode shipped(*work.run, side_.vmlinux(), side_.symvers(), work.pre_graph.arch(),
-                                 [&](std::string_view name) { return side_.module(name); });
+      match::ShippedCode shipped(
+          *work.run, side_.vmlinux(), side_.symvers(), work.pre_graph.arch(),
+          [&](std::string_view name) { return side_.module(name); },
+          [&] {
+            return side_.types() ? side_.types()->parameters() : match::ShippedCode::Parameters{};
+          });
       work.diff = diff::compare(*work.pre, *work.post,
                                 [&](std::string_view function, elf::AddressArguments arguments) {
                                   return shipped.fate(function, arguments);

@@ -38,8 +38,13 @@ std::optional<AddressFate> known_fate(std::string_view function) {
       // Leave the address of a policy in the netlink_ext_ack, as their callers leave texts there:
       // the answer to the message reads it, and nothing compares it.
       "__nla_parse", "__nla_validate"};
+  // Search, and give back a place in what they search.
+  constexpr std::string_view searchers[] = {"strchr", "strrchr", "strstr", "strnstr", "memchr"};
   if (std::ranges::find(readers, function) != std::end(readers)) {
     return AddressFate::stays;
+  }
+  if (std::ranges::find(searchers, function) != std::end(searchers)) {
+    return AddressFate::returned;
   }
   return std::nullopt;
 }
@@ -191,7 +196,8 @@ AddressFate AddressWatch::pass(const Reference& call, AddressArguments arguments
   if (arguments.may != 0) {
     const bool unsure = side_.graph.arch().goes_elsewhere(name) ||
                         side_.graph.object().symbols()[call.symbol].binding == STB_WEAK;
-    auto known = known_fate(name);
+    // A function of the file may have any name.
+    auto known = target < 0 ? known_fate(name) : std::nullopt;
     if (target < 0 && calls_back(name) && callbacks_forget()) {
       known = AddressFate::stays;
     }

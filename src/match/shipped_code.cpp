@@ -36,8 +36,34 @@ bool is_visible(const kernel::RunSymbol& symbol) {
 }  // namespace
 
 AddressFate ShippedCode::fate(std::string_view name, AddressArguments arguments) {
+  arguments = only_parameters(run_, name, arguments);
+  if (arguments.may == 0) {
+    return AddressFate::stays;
+  }
   auto place = find(run_, name);
   return place ? follow(*place, arguments) : AddressFate::leaves;
+}
+
+// Registers that carry no parameter of the function hold what somebody else left there. The
+// kernel's types say nothing about functions of modules.
+AddressArguments ShippedCode::only_parameters(const RunObject& from, std::string_view function,
+                                              AddressArguments arguments) {
+  const kernel::Export* entry = symvers_.find(function);
+  if (&from != &vmlinux_ &&
+      (entry == nullptr || entry->module != "vmlinux" || from.links_to_own(function))) {
+    return arguments;
+  }
+  if (!parameters_) {
+    parameters_ = count_parameters_();
+  }
+  auto count = parameters_->find(function);
+  if (count == parameters_->end() || count->second >= 8) {
+    return arguments;
+  }
+  const auto kept = static_cast<std::uint8_t>((1U << count->second) - 1);
+  return AddressArguments{.may = static_cast<std::uint8_t>(arguments.may & kept),
+                          .must = static_cast<std::uint8_t>(arguments.must & kept),
+                          .mixed = static_cast<std::uint8_t>(arguments.mixed & kept)};
 }
 
 // What a reference to the name from a file of that object means.
@@ -70,10 +96,11 @@ std::vector<ShippedCode::Part> ShippedCode::parts_of(const Place& place) {
   const kernel::SymbolTable& symbols = place.object->symbols();
   std::vector<Part> out;
   auto add = [&](std::uint64_t address) {
-    auto next = symbols.next_address(address);
-    if (next && *next - address <= longest_function) {
+    const std::uint64_t next = symbols.next_address(address).value_or(address + longest_function);
+    ByteView bytes = place.object->from(address, std::min(next - address, longest_function));
+    if (bytes.size() < longest_function) {
       out.push_back(Part{.address = address,
-                         .bytes = place.object->from(address, *next - address),
+                         .bytes = bytes,
                          .base = out.empty() ? 0 : out.back().base + out.back().bytes.size()});
     }
   };
@@ -150,8 +177,16 @@ AddressFate ShippedCode::pass(const RunObject& from, std::uint64_t target,
     if (arch_.goes_elsewhere(name)) {
       return AddressFate::leaves;
     }
+    // A function of a module may have any name, and its types are not among the kernel's.
+    if (&from != &vmlinux_ && !from.is_outside(target)) {
+      continue;
+    }
     if (auto known = diff::known_fate(name)) {
       return *known;
+    }
+    arguments = only_parameters(from, name, arguments);
+    if (arguments.may == 0) {
+      return AddressFate::stays;
     }
   }
   if (!from.is_outside(target)) {

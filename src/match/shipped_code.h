@@ -21,11 +21,18 @@ class ShippedCode {
  public:
   // A module of the kernel by its name, or null where it cannot be had.
   using OpenModule = std::function<const RunObject*(std::string_view name)>;
+  // How many parameters functions have (TypeTable::parameters).
+  using Parameters = std::map<std::string_view, std::size_t>;
 
   // `run` is the patched object, `vmlinux` the kernel proper (the same one for a patch to vmlinux).
   ShippedCode(const RunObject& run, const RunObject& vmlinux, const kernel::Symvers& symvers,
-              const elf::Arch& arch, OpenModule open)
-      : run_(run), vmlinux_(vmlinux), symvers_(symvers), arch_(arch), open_(std::move(open)) {}
+              const elf::Arch& arch, OpenModule open, std::function<Parameters()> parameters)
+      : run_(run),
+        vmlinux_(vmlinux),
+        symvers_(symvers),
+        arch_(arch),
+        open_(std::move(open)),
+        count_parameters_(std::move(parameters)) {}
 
   // What the function that `name` means in a file of the patched object does with an address.
   elf::AddressFate fate(std::string_view name, elf::AddressArguments arguments);
@@ -49,6 +56,8 @@ class ShippedCode {
     std::uint64_t base = 0;  // in the whole
   };
 
+  elf::AddressArguments only_parameters(const RunObject& from, std::string_view function,
+                                        elf::AddressArguments arguments);
   std::optional<Place> find(const RunObject& from, std::string_view name) const;
   static std::vector<Part> parts_of(const Place& place);
   Code assemble(const RunObject& object, const std::vector<Part>& parts) const;
@@ -63,6 +72,8 @@ class ShippedCode {
   const kernel::Symvers& symvers_;
   const elf::Arch& arch_;
   OpenModule open_;
+  std::function<Parameters()> count_parameters_;  // asked once, when it is needed
+  std::optional<Parameters> parameters_;
   std::map<std::pair<Place, elf::AddressArguments>, elf::AddressFate> known_;
 };
 
