@@ -132,8 +132,29 @@ AddressWatch::Code AddressWatch::assemble(std::int32_t function) const {
     ByteView bytes = side_.graph.bytes(side_.graph.piece(part));
     code.bytes.insert(code.bytes.end(), bytes.begin(), bytes.end());
     add_part(code, base, part);
+    add_detours(code, base, part);
   }
   return code;
+}
+
+// A jump label's or an exception's entry names a place first, and then where it goes on.
+void AddressWatch::add_detours(Code& code, const std::map<std::int32_t, std::uint64_t>& base,
+                               std::int32_t part) const {
+  for (const TableEntry& entry : side_.tables.of(part)) {
+    std::optional<std::uint64_t> place;
+    for (const Reference& reference : entry.references) {
+      auto home = base.find(reference.target_piece);
+      if (home == base.end() || reference.target_offset < 0) {
+        continue;
+      }
+      const std::uint64_t at = home->second + static_cast<std::uint64_t>(reference.target_offset);
+      if (place) {
+        code.uses.detours.emplace(*place, at);
+      } else {
+        place = at;
+      }
+    }
+  }
 }
 
 // The uses of one part, at its place in the whole.

@@ -38,6 +38,8 @@ class AddressWatch {
   Code assemble(std::int32_t function) const;
   void add_part(Code& code, const std::map<std::int32_t, std::uint64_t>& base,
                 std::int32_t part) const;
+  void add_detours(Code& code, const std::map<std::int32_t, std::uint64_t>& base,
+                   std::int32_t part) const;
   elf::AddressFate follow(std::int32_t function, elf::AddressArguments arguments);
   elf::AddressFate pass(const Reference& call, elf::AddressArguments arguments);
   bool callbacks_forget();

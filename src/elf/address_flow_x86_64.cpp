@@ -33,6 +33,7 @@ struct State {
   Registers may = 0;
   Registers must = 0;
   Registers mixed = 0;  // the address less, or taken from, something else
+  Registers low = 0;    // on every path, the lowest byte is another value's
   bool operator==(const State&) const = default;
 };
 
@@ -166,7 +167,8 @@ class Flow {
     std::optional<State>& known = steps_[index].before;
     State joined = state;
     if (known) {
-      joined = State{known->may | state.may, known->must & state.must, known->mixed | state.mixed};
+      joined = State{known->may | state.may, known->must & state.must, known->mixed | state.mixed,
+                     known->low & state.low};
     }
     if (known != joined) {
       known = joined;
@@ -177,6 +179,14 @@ class Flow {
   void visit(std::size_t index) {
     const Step& step = steps_[index];
     State state = *step.before;
+    auto [first, last] = uses_.detours.equal_range(step.offset);
+    for (auto detour = first; detour != last; ++detour) {
+      auto target = at_.find(detour->second);
+      leaves_ = leaves_ || target == at_.end();
+      if (target != at_.end()) {
+        enter(target->second, state);
+      }
+    }
     switch (step.instruction.meta.category) {
       case ZYDIS_CATEGORY_CALL:
         if (!is_in(uses_.hooks, branch_field(step))) {
@@ -207,7 +217,7 @@ class Flow {
   }
 
   static State only(State state, Registers kept) {
-    return State{state.may & kept, state.must & kept, state.mixed & kept};
+    return State{state.may & kept, state.must & kept, state.mixed & kept, state.low & kept};
   }
   static State without(State state, Registers gone) { return only(state, ~gone); }
 
@@ -289,18 +299,24 @@ class Flow {
   }
 
   // The registers whose value, as against what it points at, goes into the instruction.
-  static Registers values_read(const Step& step) {
+  static Registers values_read(const Step& step, const State& state) {
     Registers out = 0;
     for (const ZydisDecodedOperand& operand : step.visible()) {
       if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER &&
           (operand.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0) {
-        out |= bit(operand.reg.value);
+        const Registers read = bit(operand.reg.value);
+        out |= is_lowest_byte(operand) ? read & ~state.low : read;
       } else if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY &&
                  operand.mem.type == ZYDIS_MEMOP_TYPE_AGEN) {
         out |= bit(operand.mem.base) | bit(operand.mem.index);
       }
     }
     return out;
+  }
+
+  static bool is_lowest_byte(const ZydisDecodedOperand& operand) {
+    return operand.size == 8 &&
+           (operand.reg.value < ZYDIS_REGISTER_AH || operand.reg.value > ZYDIS_REGISTER_BH);
   }
 
   static bool computes_address(const Step& step) {
@@ -325,7 +341,7 @@ class Flow {
     }
     const bool holds = in_immediate(step) || (in_displacement(step) && computes_address(step));
     const bool zero = is_zeroing(step);
-    const Registers read = zero ? 0 : values_read(step);
+    const Registers read = zero ? 0 : values_read(step, state);
     const bool may = holds || (read & state.may) != 0;
     const bool must = holds || (read & state.must) != 0;
     const bool mixes = is_difference(step, state);
@@ -344,6 +360,7 @@ class Flow {
         state.may = may ? state.may | written : sure ? state.may & ~written : state.may;
         state.must = must && sure && !mixed ? state.must | written : state.must & ~written;
         state.mixed = mixed ? state.mixed | written : sure ? state.mixed & ~written : state.mixed;
+        state.low = !may && is_lowest_byte(operand) ? state.low | written : state.low & ~written;
       }
     }
   }
@@ -358,8 +375,9 @@ class Flow {
     return step.instruction.mnemonic == ZYDIS_MNEMONIC_SUB &&
            step.operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
            step.operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-           (values_read(step) & state.may) != 0 && (values_read(step) & state.mixed) == 0 &&
-           compares_others(step, state) && flags_are_lost(step);
+           (values_read(step, state) & state.may) != 0 &&
+           (values_read(step, state) & state.mixed) == 0 && compares_others(step, state) &&
+           flags_are_lost(step);
   }
 
   // The flags that the instruction sets are set anew before anything reads them.

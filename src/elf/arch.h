@@ -76,7 +76,8 @@ struct AddressUses {
   std::vector<std::uint64_t> hooks;              // of calls that change no register (is_entry_call)
   std::vector<std::uint64_t> calls;              // of calls and jumps to other functions
   std::map<std::uint64_t, std::uint64_t> jumps;  // of other jumps → where in the code they go
-  AddressArguments arguments;                    // that hold the address from the start
+  std::multimap<std::uint64_t, std::uint64_t> detours;  // places → where tables make them go, too
+  AddressArguments arguments;                           // that hold the address from the start
   // What becomes of arguments of the call or jump at a field in `calls`. `returned` is also said of
   // a function that hands the address out without having been given it.
   std::function<AddressFate(std::uint64_t field, AddressArguments)> pass;
