@@ -191,13 +191,12 @@ class Chooser {
           fmt::format("{} is only used at boot or load: its change is left out", describe(piece)));
       return;
     }
-    if (writable(post_.graph, piece) || piece.global || users.empty() ||
-        !only_known_inside(piece) || !before_addresses_.stays(partner(index)) ||
-        !after_addresses_.stays(index)) {
+    std::string_view hindrance = why_not_copied(index);
+    if (!hindrance.empty()) {
       refuse(Code::data_changed, describe(piece),
              fmt::format("the initial contents of {} change, and the running kernel's own copy is "
-                         "in use",
-                         describe(piece)),
+                         "in use: {}",
+                         describe(piece), hindrance),
              "change the code that uses it instead, or set the new value from a callback");
       return;
     }
@@ -209,6 +208,25 @@ class Chooser {
         differs_[static_cast<std::size_t>(user.piece)] = true;
       }
     }
+  }
+
+  // Empty where a changed copy serves all code that can get at the data.
+  std::string_view why_not_copied(std::int32_t index) {
+    const Piece& piece = post_piece(index);
+    if (writable(post_.graph, piece)) {
+      return "it is not constant";
+    }
+    if (piece.global) {
+      return "other files may refer to it";
+    }
+    if (referrers_[static_cast<std::size_t>(index)].empty()) {
+      return "no code of this file refers to it";
+    }
+    if (!only_known_inside(piece)) {
+      return "it points to what the kernel does not have";
+    }
+    const bool stays = before_addresses_.stays(partner(index)) && after_addresses_.stays(index);
+    return stays ? "" : "its address may be kept, or compared, by what it was given to";
   }
 
   // Pointers to what the kernel has, and to strings, mean the same from a copy.
