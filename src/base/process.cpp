@@ -101,6 +101,7 @@ Result<Child> Child::start(const Command& command) {
   }
   const pid_t parent = ::getpid();
   const char* directory = command.directory.empty() ? nullptr : command.directory.c_str();
+  const char* input = command.input.empty() ? "/dev/null" : command.input.c_str();
   pid_t pid = ::fork();
   if (pid == 0) {
     ::setpgid(0, 0);
@@ -108,12 +109,12 @@ Result<Child> Child::start(const Command& command) {
     if (::getppid() != parent) {
       ::_exit(127);
     }
-    int null = ::open("/dev/null", O_RDONLY);
-    ::dup2(null, 0);
+    int in = ::open(input, O_RDONLY);
+    ::dup2(in, 0);
     ::dup2(out[1], 1);
     ::dup2(out[1], 2);
     ::signal(SIGPIPE, SIG_DFL);
-    if (directory == nullptr || ::chdir(directory) == 0) {
+    if (in >= 0 && (directory == nullptr || ::chdir(directory) == 0)) {
       ::execvpe(argv[0], argv.data(), env.data());
     }
     int err = errno;

@@ -18,6 +18,7 @@ namespace suture {
 struct Command {
   std::vector<std::string> argv;                         // argv[0] is looked up in PATH
   fs::path directory;                                    // empty: the caller's
+  fs::path input;                                        // standard input; empty: none
   std::vector<std::pair<std::string, std::string>> env;  // added to the caller's environment
 };
 

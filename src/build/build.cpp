@@ -11,6 +11,7 @@
 #include "base/digest.h"
 #include "base/process.h"
 #include "build/compile_units.h"
+#include "build/export_versions.h"
 #include "build/headers.h"
 #include "build/intake.h"
 #include "build/kernel_side.h"
@@ -18,6 +19,7 @@
 #include "build/shadow_tree.h"
 #include "diff/diff.h"
 #include "match/match.h"
+#include "match/shipped_code.h"
 #include "module/link.h"
 #include "source/patch.h"
 
@@ -190,12 +192,19 @@ class Builder {
   }
 
   // kbuild compiles what the configuration leaves out, too: then nothing of it runs.
-  static bool runs(const Work& work) {
-    return std::ranges::any_of(work.pre_graph.pieces(), [&](const diff::Piece& piece) {
-      return piece.kind == diff::PieceKind::function &&
-             !diff::is_init_section(work.pre_graph.section_of(piece).name) &&
-             !work.run->symbols().find(piece.name).empty();
-    });
+  bool runs(const Work& work) const {
+    bool stays = false;
+    for (const diff::Piece& piece : work.pre_graph.pieces()) {
+      if (piece.kind == diff::PieceKind::function &&
+          !diff::is_init_section(work.pre_graph.section_of(piece).name)) {
+        stays = true;
+        if (!work.run->symbols().find(piece.name).empty()) {
+          return true;
+        }
+      }
+    }
+    // What a file has beside init code cannot be told from data alone.
+    return !stays && named(work.unit);
   }
 
   Status compare() {
@@ -203,11 +212,25 @@ class Builder {
     for (auto it = works_.begin(); it != works_.end();) {
       Work& work = *it;
       TRY(open_objects(work));
-      if (!named(work.unit) && !runs(work)) {
+      if (!runs(work)) {
+        if (named(work.unit)) {
+          return fail(Code::not_in_kernel, work.unit.command.source,
+                      fmt::format("{} has none of its functions", work.run->name()),
+                      "leave the file out of the diff: this kernel is configured without it");
+        }
         it = works_.erase(it);
         continue;
       }
-      work.diff = diff::compare(*work.pre, *work.post);
+      match::ShippedCode shipped(
+          *work.run, side_.vmlinux(), side_.symvers(), work.pre_graph.arch(),
+          [&](std::string_view name) { return side_.module(name); },
+          [&] {
+            return side_.types() ? side_.types()->parameters() : match::ShippedCode::Parameters{};
+          });
+      work.diff = diff::compare(*work.pre, *work.post,
+                                [&](std::string_view function, elf::AddressArguments arguments) {
+                                  return shipped.fate(function, arguments);
+                                });
       std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
       for (Error refusal : work.diff.refusals) {
         refusal.where = fmt::format("{}: {}", work.unit.command.source, refusal.where);
@@ -264,8 +287,25 @@ class Builder {
         }
       }
       TRY(check_kernel_types(*pre, work.unit.command));
+      TRY(check_exports(work));
     }
     out_.seconds.diff += now_seconds() - start;
+    return {};
+  }
+
+  // What the diff may change beside bodies of functions may change how others call them.
+  Status check_exports(const Work& work) {
+    if (!work.unit.types) {
+      return {};
+    }
+    std::set<std::string_view> before = diff::exports_of(work.pre_object);
+    std::vector<std::string_view> kept;
+    std::ranges::set_intersection(before, diff::exports_of(work.post_object),
+                                  std::back_inserter(kept));
+    for (Error& refusal : TRY(changed_exports(kernel_, work.unit, kept, side_.symvers(), place_))) {
+      refusal.where = fmt::format("{}: {}", work.unit.command.source, refusal.where);
+      out_.refusals.push_back(std::move(refusal));
+    }
     return {};
   }
 

@@ -43,6 +43,10 @@ Result<fs::path> Modules::find(const source::CompileCommand& command) const {
   return *path;
 }
 
+std::optional<fs::path> Modules::find(std::string_view name) const {
+  return directory_ ? directory_->find(name) : std::nullopt;
+}
+
 Result<KernelSide> KernelSide::open(const kernel::Kernel& kernel, const Modules& modules,
                                     const std::string& compiler) {
   KernelSide side;
@@ -64,14 +68,26 @@ Result<const match::RunObject*> KernelSide::run_object(const source::CompileComm
 }
 
 Result<const LoadedModule*> KernelSide::module(const source::CompileCommand& command) {
-  std::unique_ptr<LoadedModule>& slot = modules_[command.module_name];
+  return open_module(command.module_name, TRY(listed_->find(command)));
+}
+
+const match::RunObject* KernelSide::module(std::string_view name) {
+  auto path = listed_->find(name);
+  if (!path) {
+    return nullptr;
+  }
+  auto loaded = open_module(std::string(name), *path);
+  return loaded ? &(*loaded)->run : nullptr;
+}
+
+Result<const LoadedModule*> KernelSide::open_module(const std::string& name, const fs::path& path) {
+  std::unique_ptr<LoadedModule>& slot = modules_[name];
   if (slot == nullptr) {
-    fs::path path = TRY(listed_->find(command));
     auto loaded = std::make_unique<LoadedModule>();
     loaded->image = TRY(kernel::ModuleImage::open(path));
     const elf::Arch* arch = elf::arch_of(loaded->image.elf().machine());
     if (arch == nullptr) {
-      return fail(Code::wrong_kernel, command.module_name, "its architecture is not supported",
+      return fail(Code::wrong_kernel, name, "its architecture is not supported",
                   "use a kernel for x86-64");
     }
     loaded->run = TRY(match::RunObject::of_module(loaded->image, *arch));

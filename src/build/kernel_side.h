@@ -31,6 +31,8 @@ class Modules {
   // Where a unit's module lies; an empty path for vmlinux. not-in-kernel: the diff may be to a
   // driver that this kernel does not have.
   Result<fs::path> find(const source::CompileCommand& command) const;
+  // The module's file by the module's name, or nothing.
+  std::optional<fs::path> find(std::string_view name) const;
 
  private:
   std::optional<kernel::ModuleDirectory> directory_;  // none where no modules were given
@@ -52,8 +54,12 @@ class KernelSide {
   Result<const match::RunObject*> run_object(const source::CompileCommand& command);
   // The module that the unit belongs to, opened once.
   Result<const LoadedModule*> module(const source::CompileCommand& command);
+  // A module by its name, or null where there is none that can be read.
+  const match::RunObject* module(std::string_view name);
 
  private:
+  Result<const LoadedModule*> open_module(const std::string& name, const fs::path& path);
+
   const Modules* listed_ = nullptr;
   std::unique_ptr<kernel::Image> image_;
   std::unique_ptr<match::RunObject> vmlinux_;

@@ -9,6 +9,11 @@
 // the shipped kernel states of itself; there only sizes and places count, because another program
 // wrote them.
 //
+// Two things that look harmless are not proved by this, and so refused. A member that gets another
+// name at the same place may be another member: whether old objects hold there what the patched
+// code takes it for, nothing shows. And objects may be anywhere, also where no variable, parameter
+// or member is of the type: an allocation leaves no trace of it.
+//
 // Invariant: where several types have one name, each of post must be one of pre's.
 #include "build/layouts.h"
 

@@ -23,6 +23,7 @@
 #include <set>
 #include <string>
 
+#include "diff/address_watch.h"
 #include "diff/diff.h"
 
 namespace suture::diff {
@@ -31,8 +32,12 @@ namespace {
 
 class Chooser {
  public:
-  Chooser(const Side& pre, const Side& post)
-      : pre_(pre), post_(post), count_(post.graph.pieces().size()) {
+  Chooser(const Side& pre, const Side& post, const OutsideFate& outside)
+      : pre_(pre),
+        post_(post),
+        before_addresses_(pre, outside),
+        after_addresses_(post, outside),
+        count_(post.graph.pieces().size()) {
     out_.correlation = correlate(pre, post);
     out_.fate.assign(count_, Fate::out);
     differs_.assign(count_, false);
@@ -186,13 +191,12 @@ class Chooser {
           fmt::format("{} is only used at boot or load: its change is left out", describe(piece)));
       return;
     }
-    if (writable(post_.graph, piece) || piece.global || users.empty() ||
-        !only_known_inside(piece) || !address_stays(pre_, partner(index)) ||
-        !address_stays(post_, index)) {
+    std::string_view hindrance = why_not_copied(index);
+    if (!hindrance.empty()) {
       refuse(Code::data_changed, describe(piece),
              fmt::format("the initial contents of {} change, and the running kernel's own copy is "
-                         "in use",
-                         describe(piece)),
+                         "in use: {}",
+                         describe(piece), hindrance),
              "change the code that uses it instead, or set the new value from a callback");
       return;
     }
@@ -206,48 +210,31 @@ class Chooser {
     }
   }
 
+  // Empty where a changed copy serves all code that can get at the data.
+  std::string_view why_not_copied(std::int32_t index) {
+    const Piece& piece = post_piece(index);
+    if (writable(post_.graph, piece)) {
+      return "it is not constant";
+    }
+    if (piece.global) {
+      return "other files may refer to it";
+    }
+    if (referrers_[static_cast<std::size_t>(index)].empty()) {
+      return "no code of this file refers to it";
+    }
+    if (!only_known_inside(piece)) {
+      return "it points to what the kernel does not have";
+    }
+    const bool stays = before_addresses_.stays(partner(index)) && after_addresses_.stays(index);
+    return stays ? "" : "its address may be kept, or compared, by what it was given to";
+  }
+
   // Pointers to what the kernel has, and to strings, mean the same from a copy.
   bool only_known_inside(const Piece& piece) const {
     return std::ranges::all_of(piece.references, [&](const Reference& reference) {
       return reference.target_piece < 0 || partner(reference.target_piece) >= 0 ||
              is_copyable(post_.graph, post_piece(reference.target_piece));
     });
-  }
-
-  // Nothing but the code that names it can hold or compare the address of the variable.
-  static bool address_stays(const Side& side, std::int32_t index) {
-    return std::ranges::all_of(side.graph.pieces(), [&](const Piece& user) {
-      elf::AddressUses uses = uses_of(side.graph, user, index);
-      return uses.fields.empty() || (user.kind == PieceKind::function &&
-                                     side.graph.arch().address_stays(side.graph.bytes(user), uses));
-    });
-  }
-
-  static elf::AddressUses uses_of(const PieceGraph& graph, const Piece& user, std::int32_t index) {
-    elf::AddressUses uses;
-    for (const Reference& reference : user.references) {
-      std::string_view name = graph.object().symbols()[reference.symbol].name;
-      if (reference.target_piece == index) {
-        uses.fields.push_back(reference.offset);
-        if (reference.target_offset >= static_cast<std::int64_t>(graph.piece(index).size)) {
-          uses.ends.push_back(reference.offset);
-        }
-      } else if (reference.is_branch && graph.arch().is_return_thunk(name)) {
-        uses.returns.push_back(reference.offset);
-      } else if (reference.is_branch && only_reads(name)) {
-        uses.readers.push_back(reference.offset);
-      }
-    }
-    return uses;
-  }
-
-  // Functions of the kernel that read what their arguments point to, and forget it.
-  static bool only_reads(std::string_view name) {
-    constexpr std::string_view names[] = {
-        "memcpy", "__memcpy", "memmove",   "__memmove",  "memcmp",     "strcmp",       "strncmp",
-        "strlen", "strnlen",  "strscpy",   "strlcpy",    "strcasecmp", "sprintf",      "snprintf",
-        "printk", "_printk",  "scnprintf", "seq_printf", "seq_puts",   "_copy_to_user"};
-    return std::ranges::find(names, name) != std::end(names);
   }
 
   // The name of the function that `f.cold` or `f.cold.3` was split from.
@@ -421,9 +408,37 @@ class Chooser {
              "give the data a name");
       return false;
     }
+    if (reference.by_section && !is_copyable(post_.graph, target) &&
+        !keeps_neighbours(reference.target_piece)) {
+      refuse(
+          Code::symbol_ambiguous, describe(post_piece(from)),
+          fmt::format("it points to the start or the end of {}, and which of the variables of {} "
+                      "beside each other is meant cannot be told: they do not stay so",
+                      describe(target), post_.graph.section_of(target).name),
+          "leave the variables of that section as they are");
+      return false;
+    }
     bool own_cold = reference.target_piece != from && owner_of(reference.target_piece) == from;
     return own_cold || partner(reference.target_piece) < 0 || differs_[slot] || copied_[slot] ||
            is_copyable(post_.graph, target);
+  }
+
+  // The variable and those right before and after it are the kernel's, and lie there as they do
+  // here.
+  bool keeps_neighbours(std::int32_t index) const {
+    auto [before, after] = post_.graph.neighbours(index);
+    return stays_beside(before, index) && stays_beside(index, after);
+  }
+
+  bool stays_beside(std::int32_t first, std::int32_t second) const {
+    if (first < 0 || second < 0) {
+      return true;
+    }
+    auto kept = [&](std::int32_t index) {
+      return partner(index) >= 0 && !copied_[static_cast<std::size_t>(index)];
+    };
+    return kept(first) && kept(second) &&
+           pre_.graph.neighbours(partner(first)).second == partner(second);
   }
 
   // Written by code that stays, a variable has a state; what replaces it starts anew.
@@ -470,8 +485,8 @@ class Chooser {
 
   // Modules find exports in the kernel's sorted tables, which a patch module cannot add to.
   void note_exports() {
-    std::set<std::string_view> before = exports_of(pre_.graph);
-    std::set<std::string_view> after = exports_of(post_.graph);
+    std::set<std::string_view> before = exports_of(pre_.graph.object());
+    std::set<std::string_view> after = exports_of(post_.graph.object());
     for (std::string_view name : after) {
       if (!before.contains(name)) {
         add_note(fmt::format("the new export of {} is left out", name));
@@ -482,17 +497,6 @@ class Chooser {
         add_note(fmt::format("{} stays exported until the next boot", name));
       }
     }
-  }
-
-  static std::set<std::string_view> exports_of(const PieceGraph& graph) {
-    constexpr std::string_view prefix = "__ksymtab_";
-    std::set<std::string_view> out;
-    for (const elf::Symbol& symbol : graph.object().symbols()) {
-      if (symbol.defined() && symbol.name.starts_with(prefix)) {
-        out.insert(symbol.name.substr(prefix.size()));
-      }
-    }
-    return out;
   }
 
   void add_note(std::string text) {
@@ -508,6 +512,8 @@ class Chooser {
 
   const Side& pre_;
   const Side& post_;
+  AddressWatch before_addresses_;
+  AddressWatch after_addresses_;
   std::size_t count_;
   std::vector<std::vector<Referrer>> referrers_;
   std::vector<bool> differs_;  // to be redirected
@@ -520,6 +526,19 @@ class Chooser {
 
 }  // namespace
 
+std::set<std::string_view> exports_of(const elf::ObjectFile& object) {
+  std::set<std::string_view> out;
+  for (const elf::Symbol& symbol : object.symbols()) {
+    // Before Linux 6.4, and since.
+    for (std::string_view prefix : {"__ksymtab_", "__export_symbol_"}) {
+      if (symbol.defined() && symbol.name.starts_with(prefix)) {
+        out.insert(symbol.name.substr(prefix.size()));
+      }
+    }
+  }
+  return out;
+}
+
 bool ObjectDiff::any_changed() const {
   return std::ranges::find(fate, Fate::changed) != fate.end();
 }
@@ -528,6 +547,8 @@ bool ObjectDiff::takes_anything() const {
   return std::ranges::any_of(fate, [](Fate one) { return one != Fate::out; });
 }
 
-ObjectDiff compare(const Side& pre, const Side& post) { return Chooser(pre, post).run(); }
+ObjectDiff compare(const Side& pre, const Side& post, const OutsideFate& outside) {
+  return Chooser(pre, post, outside).run();
+}
 
 }  // namespace suture::diff

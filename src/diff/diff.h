@@ -4,7 +4,9 @@
 // into the patch module for them.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -62,6 +64,14 @@ bool equal(const Side& pre, const Side& post, const Correlation& correlation,
 // Constant data without identity: a copy of it in the module serves as well as the original.
 bool is_copyable(const PieceGraph& graph, const Piece& piece);
 
-ObjectDiff compare(const Side& pre, const Side& post);
+// The names that the object exports to modules.
+std::set<std::string_view> exports_of(const elf::ObjectFile& object);
+
+// What a function that the object only names does with an address that it is given.
+using OutsideFate =
+    std::function<elf::AddressFate(std::string_view function, elf::AddressArguments arguments)>;
+
+// `outside` is asked about the code that pre and post call and the running kernel has.
+ObjectDiff compare(const Side& pre, const Side& post, const OutsideFate& outside);
 
 }  // namespace suture::diff

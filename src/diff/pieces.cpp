@@ -12,7 +12,11 @@
 //
 // Invariants: pieces of a section do not overlap; every reference of a piece lies inside it; for
 // every reference with a target piece, target_offset is relative to that piece and may lie outside
-// it only where the source named the symbol (array bounds computed at compile time).
+// it only where the source named the symbol (array bounds computed at compile time). The assembler
+// turns the names of local symbols into places of sections; where several variables share one
+// (__read_mostly, per-CPU), a place does not surely tell which of them was named, unless an
+// instruction reads or writes just there. Such references are marked (by_section); who uses one has
+// to see to it that the neighbours stay neighbours.
 #include "diff/pieces.h"
 
 #include <fmt/format.h>
@@ -285,6 +289,23 @@ std::int32_t PieceGraph::find(std::uint32_t section, std::uint64_t offset) const
   return *std::prev(it);
 }
 
+std::pair<std::int32_t, std::int32_t> PieceGraph::neighbours(std::int32_t index) const {
+  const Piece& own = piece(index);
+  const auto& list = by_section_[own.section];
+  auto at = std::ranges::find(list, index);
+  auto touches = [&](const Piece& before, const Piece& after) {
+    return before.size != 0 && before.offset + before.size == after.offset;
+  };
+  std::pair<std::int32_t, std::int32_t> out{-1, -1};
+  if (at != list.begin() && touches(piece(*std::prev(at)), own)) {
+    out.first = *std::prev(at);
+  }
+  if (std::next(at) != list.end() && touches(own, piece(*std::next(at)))) {
+    out.second = *std::next(at);
+  }
+  return out;
+}
+
 Reference PieceGraph::resolve(const elf::Relocation& relocation) const {
   const Symbol& symbol = object_->symbols()[relocation.symbol];
   Reference reference{.offset = relocation.offset,
@@ -301,7 +322,10 @@ Reference PieceGraph::resolve(const elf::Relocation& relocation) const {
   reference.target_piece =
       find(symbol.section, static_cast<std::uint64_t>(std::max<std::int64_t>(0, probe)));
   if (reference.target_piece >= 0) {
-    reference.target_offset = at - static_cast<std::int64_t>(piece(reference.target_piece).offset);
+    const Piece& target = piece(reference.target_piece);
+    reference.target_offset = at - static_cast<std::int64_t>(target.offset);
+    reference.by_section = symbol.type == STT_SECTION && target.kind == PieceKind::data &&
+                           by_section_[symbol.section].size() > 1;
   }
   return reference;
 }
@@ -340,8 +364,10 @@ Status PieceGraph::connect(Piece& from) {
     elf::Relocation adjusted = *it;
     std::int32_t bias = 0;
     bool branch = false;
+    const elf::Instruction* insn = code ? around(inside) : nullptr;
+    const bool access =
+        insn != nullptr && insn->access != 0 && insn->offset + insn->access == inside;
     if (code && kind->pc_relative) {
-      const elf::Instruction* insn = around(inside);
       bias = insn == nullptr ? kind->size
                              : static_cast<std::int32_t>(insn->offset + insn->length - inside);
       branch = insn != nullptr && insn->is_branch;
@@ -351,6 +377,7 @@ Status PieceGraph::connect(Piece& from) {
     reference.offset = inside;
     reference.bias = bias;
     reference.is_branch = branch;
+    reference.by_section = reference.by_section && !access;
     relocated.insert(inside);
     from.references.push_back(reference);
   }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "elf/arch.h"
@@ -36,6 +37,9 @@ struct Reference {
                                    // code; the addend to write is target_offset - bias
   bool is_branch = false;          // a direct call or jump (as against an address taken)
   bool synthetic = false;          // made from a branch without a relocation
+  bool by_section = false;  // the object names a section and a place in it, and the place may
+                            // be the end of one variable, the start of the next, or short
+                            // of one by what a register adds
 };
 
 struct Piece {
@@ -71,6 +75,8 @@ class PieceGraph {
   // The piece that holds `offset` of a section (its end counts as inside where nothing else starts
   // there), or -1.
   std::int32_t find(std::uint32_t section, std::uint64_t offset) const;
+  // The variables that end where the piece starts, or start where it ends; -1 for none.
+  std::pair<std::int32_t, std::int32_t> neighbours(std::int32_t index) const;
   // Resolves a relocation of a table section (not code: no bias).
   Reference resolve(const elf::Relocation& relocation) const;
 

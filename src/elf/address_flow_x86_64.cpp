@@ -16,6 +16,7 @@
 #include "elf/address_flow_x86_64.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <set>
@@ -31,6 +32,8 @@ using Registers = std::uint32_t;  // one bit a general register
 struct State {
   Registers may = 0;
   Registers must = 0;
+  Registers mixed = 0;  // the address less, or taken from, something else
+  Registers low = 0;    // on every path, the lowest byte is another value's
   bool operator==(const State&) const = default;
 };
 
@@ -54,13 +57,30 @@ Registers bit(ZydisRegister name) {
   return Registers{1} << (whole - ZYDIS_REGISTER_RAX);
 }
 
-const Registers arguments = bit(ZYDIS_REGISTER_RDI) | bit(ZYDIS_REGISTER_RSI) |
-                            bit(ZYDIS_REGISTER_RDX) | bit(ZYDIS_REGISTER_RCX) |
-                            bit(ZYDIS_REGISTER_R8) | bit(ZYDIS_REGISTER_R9);
+const std::array argument_registers = {bit(ZYDIS_REGISTER_RDI), bit(ZYDIS_REGISTER_RSI),
+                                       bit(ZYDIS_REGISTER_RDX), bit(ZYDIS_REGISTER_RCX),
+                                       bit(ZYDIS_REGISTER_R8),  bit(ZYDIS_REGISTER_R9)};
 const Registers kept_by_calls = bit(ZYDIS_REGISTER_RBX) | bit(ZYDIS_REGISTER_RBP) |
                                 bit(ZYDIS_REGISTER_R12) | bit(ZYDIS_REGISTER_R13) |
                                 bit(ZYDIS_REGISTER_R14) | bit(ZYDIS_REGISTER_R15);
 const Registers result = bit(ZYDIS_REGISTER_RAX);
+
+// Of registers, those that carry arguments, a bit each.
+std::uint8_t as_arguments(Registers registers) {
+  unsigned out = 0;
+  for (std::size_t i = 0; i < argument_registers.size(); ++i) {
+    out |= (registers & argument_registers[i]) != 0 ? 1U << i : 0U;
+  }
+  return static_cast<std::uint8_t>(out);
+}
+
+Registers as_registers(std::uint8_t arguments) {
+  Registers out = 0;
+  for (std::size_t i = 0; i < argument_registers.size(); ++i) {
+    out |= (arguments >> i & 1) != 0 ? argument_registers[i] : 0;
+  }
+  return out;
+}
 
 bool is_string_operation(const ZydisDecodedInstruction& instruction) {
   return instruction.meta.category == ZYDIS_CATEGORY_STRINGOP;
@@ -70,21 +90,24 @@ class Flow {
  public:
   explicit Flow(const AddressUses& uses) : uses_(uses) {}
 
-  bool stays(const ZydisDecoder& decoder, ByteView code) {
+  AddressFate follow(const ZydisDecoder& decoder, ByteView code) {
     if (!decode(decoder, code)) {
-      return false;
+      return AddressFate::leaves;
     }
+    const State entry{.may = as_registers(uses_.arguments.may),
+                      .must = as_registers(uses_.arguments.must),
+                      .mixed = as_registers(uses_.arguments.mixed)};
     std::vector<std::size_t> roots{0};
-    for (Registers anywhere = 0; !leaves_;) {
+    for (State anywhere; !leaves_;) {
       for (std::size_t root : roots) {
-        enter(root, State{.may = root == 0 ? 0 : anywhere});
+        enter(root, root == 0 ? entry : anywhere);
       }
       while (!work_.empty() && !leaves_) {
         std::size_t index = work_.back();
         work_.pop_back();
         visit(index);
       }
-      Registers seen = held_anywhere();
+      State seen = held_anywhere();
       std::size_t hidden = find_unvisited();
       if (hidden == steps_.size() && seen == anywhere) {
         break;
@@ -95,9 +118,10 @@ class Flow {
       }
     }
     // Comparisons are judged by what must hold on every path, which is known only now.
-    return !leaves_ && std::ranges::none_of(steps_, [&](const Step& step) {
-      return step.before && is_identity_test(step);
-    });
+    leaves_ = leaves_ || std::ranges::any_of(steps_, [&](const Step& step) {
+                return step.before && is_identity_test(step);
+              });
+    return leaves_ ? AddressFate::leaves : returned_ ? AddressFate::returned : AddressFate::stays;
   }
 
  private:
@@ -120,10 +144,11 @@ class Flow {
     return !steps_.empty();
   }
 
-  Registers held_anywhere() const {
-    Registers out = 0;
+  State held_anywhere() const {
+    State out;
     for (const Step& step : steps_) {
-      out |= step.before ? step.before->may : 0;
+      out.may |= step.before ? step.before->may : 0;
+      out.mixed |= step.before ? step.before->mixed : 0;
     }
     return out;
   }
@@ -142,7 +167,8 @@ class Flow {
     std::optional<State>& known = steps_[index].before;
     State joined = state;
     if (known) {
-      joined = State{known->may | state.may, known->must & state.must};
+      joined = State{known->may | state.may, known->must & state.must, known->mixed | state.mixed,
+                     known->low & state.low};
     }
     if (known != joined) {
       known = joined;
@@ -153,13 +179,23 @@ class Flow {
   void visit(std::size_t index) {
     const Step& step = steps_[index];
     State state = *step.before;
+    auto [first, last] = uses_.detours.equal_range(step.offset);
+    for (auto detour = first; detour != last; ++detour) {
+      auto target = at_.find(detour->second);
+      leaves_ = leaves_ || target == at_.end();
+      if (target != at_.end()) {
+        enter(target->second, state);
+      }
+    }
     switch (step.instruction.meta.category) {
       case ZYDIS_CATEGORY_CALL:
-        leaves_ =
-            leaves_ || (!is_in(uses_.readers, branch_field(step)) && (state.may & arguments) != 0);
-        state = State{state.may & kept_by_calls, state.must & kept_by_calls};
+        if (!is_in(uses_.hooks, branch_field(step))) {
+          const bool returns = call(step, state);
+          state = only(state, kept_by_calls);
+          state.may |= returns ? result : 0;
+        }
         break;
-      case ZYDIS_CATEGORY_RET: leaves_ = leaves_ || (state.may & result) != 0; return;
+      case ZYDIS_CATEGORY_RET: give_back(state); return;
       case ZYDIS_CATEGORY_COND_BR: {
         const Registers at_end = found_at_end(index);
         const bool if_equal = step.instruction.mnemonic == ZYDIS_MNEMONIC_JZ;
@@ -180,8 +216,26 @@ class Flow {
     }
   }
 
-  static State without(State state, Registers gone) {
-    return State{state.may & ~gone, state.must & ~gone};
+  static State only(State state, Registers kept) {
+    return State{state.may & kept, state.must & kept, state.mixed & kept, state.low & kept};
+  }
+  static State without(State state, Registers gone) { return only(state, ~gone); }
+
+  void give_back(const State& state) {
+    leaves_ = leaves_ || (state.mixed & result) != 0;
+    returned_ = returned_ || (state.may & result) != 0;
+  }
+
+  // Whether the result of the call may be the address.
+  bool call(const Step& step, const State& state) {
+    const AddressArguments given{as_arguments(state.may), as_arguments(state.must),
+                                 as_arguments(state.mixed)};
+    AddressFate fate = given.may == 0 ? AddressFate::stays : AddressFate::leaves;
+    if (is_in(uses_.calls, branch_field(step))) {
+      fate = uses_.pass(branch_field(step), given);
+    }
+    leaves_ = leaves_ || fate == AddressFate::leaves;
+    return fate == AddressFate::returned;
   }
 
   // The register that a jump on (in)equality has found to be one past the end: whoever gets that
@@ -204,23 +258,28 @@ class Flow {
   }
 
   void branch(const Step& step, State state) {
+    const std::uint64_t field = branch_field(step);
+    if (is_in(uses_.returns, field)) {
+      give_back(state);
+      return;
+    }
+    if (is_in(uses_.calls, field)) {  // a tail call
+      returned_ = call(step, state) || returned_;
+      return;
+    }
     const auto& immediate = step.instruction.raw.imm[0];
-    if (is_in(uses_.returns, branch_field(step))) {
-      leaves_ = leaves_ || (state.may & result) != 0;
-      return;
+    auto moved = uses_.jumps.find(field);
+    auto target = at_.end();
+    if (moved != uses_.jumps.end()) {
+      target = at_.find(moved->second);
+    } else if (immediate.is_relative != 0) {
+      target = at_.find(step.end() + static_cast<std::uint64_t>(immediate.value.s));
     }
-    if (immediate.is_relative != 0) {
-      auto target = at_.find(step.end() + static_cast<std::uint64_t>(immediate.value.s));
-      if (target != at_.end()) {
-        enter(target->second, state);
-        return;
-      }
+    if (target != at_.end()) {
+      enter(target->second, state);
+    } else {
+      leaves_ = leaves_ || state.may != 0;
     }
-    if (is_in(uses_.readers, branch_field(step))) {
-      return;
-    }
-    // A tail call, or the function's .cold part.
-    leaves_ = leaves_ || (state.may & (arguments | kept_by_calls | result)) != 0;
   }
 
   static std::uint64_t branch_field(const Step& step) {
@@ -240,18 +299,24 @@ class Flow {
   }
 
   // The registers whose value, as against what it points at, goes into the instruction.
-  static Registers values_read(const Step& step) {
+  static Registers values_read(const Step& step, const State& state) {
     Registers out = 0;
     for (const ZydisDecodedOperand& operand : step.visible()) {
       if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER &&
           (operand.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0) {
-        out |= bit(operand.reg.value);
+        const Registers read = bit(operand.reg.value);
+        out |= is_lowest_byte(operand) ? read & ~state.low : read;
       } else if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY &&
                  operand.mem.type == ZYDIS_MEMOP_TYPE_AGEN) {
         out |= bit(operand.mem.base) | bit(operand.mem.index);
       }
     }
     return out;
+  }
+
+  static bool is_lowest_byte(const ZydisDecodedOperand& operand) {
+    return operand.size == 8 &&
+           (operand.reg.value < ZYDIS_REGISTER_AH || operand.reg.value > ZYDIS_REGISTER_BH);
   }
 
   static bool computes_address(const Step& step) {
@@ -276,9 +341,12 @@ class Flow {
     }
     const bool holds = in_immediate(step) || (in_displacement(step) && computes_address(step));
     const bool zero = is_zeroing(step);
-    const Registers read = zero ? 0 : values_read(step);
+    const Registers read = zero ? 0 : values_read(step, state);
     const bool may = holds || (read & state.may) != 0;
     const bool must = holds || (read & state.must) != 0;
+    const bool mixes = is_difference(step, state);
+    const bool mixed = mixes || (read & state.mixed) != 0;
+    leaves_ = leaves_ || (mixed && !mixes && !only_moves(step));
     for (const ZydisDecodedOperand& operand :
          std::span(step.operands, step.instruction.operand_count)) {
       if ((operand.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == 0) {
@@ -290,17 +358,59 @@ class Flow {
         Registers written = bit(operand.reg.value);
         bool sure = (operand.actions & ZYDIS_OPERAND_ACTION_CONDWRITE) == 0 && operand.size >= 32;
         state.may = may ? state.may | written : sure ? state.may & ~written : state.may;
-        state.must = must && sure ? state.must | written : state.must & ~written;
+        state.must = must && sure && !mixed ? state.must | written : state.must & ~written;
+        state.mixed = mixed ? state.mixed | written : sure ? state.mixed & ~written : state.mixed;
+        state.low = !may && is_lowest_byte(operand) ? state.low | written : state.low & ~written;
       }
     }
+  }
+
+  static bool only_moves(const Step& step) {
+    return step.instruction.mnemonic == ZYDIS_MNEMONIC_MOV ||
+           step.instruction.mnemonic == ZYDIS_MNEMONIC_LEA;
+  }
+
+  // A subtraction, of what is not surely from the same table, that nothing asks the outcome of.
+  bool is_difference(const Step& step, const State& state) const {
+    return step.instruction.mnemonic == ZYDIS_MNEMONIC_SUB &&
+           step.operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           step.operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           (values_read(step, state) & state.may) != 0 &&
+           (values_read(step, state) & state.mixed) == 0 && compares_others(step, state) &&
+           flags_are_lost(step);
+  }
+
+  // The flags that the instruction sets are set anew before anything reads them.
+  bool flags_are_lost(const Step& step) const {
+    for (std::size_t i = at_.at(step.offset) + 1; i < steps_.size(); ++i) {
+      const ZydisDecodedInstruction& next = steps_[i].instruction;
+      constexpr ZyanU32 outcome =
+          ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_ZF | ZYDIS_CPUFLAG_SF | ZYDIS_CPUFLAG_OF;
+      if (next.meta.category == ZYDIS_CATEGORY_CALL || next.meta.category == ZYDIS_CATEGORY_RET) {
+        return true;
+      }
+      if (next.cpu_flags == nullptr) {
+        continue;
+      }
+      const ZydisAccessedFlags& flags = *next.cpu_flags;
+      if ((flags.tested & outcome) != 0 || next.meta.category == ZYDIS_CATEGORY_UNCOND_BR) {
+        return false;
+      }
+      if (((flags.modified | flags.set_0 | flags.set_1 | flags.undefined) & outcome) == outcome) {
+        return true;
+      }
+    }
+    return false;
   }
 
   // Compared with what is not surely an address of the same table.
   bool is_identity_test(const Step& step) const {
     ZydisMnemonic mnemonic = step.instruction.mnemonic;
-    if (mnemonic != ZYDIS_MNEMONIC_CMP && mnemonic != ZYDIS_MNEMONIC_SUB) {
-      return false;
-    }
+    return (mnemonic == ZYDIS_MNEMONIC_CMP || mnemonic == ZYDIS_MNEMONIC_SUB) &&
+           !is_difference(step, *step.before) && compares_others(step, *step.before);
+  }
+
+  bool compares_others(const Step& step, const State& state) const {
     const ZydisDecodedOperand& right = step.operands[1];
     const bool holds = in_immediate(step);
     if (is_zeroing(step) || (right.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && !holds)) {
@@ -310,8 +420,8 @@ class Flow {
     bool all_sure = true;
     for (const ZydisDecodedOperand& operand : step.visible()) {
       if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER) {
-        involved = involved || (step.before->may & bit(operand.reg.value)) != 0;
-        all_sure = all_sure && (step.before->must & bit(operand.reg.value)) != 0;
+        involved = involved || (state.may & bit(operand.reg.value)) != 0;
+        all_sure = all_sure && (state.must & bit(operand.reg.value)) != 0;
       } else if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY) {
         all_sure = false;
       }
@@ -325,12 +435,14 @@ class Flow {
   std::set<std::uint64_t> targets_;  // of jumps
   std::vector<std::size_t> work_;
   bool leaves_ = false;
+  bool returned_ = false;
 };
 
 }  // namespace
 
-bool address_stays_x86_64(const ZydisDecoder& decoder, ByteView code, const AddressUses& uses) {
-  return Flow(uses).stays(decoder, code);
+AddressFate follow_address_x86_64(const ZydisDecoder& decoder, ByteView code,
+                                  const AddressUses& uses) {
+  return Flow(uses).follow(decoder, code);
 }
 
 }  // namespace suture::elf

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Where an address goes that code holds in a field. Part of the x86-64 traits
-// (Arch::address_stays).
+// (Arch::follow_address).
 #pragma once
 
 #include <Zydis/Zydis.h>
@@ -10,6 +10,7 @@
 
 namespace suture::elf {
 
-bool address_stays_x86_64(const ZydisDecoder& decoder, ByteView code, const AddressUses& uses);
+AddressFate follow_address_x86_64(const ZydisDecoder& decoder, ByteView code,
+                                  const AddressUses& uses);
 
 }  // namespace suture::elf

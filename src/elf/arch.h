@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,6 +28,8 @@ struct Instruction {
   bool is_call = false;         // a direct call
   std::uint8_t field = 0;       // where the branch displacement starts, from `offset`
   std::uint8_t field_size = 0;  // its bytes: 1 or 4
+  std::uint8_t access = 0;      // where, from `offset`, the address stands that it reads or writes,
+                                // where no register but the instruction pointer adds to it; or 0
   std::uint32_t operation = 0;  // of a branch: the same number for the same condition and prefixes,
                                 // whatever the width of its displacement
   std::int64_t target =
@@ -48,13 +52,35 @@ struct TableLayout {
   std::uint8_t min_tail = 0;       // the last entry may be cut to this size (0: never)
 };
 
-// Relocated fields of a function's code, by offset, that the question is about where an address
-// goes.
+// Where an address goes that the code of a function holds.
+enum class AddressFate : std::uint8_t {
+  stays,     // it is read through, and forgotten
+  returned,  // the same, but the caller gets it
+  leaves,    // it may be kept anywhere, or serves as an identity; doubt counts as this
+};
+
+// Which of the arguments that registers carry (one bit each, the first lowest) hold the address:
+// on some path, on every path, and on some path as a difference from something else.
+struct AddressArguments {
+  std::uint8_t may = 0;
+  std::uint8_t must = 0;
+  std::uint8_t mixed = 0;
+  auto operator<=>(const AddressArguments&) const = default;
+};
+
+// What the question where an address goes starts from: relocated fields of the code, by offset.
 struct AddressUses {
-  std::vector<std::uint64_t> fields;   // hold the address
-  std::vector<std::uint64_t> ends;     // those of them that hold one past the end
-  std::vector<std::uint64_t> returns;  // of jumps that return (is_return_thunk)
-  std::vector<std::uint64_t> readers;  // of calls that only read what their arguments point to
+  std::vector<std::uint64_t> fields;             // hold the address
+  std::vector<std::uint64_t> ends;               // those of them that hold one past the end
+  std::vector<std::uint64_t> returns;            // of jumps that return (is_return_thunk)
+  std::vector<std::uint64_t> hooks;              // of calls that change no register (is_entry_call)
+  std::vector<std::uint64_t> calls;              // of calls and jumps to other functions
+  std::map<std::uint64_t, std::uint64_t> jumps;  // of other jumps → where in the code they go
+  std::multimap<std::uint64_t, std::uint64_t> detours;  // places → where tables make them go, too
+  AddressArguments arguments;                           // that hold the address from the start
+  // What becomes of arguments of the call or jump at a field in `calls`. `returned` is also said of
+  // a function that hands the address out without having been given it.
+  std::function<AddressFate(std::uint64_t field, AddressArguments)> pass;
 };
 
 class Arch {
@@ -75,11 +101,14 @@ class Arch {
   virtual std::uint32_t pc_relative32() const = 0;
   virtual std::uint32_t call32() const = 0;  // the type for a direct call's field
   virtual std::span<const TableLayout> tables() const = 0;
-  // Do the addresses in `uses.fields` never leave the function's code: are they only read through,
-  // neither stored, passed on, returned nor compared with others? Doubt counts as no.
-  virtual bool address_stays(ByteView code, const AddressUses& uses) const = 0;
+  // Where the address goes that `uses` says the code holds.
+  virtual AddressFate follow_address(ByteView code, const AddressUses& uses) const = 0;
   // A jump to that symbol is a return.
   virtual bool is_return_thunk(std::string_view symbol) const = 0;
+  // A call of that symbol is the one at a function's entry that ftrace redirects.
+  virtual bool is_entry_call(std::string_view symbol) const = 0;
+  // A call of that symbol ends up where its code does not say: a register or the kernel decides.
+  virtual bool goes_elsewhere(std::string_view symbol) const = 0;
 };
 
 // The traits for an ELF machine number, or null where there are none.

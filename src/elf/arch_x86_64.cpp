@@ -59,6 +59,7 @@ class X86_64 final : public Arch {
       insn.target = static_cast<std::int64_t>(offset) + raw.length + raw.raw.imm[0].value.s;
       insn.operation = operation_of(code.subspan(offset, raw.length), insn);
     }
+    insn.access = access_of(raw);
     return insn;
   }
 
@@ -103,14 +104,29 @@ class X86_64 final : public Arch {
   std::uint32_t call32() const override { return R_X86_64_PLT32; }
   std::span<const TableLayout> tables() const override { return table_layouts; }
 
-  bool address_stays(ByteView code, const AddressUses& uses) const override {
-    return address_stays_x86_64(decoder_, code, uses);
+  AddressFate follow_address(ByteView code, const AddressUses& uses) const override {
+    return follow_address_x86_64(decoder_, code, uses);
   }
   bool is_return_thunk(std::string_view symbol) const override {
     return symbol == "__x86_return_thunk";
   }
+  bool is_entry_call(std::string_view symbol) const override { return symbol == "__fentry__"; }
+  bool goes_elsewhere(std::string_view symbol) const override {
+    return symbol.starts_with("__x86_indirect") || symbol.starts_with("__SCT__");
+  }
 
  private:
+  // mod 0 with rm 5 is RIP and a displacement; rm 4 with base 5 and index 4, a displacement alone.
+  static std::uint8_t access_of(const ZydisDecodedInstruction& insn) {
+    const auto& raw = insn.raw;
+    const bool alone =
+        raw.modrm.rm == 5 || (raw.modrm.rm == 4 && raw.sib.base == 5 && raw.sib.index == 4);
+    const bool accesses = (insn.attributes & ZYDIS_ATTRIB_HAS_MODRM) != 0 && raw.modrm.mod == 0 &&
+                          alone && insn.mnemonic != ZYDIS_MNEMONIC_LEA &&
+                          insn.mnemonic != ZYDIS_MNEMONIC_NOP;
+    return accesses ? raw.disp.offset : 0;
+  }
+
   // The opcode as the long form has it, and the prefixes before it: their number and the first.
   static std::uint32_t operation_of(ByteView code, const Instruction& branch) {
     std::uint8_t opcode = code[branch.field - 1U];

@@ -17,6 +17,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace suture::kernel {
 
 namespace {
@@ -115,6 +117,44 @@ const btf_type* TypeTable::body(std::uint32_t id) const {
 TypeLayout TypeTable::layout(std::uint32_t id) const {
   return TypeLayout{
       .name = describe(id, 0), .size = body(id)->size, .members = members(body(id), 0)};
+}
+
+std::map<std::string_view, std::size_t> TypeTable::parameters() const {
+  constexpr std::size_t unknown = SIZE_MAX;
+  std::map<std::string_view, std::size_t> out;
+  for (std::uint32_t id = 1; id < btf__type_cnt(types_.get()); ++id) {
+    const btf_type* function = btf__type_by_id(types_.get(), id);
+    if (!btf_is_func(function)) {
+      continue;
+    }
+    const btf_type* prototype = btf__type_by_id(types_.get(), function->type);
+    std::size_t count = prototype == nullptr ? unknown : btf_vlen(prototype);
+    for (std::uint32_t i = 0; count != unknown && i < btf_vlen(prototype); ++i) {
+      count = fits_register(btf_params(prototype)[i].type) ? count : unknown;
+    }
+    std::size_t& most = out[name_at(function->name_off)];
+    most = std::max(most, count);
+  }
+  std::erase_if(out, [](const auto& entry) { return entry.second == unknown; });
+  return out;
+}
+
+// Type 0 as the last parameter is "...".
+bool TypeTable::fits_register(std::uint32_t id) const {
+  const btf_type* type = id == 0 ? nullptr : btf__type_by_id(types_.get(), id);
+  for (int depth = 0; type != nullptr && depth < deepest; ++depth) {
+    if (btf_is_ptr(type)) {
+      return true;
+    }
+    if (btf_is_int(type) || btf_is_any_enum(type)) {
+      return type->size <= sizeof(std::uint64_t);
+    }
+    if (!btf_is_typedef(type) && !btf_is_mod(type)) {
+      return false;
+    }
+    type = btf__type_by_id(types_.get(), type->type);
+  }
+  return false;
 }
 
 bool TypeTable::same_places(std::uint32_t id, const TypeTable& other,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -51,6 +52,9 @@ class TypeTable {
   // Those that are called like type `id` of `other`: several files may each have their own.
   std::vector<std::uint32_t> namesakes(const TypeTable& other, std::uint32_t id) const;
   TypeLayout layout(std::uint32_t id) const;
+  // How many registers at the most carry the parameters of the functions of each name; those are
+  // left out that take a structure, something wider than a register, or any number of parameters.
+  std::map<std::string_view, std::size_t> parameters() const;
   // The same size, and the same names at the same places: what two programs that write type
   // information agree on. Cheap enough to ask of every type.
   bool same_places(std::uint32_t id, const TypeTable& other, std::uint32_t other_id) const;
@@ -59,6 +63,7 @@ class TypeTable {
   std::string_view name_at(std::uint32_t offset) const;
   std::string describe(std::uint32_t id, int depth) const;
   const btf_type* body(std::uint32_t id) const;
+  bool fits_register(std::uint32_t id) const;
   std::vector<TypeMember> members(const btf_type* type, int depth) const;
 
   std::shared_ptr<btf> types_;

@@ -58,6 +58,7 @@ Result<RunObject> RunObject::of_module(const kernel::ModuleImage& module, const 
     }
     auto [it, added] = object.outside_.try_emplace(
         std::string(symbol.name), outside_base + outside_step * object.outside_.size());
+    object.outside_names_.emplace(it->second, it->first);
     return it->second;
   };
   for (std::size_t i = 1; i < sections.size(); ++i) {
@@ -93,12 +94,12 @@ Result<RunObject> RunObject::of_module(const kernel::ModuleImage& module, const 
   core.reserve(module.core_symbols().size());
   for (std::uint32_t index : module.core_symbols()) {
     const elf::Symbol& symbol = symbols[index];
+    const bool text = symbol.defined() && (sections[symbol.section].flags & SHF_EXECINSTR) != 0;
+    const bool global = symbol.binding != STB_LOCAL;
     // The names stay in the module's own string table, which the module object keeps alive.
-    core.push_back(kernel::RunSymbol{
-        .name = symbol.name,
-        .address = address_of(symbol),
-        .type =
-            symbol.defined() && (sections[symbol.section].flags & SHF_EXECINSTR) != 0 ? 't' : 'd'});
+    core.push_back(kernel::RunSymbol{.name = symbol.name,
+                                     .address = address_of(symbol),
+                                     .type = text ? (global ? 'T' : 't') : (global ? 'D' : 'd')});
   }
   object.symbols_ = std::make_shared<kernel::SymbolTable>(std::move(names), std::move(core));
   return object;
@@ -166,6 +167,27 @@ ByteView RunObject::function_at(std::uint64_t address, std::uint64_t size) const
   }
   return from(address, room);
 }
+
+bool RunObject::links_to_own(std::string_view name) const {
+  return module_ != nullptr &&
+         std::ranges::any_of(module_->elf().symbols(), [&](const elf::Symbol& symbol) {
+           return symbol.defined() && symbol.binding != STB_LOCAL && symbol.name == name;
+         });
+}
+
+std::vector<std::string_view> RunObject::names_at(std::uint64_t address) const {
+  std::vector<std::string_view> out;
+  for (std::uint32_t index : symbols_->at(address)) {
+    out.push_back(symbols_->all()[index].name);
+  }
+  auto outside = outside_names_.find(address);
+  if (outside != outside_names_.end()) {
+    out.push_back(outside->second);
+  }
+  return out;
+}
+
+bool RunObject::is_outside(std::uint64_t address) const { return outside_names_.contains(address); }
 
 std::optional<std::uint64_t> RunObject::outside(std::string_view name) const {
   auto it = outside_.find(name);

@@ -51,6 +51,14 @@ class RunObject {
     return module_ == nullptr ||
            module_->same_sympos_while_loading(module_->core_symbols()[symbol]);
   }
+  // A module's files see a symbol of that name that one of them defines: a reference from any of
+  // them means this one, whatever else has the name. Never true of vmlinux, where names that are
+  // visible everywhere are unique.
+  bool links_to_own(std::string_view name) const;
+  // What lies at exactly that address is called; undefined symbols of a module too.
+  std::vector<std::string_view> names_at(std::uint64_t address) const;
+  // An undefined symbol of the module was given the address.
+  bool is_outside(std::uint64_t address) const;
   // The address that undefined symbol `name` of a module was given, or nothing.
   std::optional<std::uint64_t> outside(std::string_view name) const;
 
@@ -68,6 +76,7 @@ class RunObject {
   std::vector<Area> areas_;
   std::shared_ptr<const kernel::SymbolTable> symbols_;
   std::map<std::string, std::uint64_t, std::less<>> outside_;
+  std::map<std::uint64_t, std::string_view> outside_names_;  // the characters are in outside_
 };
 
 }  // namespace suture::match

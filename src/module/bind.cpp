@@ -95,14 +95,18 @@ Result<Binding> Binder::in_object(const match::RunObject& object, std::string_vi
 }
 
 Result<Binding> Binder::undefined(std::string_view name) const {
-  const kernel::Export* entry = symvers_.find(name);
-  if (entry != nullptr && entry->module == "vmlinux") {
-    return exported("vmlinux", name, *entry);
-  }
   std::optional<std::uint64_t> solved;
   auto it = matched_.externals.find(name);
   if (it != matched_.externals.end()) {
     solved = it->second;
+  }
+  // A module's files were linked with each other first, and with the kernel when it was loaded.
+  if (run_.links_to_own(name)) {
+    return in_object(run_, name, solved);
+  }
+  const kernel::Export* entry = symvers_.find(name);
+  if (entry != nullptr && entry->module == "vmlinux") {
+    return exported("vmlinux", name, *entry);
   }
   if (run_.name() == "vmlinux") {
     return in_object(vmlinux_, name, solved);

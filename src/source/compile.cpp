@@ -37,7 +37,7 @@ namespace suture::source {
 
 namespace {
 
-constexpr int cache_schema = 2;
+constexpr int cache_schema = 3;
 
 // A word of a shell line, or one of the operators that end a command.
 struct Token {
@@ -242,22 +242,31 @@ std::string recipe_of_built(const kernel::Kernel& kernel, const std::string& obj
   return text ? *text : std::string{};
 }
 
+// A directory above may have been asked first, because a makefile lists the object's own by a
+// longer way (obj-y += char/ipmi/): it guesses. The object's own directory knows.
 Result<bool> find_recipe(const std::string& text, Answer& answer) {
   constexpr std::string_view descent = " obj=";
+  const std::string own = fs::path(answer.command.object).parent_path().string();
+  bool found = false;
+  std::string directory;
   std::string_view rest = text;
   while (!rest.empty()) {
     std::size_t end = rest.find('\n');
     std::string_view line = rest.substr(0, end);
-    if (TRY(read_recipe(line, answer.command))) {
-      return true;
+    Answer next{.command = {.source = answer.command.source, .object = answer.command.object},
+                .directory = directory};
+    if ((!found || (directory == own && answer.directory != own)) &&
+        TRY(read_recipe(line, next.command))) {
+      answer = std::move(next);
+      found = true;
     }
     if (std::size_t at = line.find(descent); line.starts_with("make") && at != line.npos) {
       line.remove_prefix(at + descent.size());
-      answer.directory = line.substr(0, line.find(' '));
+      directory = line.substr(0, line.find(' '));
     }
     rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
   }
-  return false;
+  return found;
 }
 
 // What `make -n` says about `goals`, none of which is made.

@@ -30,6 +30,16 @@ TEST(Arch, TakesNopsOfAnyLengthAndInt3ForPadding) {
   EXPECT_FALSE(one({0xc3}).is_nop);
 }
 
+TEST(Arch, SaysWhereAnInstructionHasTheAddressThatItAccesses) {
+  EXPECT_EQ(one({0x8b, 0x05, 0, 0, 0, 0}).access, 2U);              // mov x(%rip), %eax
+  EXPECT_EQ(one({0x65, 0x8b, 0x04, 0x25, 0, 0, 0, 0}).access, 4U);  // mov %gs:x, %eax
+  EXPECT_EQ(one({0x83, 0x05, 0, 0, 0, 0, 1}).access, 2U);           // addl $1, x(%rip)
+  EXPECT_EQ(one({0x48, 0x8b, 0x04, 0xc5, 0, 0, 0, 0}).access, 0U);  // mov x(,%rax,8), %rax
+  EXPECT_EQ(one({0x48, 0x8b, 0x80, 0, 0, 0, 0}).access, 0U);        // mov x(%rax), %rax
+  EXPECT_EQ(one({0x48, 0x8d, 0x05, 0, 0, 0, 0}).access, 0U);        // lea x(%rip), %rax
+  EXPECT_EQ(one({0x48, 0xc7, 0xc0, 0, 0, 0, 0}).access, 0U);        // mov $x, %rax
+}
+
 TEST(Arch, SaysWhereABranchGoes) {
   Instruction jump = one({0xe9, 0x10, 0, 0, 0});
   EXPECT_TRUE(jump.is_branch);

@@ -109,6 +109,28 @@ TEST_F(Bind, ReachesAnotherModulesExportThroughLivepatch) {
   EXPECT_FALSE(binding.exported);
 }
 
+TEST_F(Bind, ReachesAModulesOwnFunctionThoughAnExportHasItsName) {
+  load(function("g", ret), {".globl printk\n" + function("printk", ret, ".text")}, "tiny");
+  Binding binding = binder().undefined("printk").value();
+  EXPECT_EQ(binding.object, "tiny");
+  EXPECT_FALSE(binding.exported);
+  load(function("g", ret), {".globl helper\n" + function("helper", ret, ".text")}, "tiny");
+  EXPECT_EQ(binder().undefined("helper")->object, "tiny");
+}
+
+TEST_F(Bind, ReachesAnExportThoughAFileOfTheModuleHasAFunctionOfItsNameForItself) {
+  load(function("g", ret), {function("printk", ret, ".text")}, "tiny");
+  Binding binding = binder().undefined("printk").value();
+  EXPECT_EQ(binding.object, "vmlinux");
+  EXPECT_TRUE(binding.exported);
+}
+
+TEST_F(Bind, TellsAModulesOwnFunctionFromOneThatAnotherFileHasForItself) {
+  const std::string f = function("f", ret, ".text");
+  load(function("g", ret), {f, ".globl f\n" + f}, "tiny");
+  EXPECT_EQ(binder().undefined("f")->sympos, 2U);
+}
+
 TEST_F(Bind, RefusesAPositionThatShiftsWhileTheModuleIsLoaded) {
   const std::string f = function("f", ret, ".text");
   load(function("f", ret), {function("f", "nop; ret", ".init.text"), f});

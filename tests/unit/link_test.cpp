@@ -61,7 +61,9 @@ class Link : public test::Pair {
     post_tables_ = diff::CodeTables::build(post_graph_, glue_.constants).value();
     const diff::Side before{graph_, pre_tables_};
     const diff::Side after{post_graph_, post_tables_};
-    diff_ = diff::compare(before, after);
+    diff_ = diff::compare(before, after, [](std::string_view, elf::AddressArguments) {
+      return elf::AddressFate::leaves;
+    });
     EXPECT_TRUE(diff_.refusals.empty());
     const Binder binder(run_, run_, symvers_, graph_, matched_);
     return link({LinkInput{.source = "f.c", .post = &after, .diff = &diff_, .binder = &binder}},

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Exports: a module that was built for the kernel calls them as the kernel's headers declared them.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "build/compile_units.h"
+#include "kernel/symvers.h"
+
+namespace suture::build {
+
+// export-changed, one for each export of the unit whose CRC post changes; run-pre-mismatch where
+// the unpatched source does not give the kernel's CRC either.
+Result<std::vector<Error>> changed_exports(const kernel::Kernel& kernel, const Unit& unit,
+                                           const std::vector<std::string_view>& exports,
+                                           const kernel::Symvers& symvers, const WorkPlace& place);
+
+}  // namespace suture::build

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Whether anything but known code can get hold of a variable's address.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "diff/diff.h"
+
+namespace suture::diff {
+
+// What functions that read their arguments and forget them, or give one of them back, do with an
+// address; nothing where the name says nothing. Those whose code cannot show it are listed.
+std::optional<elf::AddressFate> known_fate(std::string_view function);
+
+class AddressWatch {
+ public:
+  AddressWatch(const Side& side, const OutsideFate& outside) : side_(side), outside_(outside) {}
+
+  // Nothing can keep the address of the variable, or compare it with another's, but the functions
+  // that name it and those that they give it to, for the time of the call.
+  bool stays(std::int32_t variable);
+
+ private:
+  // A function and its .cold parts as one piece of code.
+  struct Code {
+    Bytes bytes;
+    elf::AddressUses uses;
+    std::map<std::uint64_t, const Reference*> calls;  // by field
+  };
+
+  void index();
+  std::int32_t owner_of(std::int32_t piece) const;
+  Code assemble(std::int32_t function) const;
+  void add_part(Code& code, const std::map<std::int32_t, std::uint64_t>& base,
+                std::int32_t part) const;
+  void add_detours(Code& code, const std::map<std::int32_t, std::uint64_t>& base,
+                   std::int32_t part) const;
+  elf::AddressFate follow(std::int32_t function, elf::AddressArguments arguments);
+  elf::AddressFate pass(const Reference& call, elf::AddressArguments arguments);
+  bool callbacks_forget();
+  // Who may be given the result of a function: nothing where that cannot be known.
+  std::optional<std::set<std::int32_t>> callers_of(std::int32_t function) const;
+
+  const Side& side_;
+  const OutsideFate& outside_;
+  std::map<std::int32_t, std::vector<std::int32_t>> parts_;  // function → its .cold parts
+  std::map<std::int32_t, std::int32_t> home_;                // .cold part → its function
+  std::int32_t variable_ = -1;
+  std::set<std::int32_t> yielding_;  // functions whose result may be the address
+  std::map<std::pair<std::int32_t, elf::AddressArguments>, elf::AddressFate> known_;
+};
+
+}  // namespace suture::diff
