@@ -57,6 +57,25 @@ struct AddressUses {
   std::vector<std::uint64_t> readers;  // of calls that only read what their arguments point to
 };
 
+// Code that does by asking what a static branch (include/linux/jump_label.h) does by being
+// rewritten. It touches nothing but the flags; where the branch is not taken, it runs on behind
+// its end. Fields are 4 bytes, PC-relative, and zero.
+struct KeyTest {
+  Bytes code;
+  std::uint8_t key_field = 0;  // of the key's count, and how far behind it its instruction ends
+  std::uint8_t key_bias = 0;
+  std::uint8_t target_field = 0;  // of the branch's target
+  std::uint8_t target_bias = 0;
+};
+
+// Where the entries of the tables about static branches and static calls have their fields. The
+// lowest two bits of a key are flags.
+struct KeyTable {
+  std::string_view section;
+  std::uint8_t key_field = 0;
+  std::optional<std::uint8_t> target_field;  // only of a branch
+};
+
 class Arch {
  public:
   virtual ~Arch() = default;
@@ -75,6 +94,11 @@ class Arch {
   virtual std::uint32_t pc_relative32() const = 0;
   virtual std::uint32_t call32() const = 0;  // the type for a direct call's field
   virtual std::span<const TableLayout> tables() const = 0;
+  virtual std::span<const KeyTable> key_tables() const = 0;
+  // Jumps where the key's count is not zero, or where it is.
+  virtual KeyTest key_test(bool jumps_if_enabled) const = 0;
+  // A direct jump over `distance` bytes from its own start.
+  virtual Bytes jump(std::int32_t distance) const = 0;
   // Do the addresses in `uses.fields` never leave the function's code: are they only read through,
   // neither stored, passed on, returned nor compared with others? Doubt counts as no.
   virtual bool address_stays(ByteView code, const AddressUses& uses) const = 0;
