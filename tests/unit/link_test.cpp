@@ -196,9 +196,9 @@ TEST_F(LinkLateKey, JumpsToAStubThatAsksTheKey) {
   ByteView code = object.section(".text.f")->data;
   EXPECT_THAT(Bytes(code.begin() + 5, code.begin() + 10), ElementsAre(0xe9, 7, 0, 0, 0));
   // cmpl $0, key(%rip); jne .Lyes; jmp .Lsite + 5
-  EXPECT_THAT(Bytes(code.begin() + 17, code.end()),
-              ElementsAre(0x83, 0x3d, 0, 0, 0, 0, 0, 0x0f, 0x85, 0, 0, 0, 0, 0xe9, 0xe7, 0xff,
-                          0xff, 0xff));
+  EXPECT_THAT(
+      Bytes(code.begin() + 17, code.end()),
+      ElementsAre(0x83, 0x3d, 0, 0, 0, 0, 0, 0x0f, 0x85, 0, 0, 0, 0, 0xe9, 0xe7, 0xff, 0xff, 0xff));
   EXPECT_EQ(target(object, ".text.f", 19), ".klp.sym.tiny.key,0");
   EXPECT_EQ(addend(object, 19), -5);
   EXPECT_EQ(target(object, ".text.f", 26), ".text.f");
