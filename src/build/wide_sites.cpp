@@ -8,7 +8,8 @@
 // compiler itself sees a statement of the same number of lines, so its code stays the same.
 //
 // Invariants: nothing in the tree is written; the directory's name holds the digest of what is in
-// it, and what it holds never changes.
+// it, and what it holds never changes. A diff to the kernel's header itself is never built: more
+// files include it than are looked at.
 #include "build/wide_sites.h"
 
 #include <fmt/format.h>

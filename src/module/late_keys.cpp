@@ -37,12 +37,44 @@ const Reference* field_at(const diff::TableEntry& entry, std::uint64_t offset) {
   return it == entry.references.end() ? nullptr : &*it;
 }
 
-// What names the code.
-std::optional<std::uint64_t> site_of(const diff::TableEntry& entry) {
+// Whether `site` of the function is one instruction as wide as a jump.
+bool has_room(const diff::PieceGraph& graph, const Piece& function, std::int64_t site) {
+  auto insn = graph.arch().next(graph.bytes(function), static_cast<std::uint64_t>(site));
+  return insn && insn->length == graph.arch().jump(0).size();
+}
+
+// The branch that `entry` is about, its stub behind `before` bytes of other stubs; nothing where
+// there is no room for a jump.
+std::optional<LateBranch> make_branch(const diff::PieceGraph& graph, const Piece& function,
+                                      const diff::TableEntry& entry, const elf::KeyTable& table,
+                                      std::uint64_t before) {
   const Reference* code = field_at(entry, 0);
-  return code == nullptr || code->target_offset < 0
-             ? std::nullopt
-             : std::optional(static_cast<std::uint64_t>(code->target_offset));
+  const Reference* key = field_at(entry, table.key_field);
+  const Reference* target = field_at(entry, *table.target_field);
+  if (code == nullptr || target == nullptr || !has_room(graph, function, code->target_offset)) {
+    return std::nullopt;
+  }
+  const elf::Arch& arch = graph.arch();
+  const bool jumps_if_enabled = (key->target_offset & 1) == 0;
+  elf::KeyTest test = arch.key_test(jumps_if_enabled);
+  LateBranch out{.site = static_cast<std::uint64_t>(code->target_offset),
+                 .stub = function.size + before,
+                 .code = std::move(test.code),
+                 .key = *key,
+                 .target = *target};
+  auto place = [&](Reference& reference, std::uint8_t offset, std::uint8_t bias) {
+    reference.offset = out.stub + offset;
+    reference.type = arch.pc_relative32();
+    reference.bias = bias;
+  };
+  place(out.key, test.key_field, test.key_bias);
+  out.key.target_offset &= ~key_flags;
+  place(out.target, test.target_field, test.target_bias);
+  out.target.is_branch = true;
+  const std::uint64_t behind_site = out.site + arch.jump(0).size();
+  Bytes back = arch.jump(static_cast<std::int32_t>(behind_site - (out.stub + out.code.size())));
+  out.code.insert(out.code.end(), back.begin(), back.end());
+  return out;
 }
 
 }  // namespace
@@ -99,17 +131,12 @@ bool LateKeys::is_late(const LinkInput& input, std::int32_t piece, const Referen
 Result<LateSites> LateKeys::of(const LinkInput& input, std::int32_t piece) const {
   LateSites out;
   const diff::PieceGraph& graph = input.post->graph;
-  const elf::Arch& arch = graph.arch();
-  const Piece& function = graph.piece(piece);
+  const auto tables = graph.arch().key_tables();
   const auto& entries = input.post->tables.of(piece);
-  const std::uint64_t width = arch.jump(0).size();
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const std::string& section = graph.object().sections()[entries[i].section].name;
-    auto table = std::ranges::find(arch.key_tables(), section, &elf::KeyTable::section);
-    if (table == arch.key_tables().end()) {
-      continue;
-    }
-    const Reference* key = field_at(entries[i], table->key_field);
+    auto table = std::ranges::find(tables, section, &elf::KeyTable::section);
+    const Reference* key = table == tables.end() ? nullptr : field_at(entries[i], table->key_field);
     if (key == nullptr || !is_late(input, piece, *key)) {
       continue;
     }
@@ -117,37 +144,15 @@ Result<LateSites> LateKeys::of(const LinkInput& input, std::int32_t piece) const
     if (!table->target_field) {
       continue;
     }
-    const Reference* target = field_at(entries[i], *table->target_field);
-    std::optional<std::uint64_t> site = site_of(entries[i]);
-    auto insn = site ? arch.next(graph.bytes(function), *site) : std::nullopt;
-    if (target == nullptr || !insn || insn->length != width) {
-      return fail(Code::module_static_key, std::string(function.name),
-                  fmt::format("its static branch at +{:#x} asks a key of the module {}, which the "
-                              "kernel cannot bind in time, and has no room for a jump",
-                              site.value_or(0), input.binder->object()),
-                  "avoid the tracepoint or static key of the module in the changed function");
+    auto branch = make_branch(graph, graph.piece(piece), entries[i], *table, out.size());
+    if (!branch) {
+      return fail(Code::module_static_key, std::string(graph.piece(piece).name),
+                  fmt::format("it has a static branch by a key of the module {}, which the kernel "
+                              "cannot bind in time, and no room for a jump there",
+                              input.binder->object()),
+                  "do without it in the changed function");
     }
-    const bool inverted = (key->target_offset & 1) != 0;
-    elf::KeyTest test = arch.key_test(!inverted);
-    LateBranch branch{.site = *site,
-                      .stub = function.size + out.size(),
-                      .code = std::move(test.code),
-                      .key = *key,
-                      .target = *target};
-    const std::uint64_t back = branch.stub + branch.code.size();
-    auto field = [&](Reference& reference, std::uint8_t offset, std::uint8_t bias) {
-      reference.offset = branch.stub + offset;
-      reference.type = arch.pc_relative32();
-      reference.bias = bias;
-    };
-    field(branch.key, test.key_field, test.key_bias);
-    branch.key.target_offset &= ~key_flags;
-    field(branch.target, test.target_field, test.target_bias);
-    branch.target.is_branch = true;
-    Bytes jump =
-        arch.jump(static_cast<std::int32_t>(*site + width) - static_cast<std::int32_t>(back));
-    branch.code.insert(branch.code.end(), jump.begin(), jump.end());
-    out.branches.push_back(std::move(branch));
+    out.branches.push_back(std::move(*branch));
   }
   return out;
 }

@@ -6,9 +6,9 @@
 //
 // A static call keeps calling its trampoline (__SCT__NAME), which the kernel keeps up to date.
 //
-// A static branch asks its key. Its site, 5 bytes, becomes `jmp stub`; the stubs of a function
-// follow its own bytes without a gap, in the order of their entries in __jump_table, and lie inside
-// its symbol's size. Each is 18 bytes:
+// A static branch asks its key. Its site, 5 bytes, becomes `jmp stub`; the stubs of a function (or
+// of a .cold part) follow its own bytes without a gap, in the order of their entries in
+// __jump_table, and lie inside its symbol's size. Each is 18 bytes:
 //
 //     83 3d KEY 00       cmpl $0, key(%rip)      KEY: R_X86_64_PC32, key + 0 - 5
 //     0f 85 TARGET       jne target              or 0f 84: je; TARGET: R_X86_64_PC32, target - 4

@@ -213,6 +213,14 @@ TEST_F(LinkLateKey, TurnsTheQuestionRoundWithTheBranch) {
   EXPECT_EQ(addend(object, 19), -5);
 }
 
+TEST_F(LinkLateKey, LeavesNothingOfTheJumpThatWasThere) {
+  Result<Linked> linked = make_branch(".byte 0xe9; .long h - . - 4", "key");
+  ASSERT_TRUE(linked.has_value()) << linked.error().reason;
+  elf::ObjectFile object = elf::ObjectFile::parse(linked->module, "patch.ko").value();
+  EXPECT_EQ(object.section(".text.f")->data[5], 0xe9);
+  EXPECT_EQ(target(object, ".text.f", 6), "nothing");
+}
+
 TEST_F(LinkLateKey, LeavesNoEntryToTheLoader) {
   EXPECT_EQ(branch("key").section("__jump_table"), nullptr);
 }
