@@ -46,6 +46,10 @@ struct TableLayout {
   std::uint8_t entry_size = 0;     // used where size_constant is empty
   std::uint8_t key_offset = 0;     // where in the entry the relocation to the code stands
   std::uint8_t min_tail = 0;       // the last entry may be cut to this size (0: never)
+  // The field that points at other code, and how far before the entry's end a byte says how much of
+  // it there is: where that is nothing, it may point at what is another's (0: no such field).
+  std::uint8_t other_field = 0;
+  std::uint8_t other_size_from_end = 0;
 };
 
 // Relocated fields of a function's code, by offset, that the question is about where an address

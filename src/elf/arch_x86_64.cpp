@@ -17,7 +17,11 @@ namespace {
 // object of the patch may, and an entry that stays open to pointers is only a hardening less.
 constexpr TableLayout table_layouts[] = {
     {.section = "__bug_table", .size_constant = "bug_entry", .key_offset = 0},
-    {.section = ".altinstructions", .size_constant = "alt_instr", .key_offset = 0},
+    {.section = ".altinstructions",
+     .size_constant = "alt_instr",
+     .key_offset = 0,
+     .other_field = 4,
+     .other_size_from_end = 1},
     {.section = ".smp_locks", .size_constant = "", .entry_size = 4, .key_offset = 0},
     {.section = ".parainstructions",
      .size_constant = "",

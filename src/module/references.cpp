@@ -116,7 +116,8 @@ Status References::check_early_reader(const Holder& holder, Place field,
   }
   const std::string& section = assembly_.name(field.section);
   if (holder.in_table || section.starts_with(".altinstr")) {
-    return fail(Code::module_static_key, std::string(holder.source.graph->piece(holder.piece).name),
+    const Piece& piece = holder.source.graph->piece(holder.piece);
+    return fail(Code::module_static_key, piece.name.empty() ? section : std::string(piece.name),
                 fmt::format("its entry in {} refers to {} of the module {}, and the kernel reads "
                             "that table before it can bind the symbol",
                             section, binding.name, binding.object),

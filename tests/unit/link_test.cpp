@@ -161,6 +161,17 @@ class LinkLateKey : public Link {
  protected:
   static constexpr const char* wide = ".byte 0x0f, 0x1f, 0x44, 0, 0";
 
+  // f with an alternative whose length is `length`, the next one's bytes being a call of h.
+  Result<Linked> make_alternative(int length) {
+    auto with = [&](const std::string& body, const std::string& section) {
+      return test::function("h", "inc %eax; ret", section.empty() ? "" : ".text") +
+             traced("f", "661: " + std::string(wide) + "; " + body, section) +
+             ".section .altinstr_replacement,\"ax\",@progbits; 664: call h\n"
+             ".section .altinstructions,\"a\",@progbits; .long 661b - ., 664b - .; .word 0x55\n" +
+             fmt::format(".byte 5, {}\n", length);
+    };
+    return make(with(old_f, ""), with(new_f, ""), with(old_f, ".text"), "tiny");
+  }
   static std::string with_branch(const std::string& body, const std::string& section,
                                  const std::string& site, const std::string& key) {
     return ".data; .type key, @object; key: .quad 0; .size key, 8\n" +
@@ -279,16 +290,17 @@ TEST_F(LinkLateKey, CallsTheTrampolineOfAStaticCall) {
 }
 
 TEST_F(LinkLateKey, RefusesAnAlternativeThatCallsIntoTheModule) {
-  auto with_alternative = [&](const std::string& body, const std::string& section) {
-    return test::function("h", "inc %eax; ret", section.empty() ? "" : ".text") +
-           traced("f", "661: " + std::string(wide) + "; " + body, section) +
-           ".section .altinstr_replacement,\"ax\",@progbits; 664: call h\n"
-           ".section .altinstructions,\"a\",@progbits; .long 661b - ., 664b - .; .long 0x55\n";
-  };
-  Result<Linked> linked = make(with_alternative(old_f, ""), with_alternative(new_f, ""),
-                               with_alternative(old_f, ".text"), "tiny");
+  Result<Linked> linked = make_alternative(5);
   ASSERT_FALSE(linked.has_value());
   EXPECT_EQ(linked.error().code, Code::module_static_key);
+}
+
+TEST_F(LinkLateKey, BringsNothingAlongForAnAlternativeOfNoBytes) {
+  Result<Linked> linked = make_alternative(0);
+  ASSERT_TRUE(linked.has_value()) << linked.error().reason;
+  elf::ObjectFile object = elf::ObjectFile::parse(linked->module, "patch.ko").value();
+  EXPECT_EQ(object.section(".altinstr_replacement"), nullptr);
+  EXPECT_EQ(target(object, ".altinstructions", 4), ".text.f");
 }
 
 TEST_F(Link, RelocatesABranchThatTheAssemblerResolved) {
