@@ -19,6 +19,7 @@
 #include "base/digest.h"
 #include "base/parallel.h"
 #include "base/process.h"
+#include "build/wide_sites.h"
 #include "source/type_changes.h"
 
 namespace suture::build {
@@ -172,9 +173,11 @@ struct Job {
   Result<Finished> result{Finished{}};
 };
 
-std::vector<std::string> compiling(const source::CompileCommand& command, const fs::path& output,
-                                   bool types) {
+std::vector<std::string> compiling(const source::CompileCommand& command,
+                                   const std::vector<std::string>& first_options,
+                                   const fs::path& output, bool types) {
   std::vector<std::string> out = options_of(command);
+  out.insert(out.begin() + 1, first_options.begin(), first_options.end());
   out.insert(out.end(), {"-g0", "-ffunction-sections", "-fdata-sections"});
   if (types) {
     out.push_back("-gbtf");
@@ -220,9 +223,10 @@ Status judge(const Job& job, const source::CompileCommand& command) {
       "the cache and add it again");
 }
 
-std::string pre_key(const source::CompileCommand& command, const std::string& text) {
+std::string pre_key(const source::CompileCommand& command,
+                    const std::vector<std::string>& first_options, const std::string& text) {
   std::string all;
-  for (const std::string& word : compiling(command, "out", true)) {
+  for (const std::string& word : compiling(command, first_options, "out", true)) {
     all += word;
     all += '\0';
   }
@@ -240,12 +244,16 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
                                         const TypeChanges& types, const WorkPlace& place) {
   std::vector<Unit> units;
   std::vector<Job> jobs;
+  const std::vector<std::string> wide = TRY(wide_site_options(kernel));
   fs::path kept = kernel.derived / "pre";
   TRY(make_directories(kept));
   for (source::CompileCommand& command : commands) {
     Unit unit{.command = std::move(command)};
     unit.types = types.in(unit.command.path());
-    std::string key = pre_key(unit.command, TRY(read_text(kernel.source / unit.command.source)));
+    // Only a module has keys that are bound late.
+    const auto& first = unit.command.is_module ? wide : std::vector<std::string>{};
+    std::string key =
+        pre_key(unit.command, first, TRY(read_text(kernel.source / unit.command.source)));
     unit.pre = kept / (key + ".o");
     unit.pre_cached = fs::exists(unit.pre);
     unit.post = place.objects / (key + ".post.o");
@@ -255,13 +263,13 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
       Job pre = job;
       pre.output = place.objects / (key + ".pre.o");
       pre.directory = kernel.source;
-      pre.compiler = compiling(unit.command, pre.output, true);
+      pre.compiler = compiling(unit.command, first, pre.output, true);
       jobs.push_back(std::move(pre));
     }
     job.post = true;
     job.output = unit.post;
     job.directory = place.shadow;
-    job.compiler = compiling(unit.command, unit.post, unit.types);
+    job.compiler = compiling(unit.command, first, unit.post, unit.types);
     job.compiler.insert(job.compiler.end() - 4,
                         fmt::format("-Wp,-MMD,{}", unit.dependencies.string()));
     jobs.push_back(std::move(job));

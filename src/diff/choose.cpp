@@ -418,6 +418,14 @@ class Chooser {
           "leave the variables of that section as they are");
       return false;
     }
+    if (partner(reference.target_piece) < 0 &&
+        post_.graph.section_of(target).name == "__tracepoint_str") {
+      refuse(Code::symbol_unresolved, describe(post_piece(from)),
+             "it gives tracing a new string to keep, and tracing only reads strings of vmlinux and "
+             "of the event's own module",
+             "keep to the strings that the function has");
+      return false;
+    }
     bool own_cold = reference.target_piece != from && owner_of(reference.target_piece) == from;
     return own_cold || partner(reference.target_piece) < 0 || differs_[slot] || copied_[slot] ||
            is_copyable(post_.graph, target);

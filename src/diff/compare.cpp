@@ -71,8 +71,8 @@ class Comparer {
     if (a.offset != b.offset || a.type != b.type) {
       return false;
     }
-    auto left_text = text(pre_.graph, a);
-    auto right_text = text(post_.graph, b);
+    auto left_text = text_at(pre_.graph, a);
+    auto right_text = text_at(post_.graph, b);
     if (left_text || right_text) {
       return left_text == right_text;
     }
@@ -112,18 +112,6 @@ class Comparer {
     return is_copyable(post_.graph, post_.graph.piece(post_piece));
   }
 
-  // What is read from there on, where it is a string: strings may be merged with others' ends.
-  static std::optional<std::string_view> text(const PieceGraph& graph, const Reference& reference) {
-    if (reference.target_piece < 0 || reference.target_offset < 0) {
-      return std::nullopt;
-    }
-    const Piece& piece = graph.piece(reference.target_piece);
-    if (piece.kind != PieceKind::string) {
-      return std::nullopt;
-    }
-    return read_cstr(graph.bytes(piece), static_cast<std::uint64_t>(reference.target_offset));
-  }
-
   bool same_tables(std::int32_t a, std::int32_t b) {
     const auto& left = pre_.tables.of(a);
     const auto& right = post_.tables.of(b);
@@ -143,6 +131,17 @@ class Comparer {
 };
 
 }  // namespace
+
+std::optional<std::string_view> text_at(const PieceGraph& graph, const Reference& reference) {
+  if (reference.target_piece < 0 || reference.target_offset < 0) {
+    return std::nullopt;
+  }
+  const Piece& piece = graph.piece(reference.target_piece);
+  if (piece.kind != PieceKind::string) {
+    return std::nullopt;
+  }
+  return read_cstr(graph.bytes(piece), static_cast<std::uint64_t>(reference.target_offset));
+}
 
 bool is_copyable(const PieceGraph& graph, const Piece& piece) {
   if (piece.kind == PieceKind::string || piece.kind == PieceKind::constant ||

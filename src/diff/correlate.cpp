@@ -8,8 +8,8 @@
 // kind is left a side. Static locals are settled by who refers to them: what a function and its
 // clones and .cold part name in one order before and after is the same, where their code is the
 // same. In changed code the order proves nothing, so there only what is alone in its group, or
-// alone in having its size and contents, is paired. What is left is paired if it is alone and still
-// has a user in common.
+// alone in having its size and contents (strings that it points to count), is paired. What is left
+// is paired if it is alone and still has a user in common.
 //
 // Invariants: a pre piece has at most one post piece and the other way round; strings, constants
 // and blobs are never paired (they are compared by content). Nothing is paired with what the kernel
@@ -235,7 +235,12 @@ class Correlator {
 
   bool same_shape(const PieceGraph& graph, const Piece& a, const Piece& b) const {
     return a.size == b.size && graph.section_of(a).flags == post_.section_of(b).flags &&
-           std::ranges::equal(graph.bytes(a), post_.bytes(b));
+           std::ranges::equal(graph.bytes(a), post_.bytes(b)) &&
+           std::ranges::equal(a.references, b.references,
+                              [&](const Reference& left, const Reference& right) {
+                                return left.offset == right.offset &&
+                                       text_at(graph, left) == text_at(post_, right);
+                              });
   }
 
   // The families that name each piece.

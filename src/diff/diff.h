@@ -61,6 +61,10 @@ bool may_start_anew(std::string_view base);
 bool equal(const Side& pre, const Side& post, const Correlation& correlation,
            std::int32_t pre_piece, std::int32_t post_piece);
 
+// What is read from where the reference points, where that is a string: strings may be merged with
+// others' ends.
+std::optional<std::string_view> text_at(const PieceGraph& graph, const Reference& reference);
+
 // Constant data without identity: a copy of it in the module serves as well as the original.
 bool is_copyable(const PieceGraph& graph, const Piece& piece);
 

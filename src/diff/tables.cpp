@@ -7,6 +7,9 @@
 // sections, addresses and rows; objtool leaves out a row that repeats the one before it in the same
 // section, so the row in force at a piece's start is looked up and made explicit.
 //
+// An alternative of no bytes points to where the next one's bytes are; it is made to point to its
+// own code, or it would bring that other one along.
+//
 // Invariants: every entry has exactly one owner; an entry whose key relocation is missing is a
 // refusal, never dropped.
 #include "diff/tables.h"
@@ -23,6 +26,22 @@ std::unexpected<Error> refuse(std::string where, std::string reason) {
   return fail(Code::special_section, std::move(where), std::move(reason),
               "check that the prepared tree and the compiler are those of the kernel; otherwise "
               "report this with the diff");
+}
+
+// Where an entry's other code is no bytes long, its field means nothing.
+void forget_empty_other(const elf::TableLayout& layout, const elf::Section& section,
+                        TableEntry& entry) {
+  auto length =
+      read_le<std::uint8_t>(section.data, entry.offset + entry.size - layout.other_size_from_end);
+  if (layout.other_size_from_end == 0 || !length || *length != 0) {
+    return;
+  }
+  auto key = std::ranges::find(entry.references, layout.key_offset, &Reference::offset);
+  auto other = std::ranges::find(entry.references, layout.other_field, &Reference::offset);
+  if (key != entry.references.end() && other != entry.references.end()) {
+    *other = *key;
+    other->offset = layout.other_field;
+  }
 }
 
 }  // namespace
@@ -76,6 +95,7 @@ Status CodeTables::read_table(const PieceGraph& graph, const elf::TableLayout& l
         return refuse(fmt::format("{}+{:#x}", section.name, offset),
                       "the entry does not say which code it is about");
       }
+      forget_empty_other(layout, section, entry);
       auto index = static_cast<std::size_t>(owner);
       traceable_[index] = traceable_[index] || section.name == "__mcount_loc";
       entries_[index].push_back(std::move(entry));

@@ -50,6 +50,10 @@ struct TableLayout {
   std::uint8_t entry_size = 0;     // used where size_constant is empty
   std::uint8_t key_offset = 0;     // where in the entry the relocation to the code stands
   std::uint8_t min_tail = 0;       // the last entry may be cut to this size (0: never)
+  // The field that points at other code, and how far before the entry's end a byte says how much of
+  // it there is: where that is nothing, it may point at what is another's (0: no such field).
+  std::uint8_t other_field = 0;
+  std::uint8_t other_size_from_end = 0;
 };
 
 // Where an address goes that the code of a function holds.
@@ -83,6 +87,25 @@ struct AddressUses {
   std::function<AddressFate(std::uint64_t field, AddressArguments)> pass;
 };
 
+// Code that does by asking what a static branch (include/linux/jump_label.h) does by being
+// rewritten. It touches nothing but the flags; where the branch is not taken, it runs on behind
+// its end. Fields are 4 bytes, PC-relative, and zero.
+struct KeyTest {
+  Bytes code;
+  std::uint8_t key_field = 0;  // of the key's count, and how far behind it its instruction ends
+  std::uint8_t key_bias = 0;
+  std::uint8_t target_field = 0;  // of the branch's target
+  std::uint8_t target_bias = 0;
+};
+
+// Where the entries of the tables about static branches and static calls have their fields. The
+// lowest two bits of a key are flags.
+struct KeyTable {
+  std::string_view section;
+  std::uint8_t key_field = 0;
+  std::optional<std::uint8_t> target_field;  // only of a branch
+};
+
 class Arch {
  public:
   virtual ~Arch() = default;
@@ -103,6 +126,11 @@ class Arch {
   virtual std::span<const TableLayout> tables() const = 0;
   // Where the address goes that `uses` says the code holds.
   virtual AddressFate follow_address(ByteView code, const AddressUses& uses) const = 0;
+  virtual std::span<const KeyTable> key_tables() const = 0;
+  // Jumps where the key's count is not zero, or where it is.
+  virtual KeyTest key_test(bool jumps_if_enabled) const = 0;
+  // A direct jump over `distance` bytes from its own start.
+  virtual Bytes jump(std::int32_t distance) const = 0;
   // A jump to that symbol is a return.
   virtual bool is_return_thunk(std::string_view symbol) const = 0;
   // A call of that symbol is the one at a function's entry that ftrace redirects.

@@ -17,7 +17,11 @@ namespace {
 // object of the patch may, and an entry that stays open to pointers is only a hardening less.
 constexpr TableLayout table_layouts[] = {
     {.section = "__bug_table", .size_constant = "bug_entry", .key_offset = 0},
-    {.section = ".altinstructions", .size_constant = "alt_instr", .key_offset = 0},
+    {.section = ".altinstructions",
+     .size_constant = "alt_instr",
+     .key_offset = 0,
+     .other_field = 4,
+     .other_size_from_end = 1},
     {.section = ".smp_locks", .size_constant = "", .entry_size = 4, .key_offset = 0},
     {.section = ".parainstructions",
      .size_constant = "",
@@ -31,6 +35,12 @@ constexpr TableLayout table_layouts[] = {
     {.section = ".return_sites", .size_constant = "", .entry_size = 4, .key_offset = 0},
     {.section = ".call_sites", .size_constant = "", .entry_size = 4, .key_offset = 0},
     {.section = "__mcount_loc", .size_constant = "", .entry_size = 8, .key_offset = 0},
+};
+
+// struct jump_entry, struct static_call_site.
+constexpr KeyTable key_table_layouts[] = {
+    {.section = "__jump_table", .key_field = 8, .target_field = 4},
+    {.section = ".static_call_sites", .key_field = 4, .target_field = std::nullopt},
 };
 
 class X86_64 final : public Arch {
@@ -103,6 +113,23 @@ class X86_64 final : public Arch {
   std::uint32_t pc_relative32() const override { return R_X86_64_PC32; }
   std::uint32_t call32() const override { return R_X86_64_PLT32; }
   std::span<const TableLayout> tables() const override { return table_layouts; }
+  std::span<const KeyTable> key_tables() const override { return key_table_layouts; }
+
+  KeyTest key_test(bool jumps_if_enabled) const override {
+    // cmpl $0, key(%rip); jne or je target
+    const std::uint8_t condition = jumps_if_enabled ? 0x85 : 0x84;
+    return KeyTest{.code = {0x83, 0x3d, 0, 0, 0, 0, 0, 0x0f, condition, 0, 0, 0, 0},
+                   .key_field = 2,
+                   .key_bias = 5,
+                   .target_field = 9,
+                   .target_bias = 4};
+  }
+
+  Bytes jump(std::int32_t distance) const override {
+    Bytes code{0xe9};
+    append_le<std::int32_t>(code, distance - 5);
+    return code;
+  }
 
   AddressFate follow_address(ByteView code, const AddressUses& uses) const override {
     return follow_address_x86_64(decoder_, code, uses);

@@ -11,6 +11,10 @@
 // must have the same bytes. Branches inside the function must arrive at corresponding instructions.
 // Either way each relocated field gives an equation for what it refers to.
 //
+// A place inside another function (a .cold part jumps back into its function) may have moved there
+// for the same reasons: its start follows from its name, and the place is checked when that
+// function has matched.
+//
 // What follows the last instruction in the run does not matter: it may be padding, or the body of a
 // weak function whose name the linker dropped, and nothing that matched goes there.
 //
@@ -81,7 +85,25 @@ bool Comparer::solve(const Reference& reference, std::uint64_t points_at) {
   if (target.kind == PieceKind::blob) {
     return true;
   }
+  if (target.kind == PieceKind::function && reference.target_offset > 0) {
+    out_.insides.push_back(Inside{static_cast<Thing>(reference.target_piece),
+                                  static_cast<std::uint64_t>(reference.target_offset), points_at});
+    start = start_of(target, points_at, start);
+  }
   return enter(static_cast<Thing>(reference.target_piece), start);
+}
+
+// Where the run's function of that name starts that holds the place `inside`.
+std::uint64_t Comparer::start_of(const Piece& function, std::uint64_t inside,
+                                 std::uint64_t expected) const {
+  std::optional<std::uint64_t> start;
+  for (std::uint32_t index : run_.symbols().find(function.name)) {
+    std::uint64_t address = run_.symbols().all()[index].address;
+    if (address <= inside && (!start || *start < address)) {
+      start = address;
+    }
+  }
+  return start.value_or(expected);
 }
 
 // A label names the string that it stands at, though the place meant may be that string's end and
@@ -173,6 +195,12 @@ class Comparer::Walk {
       return differ("the compiled code does not decode");
     }
     return std::ranges::all_of(jumps_, [&](const Jump& jump) { return arrives(jump); });
+  }
+
+  // After go(): does what is at `offset` run at `run_offset`?
+  bool lands(std::uint64_t offset, std::uint64_t run_offset) {
+    return arrives(Jump{.to = static_cast<std::int64_t>(offset),
+                        .run_to = static_cast<std::int64_t>(run_offset)});
   }
 
  private:
@@ -359,12 +387,30 @@ Comparison Comparer::function(std::int32_t piece, std::uint64_t address) {
   return std::move(out_);
 }
 
+bool Comparer::lands(std::int32_t piece, std::uint64_t address, std::uint64_t offset,
+                     std::uint64_t run_offset) {
+  const Piece& function = pre_.piece(piece);
+  ByteView run = run_.function_at(address, function.size);
+  begin();
+  enter(static_cast<Thing>(piece), address);
+  if (same_bytes(function, run, address)) {
+    return offset == run_offset;
+  }
+  begin();
+  enter(static_cast<Thing>(piece), address);
+  Walk walk(*this, piece, run, address);
+  return walk.go() && walk.lands(offset, run_offset);
+}
+
 Comparison Comparer::data(std::int32_t piece, std::uint64_t address) {
   const Piece& variable = pre_.piece(piece);
   begin();
   auto run = run_.at(address, variable.size);
   out_.matched = run && pre_.bytes(variable).size() == variable.size && variable.size != 0 &&
                  same_bytes(variable, *run, address);
+  for (const Inside& inside : out_.insides) {
+    out_.matched = out_.matched && solved_[inside.thing].address + inside.offset == inside.address;
+  }
   return std::move(out_);
 }
 

@@ -25,12 +25,20 @@ struct Equation {
   std::uint64_t address = 0;
 };
 
+// What is at `offset` of the function `thing` in pre runs at `address`, or the candidate is wrong.
+struct Inside {
+  Thing thing = 0;
+  std::uint64_t offset = 0;
+  std::uint64_t address = 0;
+};
+
 struct Comparison {
   bool matched = false;
   std::uint64_t offset = 0;      // of the first difference, in pre
   std::uint64_t run_offset = 0;  // and in the run
   std::string_view reason;       // one of a few fixed sentences
   std::vector<Equation> equations;
+  std::vector<Inside> insides;  // of other functions, to be checked with lands()
 };
 
 class Comparer {
@@ -40,6 +48,10 @@ class Comparer {
 
   // Is the function at `address` the one that was compiled?
   Comparison function(std::int32_t piece, std::uint64_t address);
+  // Is the place `offset` of that function, which matches at `address`, the one that runs at
+  // `run_offset` of it?
+  bool lands(std::int32_t piece, std::uint64_t address, std::uint64_t offset,
+             std::uint64_t run_offset);
   // Is the variable's initial content at `address` the one that was compiled? Without content
   // (.bss) it is not.
   Comparison data(std::int32_t piece, std::uint64_t address);
@@ -57,6 +69,8 @@ class Comparer {
   void begin();
   bool enter(Thing thing, std::uint64_t address);
   bool solve(const diff::Reference& reference, std::uint64_t points_at);
+  std::uint64_t start_of(const diff::Piece& function, std::uint64_t inside,
+                         std::uint64_t expected) const;
   std::optional<std::uint64_t> target_of(const diff::Reference& reference, ByteView run,
                                          std::uint64_t offset, std::uint64_t address) const;
   bool same_content(const diff::Reference& reference, std::uint64_t points_at) const;

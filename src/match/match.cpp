@@ -34,6 +34,7 @@ struct Candidate {
   std::uint32_t symbol = 0;
   std::uint64_t address = 0;
   std::vector<Equation> equations;
+  std::vector<Inside> insides;
 };
 
 // A function that is not settled yet, and the places that have its code.
@@ -59,6 +60,7 @@ class Matcher {
     for (Pending& one : pending_) {
       report_mismatch(std::move(one.best));
     }
+    check_insides();
     report_addresses();
     return std::move(result_);
   }
@@ -98,7 +100,8 @@ class Matcher {
       }
       Comparison comparison = comparer_.function(index, address);
       if (comparison.matched) {
-        pending.candidates.push_back({symbol, address, std::move(comparison.equations)});
+        pending.candidates.push_back(
+            {symbol, address, std::move(comparison.equations), std::move(comparison.insides)});
       } else {
         keep_best(pending.best, comparison, address);
       }
@@ -131,6 +134,9 @@ class Matcher {
       const Candidate& one = pending.candidates[0];
       result_.functions[pending.piece] = FunctionMatch{pending.piece, one.address, one.symbol};
       believe(one.equations);
+      for (const Inside& inside : one.insides) {
+        insides_.emplace_back(pending.piece, inside);
+      }
       return true;
     }
     if (pending.candidates.size() > 1) {
@@ -264,6 +270,32 @@ class Matcher {
     return progress;
   }
 
+  // Jumps from one function into another, when both have their places.
+  void check_insides() {
+    for (const auto& [from, inside] : insides_) {
+      auto matched = result_.functions.find(from);
+      if (matched == result_.functions.end() || lands(inside)) {
+        continue;
+      }
+      report_mismatch(Mismatch{.piece = from,
+                               .kind = Mismatch::Kind::different,
+                               .address = matched->second.address,
+                               .reason = fmt::format("it refers to another place in {}",
+                                                     comparer_.name_of(inside.thing))});
+      result_.functions.erase(matched);
+    }
+  }
+
+  // A function that was not matched (init code) must have the place where pre has it.
+  bool lands(const Inside& inside) {
+    auto target = result_.functions.find(static_cast<std::int32_t>(inside.thing));
+    if (target == result_.functions.end()) {
+      return *solved_[inside.thing] + inside.offset == inside.address;
+    }
+    return comparer_.lands(target->first, target->second.address, inside.offset,
+                           inside.address - target->second.address);
+  }
+
   void report_mismatch(Mismatch mismatch) {
     const Piece& piece = pre_.piece(mismatch.piece);
     const bool weak = pre_.object().symbols()[piece.symbol].binding == STB_WEAK;
@@ -295,6 +327,7 @@ class Matcher {
   std::vector<std::optional<std::uint64_t>> solved_;  // by thing
   std::vector<std::int32_t> new_pieces_;              // solved, and not looked at by read_data()
   std::vector<Pending> pending_;
+  std::vector<std::pair<std::int32_t, Inside>> insides_;  // who refers there
   MatchResult result_;
 };
 

@@ -21,6 +21,9 @@ struct Binding {
   bool exported = false;     // bound by the module loader, by name and CRC
   std::uint32_t crc = 0;
   std::string name_space;  // of the export, usually empty
+
+  // Bound only when the patched module is there, which may be long after this one was loaded.
+  bool is_late() const { return !exported && object != "vmlinux"; }
 };
 
 class Binder {

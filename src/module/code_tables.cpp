@@ -22,7 +22,13 @@ std::uint64_t whole_size(const diff::TableEntry& entry, std::string_view section
 
 Status write_tables(const Source& source, std::int32_t piece, const elf::Arch& arch,
                     Assembly& assembly, References& references) {
-  for (const diff::TableEntry& entry : source.tables->of(piece)) {
+  const auto& entries = source.tables->of(piece);
+  const std::set<std::size_t>& dropped = source.late[static_cast<std::size_t>(piece)].dropped;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (dropped.contains(i)) {
+      continue;
+    }
+    const diff::TableEntry& entry = entries[i];
     const elf::Section& from = source.graph->object().sections()[entry.section];
     std::int32_t section = assembly.section(from.name, SHT_PROGBITS,
                                             from.flags & (SHF_ALLOC | SHF_WRITE), from.alignment);
@@ -53,8 +59,13 @@ void write_orc(const Source& source, std::int32_t piece, const elf::Arch& arch,
   for (const diff::OrcRow& row : rows) {
     add(row.offset, row.entry);
   }
+  auto slot = static_cast<std::size_t>(piece);
+  for (const LateBranch& branch : source.late[slot].branches) {
+    auto next = std::ranges::upper_bound(rows, branch.site, {}, &diff::OrcRow::offset);
+    add(branch.stub, std::prev(next)->entry);
+  }
   // Past the end nothing is known. Where another piece starts at once, its own first row says so.
-  std::uint64_t size = source.graph->piece(piece).size;
+  std::uint64_t size = source.size(slot);
   bool followed = std::ranges::any_of(source.places, [&](const Place& other) {
     return other.section == place.section && other.offset == place.offset + size;
   });

@@ -14,13 +14,15 @@
 // Invariants: the address of a replaced function, taken rather than called, is always that of the
 // original, so nothing outside ever holds a pointer into a module that may be unloaded, and
 // comparisons of function pointers keep their meaning. Relocations that livepatch applies late (to
-// symbols of modules) never touch a table that the loader reads early.
+// symbols of modules) never touch a table that the loader reads early; code does without the
+// entries that would need them (late_keys.h).
 #include "module/link.h"
 
 #include <algorithm>
 
 #include "module/code_tables.h"
 #include "module/identity.h"
+#include "module/late_keys.h"
 #include "module/patch_data.h"
 #include "module/references.h"
 
@@ -45,8 +47,9 @@ class Linker {
   Result<Linked> run(const std::vector<LinkInput>& inputs) {
     glue_graph_ = TRY(diff::PieceGraph::build(glue_.object, arch_));
     glue_tables_ = TRY(diff::CodeTables::build(glue_graph_, glue_.constants));
+    const LateKeys keys(inputs);
     for (const LinkInput& input : inputs) {
-      placing_.add_input(input);
+      TRY(placing_.add_input(input, keys));
     }
     placing_.add_glue(glue_graph_, glue_tables_);
     for (const Source& source : placing_.sources()) {
@@ -111,8 +114,15 @@ class Linker {
         continue;
       }
       const References::Holder holder{source, i, source.places[slot]};
+      const LateSites& late = source.late[slot];
       for (const diff::Reference& reference : source.graph->piece(i).references) {
-        TRY(references.write(holder, reference));
+        if (!late.overwrites(reference, arch_)) {
+          TRY(references.write(holder, reference));
+        }
+      }
+      for (const LateBranch& branch : late.branches) {
+        TRY(references.write(holder, branch.key));
+        TRY(references.write(holder, branch.target));
       }
       TRY(write_tables(source, i, arch_, assembly_, references));
     }

@@ -8,14 +8,24 @@ namespace suture::module {
 using diff::Piece;
 using diff::PieceGraph;
 
-void Placing::add_input(const LinkInput& input) {
-  place(Source{.graph = &input.post->graph, .tables = &input.post->tables, .input = &input},
-        [&](std::size_t piece) { return input.diff->fate[piece] != diff::Fate::out; });
+Status Placing::add_input(const LinkInput& input, const LateKeys& keys) {
+  Source source{.graph = &input.post->graph, .tables = &input.post->tables, .input = &input};
+  source.late.resize(source.graph->pieces().size());
+  auto wanted = [&](std::size_t piece) { return input.diff->fate[piece] != diff::Fate::out; };
+  for (std::size_t i = 0; i < source.late.size(); ++i) {
+    if (wanted(i)) {
+      source.late[i] = TRY(keys.of(input, static_cast<std::int32_t>(i)));
+    }
+  }
+  place(std::move(source), wanted);
+  return {};
 }
 
 void Placing::add_glue(const PieceGraph& graph, const diff::CodeTables& tables) {
+  Source source{.graph = &graph, .tables = &tables};
+  source.late.resize(graph.pieces().size());
   // What the glue only says to the writer stays behind.
-  place(Source{.graph = &graph, .tables = &tables}, [&](std::size_t piece) {
+  place(std::move(source), [&](std::size_t piece) {
     return !graph.section_of(graph.pieces()[piece]).name.starts_with(".suture.");
   });
 }
@@ -33,7 +43,7 @@ void Placing::place(Source source, Wanted wanted) {
       continue;
     }
     const Piece& piece = source.graph->pieces()[i];
-    source.places[i] = place_piece(*source.graph, piece);
+    source.places[i] = place_piece(*source.graph, piece, source.late[i]);
     if (piece.global) {
       bool fresh = source.input != nullptr && source.input->diff->correlation.pre_of[i] < 0;
       globals_.try_emplace(std::string(piece.name), Global{source.places[i], fresh});
@@ -52,7 +62,7 @@ std::string output_name(const std::string& section) {
 
 }  // namespace
 
-Place Placing::place_piece(const PieceGraph& graph, const Piece& piece) {
+Place Placing::place_piece(const PieceGraph& graph, const Piece& piece, const LateSites& late) {
   const elf::Section& from = graph.section_of(piece);
   std::uint64_t alignment = from.alignment;
   std::uint64_t start = piece.offset - piece.prefix;
@@ -64,16 +74,19 @@ Place Placing::place_piece(const PieceGraph& graph, const Piece& piece) {
                         from.flags & (SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR), alignment);
   ByteView prefix = graph.prefix_bytes(piece);
   ByteView bytes = graph.bytes(piece);
+  Bytes own(bytes.begin(), bytes.end());
+  late.write(own, graph.arch());
+  const std::uint64_t size = piece.size + late.size();
   Bytes whole(prefix.begin(), prefix.end());
-  whole.insert(whole.end(), bytes.begin(), bytes.end());
-  Place out = assembly_.append(section, whole, piece.prefix + piece.size, alignment);
+  whole.insert(whole.end(), own.begin(), own.end());
+  Place out = assembly_.append(section, whole, piece.prefix + size, alignment);
   if (piece.prefix != 0) {
     assembly_.add_symbol(std::string(diff::prefix_symbol) + std::string(piece.name), out,
                          piece.prefix, STT_FUNC);
     out.offset += piece.prefix;
   }
   if (!piece.name.empty()) {
-    assembly_.add_symbol(std::string(piece.name), out, piece.size,
+    assembly_.add_symbol(std::string(piece.name), out, size,
                          piece.kind == diff::PieceKind::function ? STT_FUNC : STT_OBJECT);
   }
   return out;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "module/assembly.h"
+#include "module/late_keys.h"
 #include "module/link.h"
 
 namespace suture::module {
@@ -20,7 +21,12 @@ struct Source {
   const diff::CodeTables* tables = nullptr;
   const LinkInput* input = nullptr;  // null for the glue
   std::vector<Place> places;         // per piece
+  std::vector<LateSites> late;       // per piece
   bool taken(std::size_t piece) const { return places[piece].section >= 0; }
+  // What a piece takes up from its place on.
+  std::uint64_t size(std::size_t piece) const {
+    return graph->pieces()[piece].size + late[piece].size();
+  }
 };
 
 class Placing {
@@ -28,8 +34,8 @@ class Placing {
   explicit Placing(Assembly& assembly) : assembly_(assembly) {}
 
   // Each puts its pieces behind what was added before, in output sections of their input sections'
-  // names.
-  void add_input(const LinkInput& input);
+  // names. module-static-key.
+  Status add_input(const LinkInput& input, const LateKeys& keys);
   void add_glue(const diff::PieceGraph& graph, const diff::CodeTables& tables);
   // A thing that the writer makes itself.
   void add_global(const std::string& name, Place place) {
@@ -51,7 +57,7 @@ class Placing {
 
   template <class Wanted>
   void place(Source source, Wanted wanted);
-  Place place_piece(const diff::PieceGraph& graph, const diff::Piece& piece);
+  Place place_piece(const diff::PieceGraph& graph, const diff::Piece& piece, const LateSites& late);
 
   Assembly& assembly_;
   std::vector<Source> sources_;

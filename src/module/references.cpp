@@ -25,6 +25,26 @@ std::string_view symbol_name(const Source& source, const Reference& reference) {
 
 }  // namespace
 
+Result<Binding> bind_outside(const LinkInput& input, std::int32_t piece,
+                             const Reference& reference) {
+  const diff::PieceGraph& graph = input.post->graph;
+  if (reference.target_piece < 0) {
+    return input.binder->undefined(graph.object().symbols()[reference.symbol].name);
+  }
+  auto target = static_cast<std::size_t>(reference.target_piece);
+  std::int32_t before = input.diff->correlation.pre_of[target];
+  if (before >= 0) {
+    return input.binder->piece(before);
+  }
+  const Piece& meant = graph.piece(reference.target_piece);
+  return fail(
+      Code::init_only, std::string(graph.piece(piece).name),
+      fmt::format("it uses {}, which is new and only exists while the kernel boots or the "
+                  "module loads",
+                  meant.name.empty() ? graph.section_of(meant).name : std::string(meant.name)),
+      "move what the run-time code needs out of the init section");
+}
+
 Status References::write(const Holder& holder, const Reference& reference) {
   if (reference.type == 0) {
     return fail(Code::special_section, std::string(holder.source.graph->piece(holder.piece).name),
@@ -68,25 +88,7 @@ Result<Binding> References::bind(const Holder& holder, const Reference& referenc
   if (holder.source.input == nullptr) {
     return bind_glue(holder.source, reference);
   }
-  if (reference.target_piece >= 0) {
-    return bind_piece(holder, reference.target_piece);
-  }
-  return holder.source.input->binder->undefined(symbol_name(holder.source, reference));
-}
-
-Result<Binding> References::bind_piece(const Holder& holder, std::int32_t target) const {
-  const Source& source = holder.source;
-  std::int32_t before = source.input->diff->correlation.pre_of[static_cast<std::size_t>(target)];
-  if (before >= 0) {
-    return source.input->binder->piece(before);
-  }
-  const Piece& piece = source.graph->piece(target);
-  return fail(Code::init_only, std::string(source.graph->piece(holder.piece).name),
-              fmt::format("it uses {}, which is new and only exists while the kernel boots or the "
-                          "module loads",
-                          piece.name.empty() ? source.graph->section_of(piece).name
-                                             : std::string(piece.name)),
-              "move what the run-time code needs out of the init section");
+  return bind_outside(*holder.source.input, holder.piece, reference);
 }
 
 // The glue reaches vmlinux by exports only.
@@ -105,21 +107,21 @@ Result<Binding> References::bind_glue(const Source& glue, const Reference& refer
                  .name_space = std::string(entry->name_space)};
 }
 
-// Symbols of a module are bound when that module is there, which may be after the loader read this
-// module's jump labels, static calls and alternatives.
+// Static branches and static calls do without their entries (late_keys.h); nothing else that the
+// loader reads when it loads this module can.
 Status References::check_early_reader(const Holder& holder, Place field,
                                       const Binding& binding) const {
-  if (binding.exported || binding.object == "vmlinux") {
+  if (!binding.is_late()) {
     return {};
   }
   const std::string& section = assembly_.name(field.section);
   if (holder.in_table || section.starts_with(".altinstr")) {
-    return fail(Code::module_static_key, std::string(holder.source.graph->piece(holder.piece).name),
-                fmt::format("its entry in {} refers to {} of the module {}, which the kernel "
-                            "cannot bind in time",
+    const Piece& piece = holder.source.graph->piece(holder.piece);
+    return fail(Code::module_static_key, piece.name.empty() ? section : std::string(piece.name),
+                fmt::format("its entry in {} refers to {} of the module {}, and the kernel reads "
+                            "that table before it can bind the symbol",
                             section, binding.name, binding.object),
-                "avoid the tracepoint, static key or static call of the module in the changed "
-                "function");
+                "do without it in the changed function");
   }
   return {};
 }

@@ -7,6 +7,10 @@
 
 namespace suture::module {
 
+// What the code or data of a piece means by something that stays in the kernel.
+Result<Binding> bind_outside(const LinkInput& input, std::int32_t piece,
+                             const diff::Reference& reference);
+
 class References {
  public:
   References(Assembly& assembly, const Placing& placing, const kernel::Symvers& symvers)
@@ -23,7 +27,6 @@ class References {
 
  private:
   Result<Binding> bind(const Holder& holder, const diff::Reference& reference) const;
-  Result<Binding> bind_piece(const Holder& holder, std::int32_t target) const;
   Result<Binding> bind_glue(const Source& glue, const diff::Reference& reference) const;
   std::optional<Place> inside(const Holder& holder, const diff::Reference& reference) const;
   Status check_early_reader(const Holder& holder, Place field, const Binding& binding) const;

@@ -158,18 +158,151 @@ TEST_F(Link, StartsAndEndsTheOrcRowsOfAFunction) {
               ElementsAre(1, 2, 3, 4, 5, 6, 0, 0, 0, 0, 0, 0));
 }
 
-TEST_F(Link, RefusesAStaticKeyOfAModule) {
-  const std::string key = ".data; .type key, @object; key: .quad 0; .size key, 8\n";
-  auto with_branch = [&](const std::string& body, const std::string& section) {
-    return key +
-           traced("f", ".Lsite: .byte 0x0f, 0x1f, 0x44, 0, 0; " + body + "\n.Lyes: ret", section) +
-           ".section __jump_table,\"aw\",@progbits; .long .Lsite - ., .Lyes - .; .quad key - .\n" +
+// A function of the module "tiny" with a static branch by a key of that module.
+class LinkLateKey : public Link {
+ protected:
+  static constexpr const char* wide = ".byte 0x0f, 0x1f, 0x44, 0, 0";
+
+  // f with an alternative whose length is `length`, the next one's bytes being a call of h.
+  Result<Linked> make_alternative(int length) {
+    auto with = [&](const std::string& body, const std::string& section) {
+      return test::function("h", "inc %eax; ret", section.empty() ? "" : ".text") +
+             traced("f", "661: " + std::string(wide) + "; " + body, section) +
+             ".section .altinstr_replacement,\"ax\",@progbits; 664: call h\n"
+             ".section .altinstructions,\"a\",@progbits; .long 661b - ., 664b - .; .word 0x55\n" +
+             fmt::format(".byte 5, {}\n", length);
+    };
+    return make(with(old_f, ""), with(new_f, ""), with(old_f, ".text"), "tiny");
+  }
+  static std::string with_branch(const std::string& body, const std::string& section,
+                                 const std::string& site, const std::string& key) {
+    return ".data; .type key, @object; key: .quad 0; .size key, 8\n" +
+           traced("f", ".Lsite: " + site + "; " + body + "\n.Lyes: ret", section) +
+           ".section __jump_table,\"aw\",@progbits; .long .Lsite - ., .Lyes - .; .quad " + key +
+           " - .\n" +
            test::function("h", "mov key(%rip), %eax; ret", section.empty() ? "" : ".text");
-  };
-  Result<Linked> linked =
-      make(with_branch(old_f, ""), with_branch(new_f, ""), with_branch(old_f, ".text"), "tiny");
+  }
+  Result<Linked> make_branch(const std::string& site, const std::string& key,
+                             const std::string& more = {}) {
+    return make(with_branch(old_f, "", site, key) + more, with_branch(new_f, "", site, key) + more,
+                with_branch(old_f, ".text", site, key), "tiny");
+  }
+  elf::ObjectFile branch(const std::string& key, const std::string& more = {}) {
+    Result<Linked> linked = make_branch(wide, key, more);
+    EXPECT_TRUE(linked.has_value()) << linked.error().reason;
+    return elf::ObjectFile::parse(linked->module, "patch.ko").value();
+  }
+  // Where a field points, with the bytes that its instruction has behind it: nothing else is added.
+  static std::int64_t addend(const elf::ObjectFile& object, std::uint64_t offset) {
+    for (const elf::Relocation& relocation : object.section(".text.f")->relocations) {
+      if (relocation.offset == offset) {
+        return relocation.addend;
+      }
+    }
+    return 0;
+  }
+};
+
+// call __fentry__ at 0, the site at 5, mov $2 at 10, ret at 15 and 16; the stub at 17.
+TEST_F(LinkLateKey, JumpsToAStubThatAsksTheKey) {
+  elf::ObjectFile object = branch("key");
+  ByteView code = object.section(".text.f")->data;
+  EXPECT_THAT(Bytes(code.begin() + 5, code.begin() + 10), ElementsAre(0xe9, 7, 0, 0, 0));
+  // cmpl $0, key(%rip); jne .Lyes; jmp .Lsite + 5
+  EXPECT_THAT(
+      Bytes(code.begin() + 17, code.end()),
+      ElementsAre(0x83, 0x3d, 0, 0, 0, 0, 0, 0x0f, 0x85, 0, 0, 0, 0, 0xe9, 0xe7, 0xff, 0xff, 0xff));
+  EXPECT_EQ(target(object, ".text.f", 19), ".klp.sym.tiny.key,0");
+  EXPECT_EQ(addend(object, 19), -5);
+  EXPECT_EQ(target(object, ".text.f", 26), ".text.f");
+  EXPECT_EQ(addend(object, 26), 16 - 4);
+}
+
+TEST_F(LinkLateKey, TurnsTheQuestionRoundWithTheBranch) {
+  elf::ObjectFile object = branch("key + 3");
+  ByteView code = object.section(".text.f")->data;
+  EXPECT_THAT(Bytes(code.begin() + 17, code.begin() + 26),
+              ElementsAre(0x83, 0x3d, 0, 0, 0, 0, 0, 0x0f, 0x84));
+  EXPECT_EQ(addend(object, 19), -5);
+}
+
+TEST_F(LinkLateKey, LeavesNothingOfTheJumpThatWasThere) {
+  Result<Linked> linked = make_branch(".byte 0xe9; .long h - . - 4", "key");
+  ASSERT_TRUE(linked.has_value()) << linked.error().reason;
+  elf::ObjectFile object = elf::ObjectFile::parse(linked->module, "patch.ko").value();
+  EXPECT_EQ(object.section(".text.f")->data[5], 0xe9);
+  EXPECT_EQ(target(object, ".text.f", 6), "nothing");
+}
+
+TEST_F(LinkLateKey, LeavesNoEntryToTheLoader) {
+  EXPECT_EQ(branch("key").section("__jump_table"), nullptr);
+}
+
+TEST_F(LinkLateKey, CountsTheStubToItsFunction) {
+  elf::ObjectFile object = branch("key");
+  for (const elf::Symbol& symbol : object.symbols()) {
+    if (symbol.name == "f") {
+      EXPECT_EQ(symbol.size, 17U + 18U);
+    }
+  }
+}
+
+TEST_F(LinkLateKey, UnwindsFromTheStubAsFromTheSite) {
+  elf::ObjectFile object =
+      branch("key",
+             ".section .orc_unwind,\"a\",@progbits; .byte 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2\n"
+             ".byte 3, 3, 3, 3, 3, 3\n"
+             ".section .orc_unwind_ip,\"a\",@progbits; .long f - ., f + 5 - ., f + 10 - .\n");
+  const auto& places = object.section(".orc_unwind_ip")->relocations;
+  ByteView rows = object.section(".orc_unwind")->data;
+  ASSERT_EQ(places.size(), 5U);
+  EXPECT_EQ(places[3].addend, 17);
+  EXPECT_EQ(rows[18], 2);
+  EXPECT_EQ(places[4].addend, 17 + 18);
+  EXPECT_EQ(rows[24], 0);
+}
+
+TEST_F(LinkLateKey, RefusesASiteWithoutRoomForAJump) {
+  Result<Linked> linked = make_branch(".byte 0x66, 0x90", "key");
   ASSERT_FALSE(linked.has_value());
   EXPECT_EQ(linked.error().code, Code::module_static_key);
+}
+
+TEST_F(LinkLateKey, LeavesAKeyOfVmlinuxToTheLoader) {
+  elf::ObjectFile object = branch("module_layout");
+  EXPECT_EQ(object.section("__jump_table")->size, 16U);
+  EXPECT_EQ(target(object, "__jump_table", 8), "module_layout");
+  EXPECT_EQ(object.section(".text.f")->size, 17U);
+}
+
+TEST_F(LinkLateKey, CallsTheTrampolineOfAStaticCall) {
+  auto with_call = [&](const std::string& body, const std::string& section) {
+    const std::string place = section.empty() ? ".text.__SCT__g" : ".text";
+    return ".data; .type __SCK__g, @object; __SCK__g: .quad 0, 0; .size __SCK__g, 16\n" +
+           test::function("__SCT__g", "nop; ret", place) +
+           traced("f", "1: call __SCT__g; " + body, section) +
+           ".section .static_call_sites,\"aw\",@progbits; .long 1b - ., __SCK__g - .\n" +
+           test::function("h", "mov __SCK__g(%rip), %eax; ret", section.empty() ? "" : ".text");
+  };
+  elf::ObjectFile object =
+      made(with_call(old_f, ""), with_call(new_f, ""), with_call(old_f, ".text"), "tiny");
+  EXPECT_EQ(object.section(".static_call_sites"), nullptr);
+  EXPECT_EQ(object.section(".text.f")->data[5], 0xe8);
+  EXPECT_EQ(target(object, ".text.f", 6), ".klp.sym.tiny.__SCT__g,0");
+}
+
+TEST_F(LinkLateKey, RefusesAnAlternativeThatCallsIntoTheModule) {
+  Result<Linked> linked = make_alternative(5);
+  ASSERT_FALSE(linked.has_value());
+  EXPECT_EQ(linked.error().code, Code::module_static_key);
+}
+
+TEST_F(LinkLateKey, BringsNothingAlongForAnAlternativeOfNoBytes) {
+  Result<Linked> linked = make_alternative(0);
+  ASSERT_TRUE(linked.has_value()) << linked.error().reason;
+  elf::ObjectFile object = elf::ObjectFile::parse(linked->module, "patch.ko").value();
+  EXPECT_EQ(object.section(".altinstr_replacement"), nullptr);
+  EXPECT_EQ(target(object, ".altinstructions", 4), ".text.f");
 }
 
 TEST_F(Link, RelocatesABranchThatTheAssemblerResolved) {

@@ -91,6 +91,28 @@ TEST_F(Match, DoesNotTakeWhatDoesNotDecode) {
   EXPECT_FALSE(matches("f"));
 }
 
+// A place inside g that moved with the width of a jump before it.
+TEST_F(Match, FollowsAJumpIntoAnotherFunction) {
+  const std::string cold = "add $1, %ecx; jmp .Lback";
+  load(function("g", ".byte 0x0f, 0x84; .long 2f - . - 4; inc %eax; .Lback: dec %eax; 2: ret") +
+           function("g.cold", cold),
+       {function("g", "je 2f; inc %eax; .Lback: dec %eax; 2: ret", ".text") +
+        function("g.cold", cold, ".text")});
+  EXPECT_TRUE(matches("g"));
+  EXPECT_TRUE(matches("g.cold"));
+}
+
+TEST_F(Match, NoticesAJumpToAnotherPlaceInAnotherFunction) {
+  const std::string cold = "add $1, %ecx; jmp .Lback";
+  load(function("g", ".byte 0x0f, 0x84; .long 2f - . - 4; inc %eax; .Lback: dec %eax; 2: ret") +
+           function("g.cold", cold),
+       {function("g", "je 2f; .Lback: inc %eax; dec %eax; 2: ret", ".text") +
+        function("g.cold", cold, ".text")});
+  EXPECT_TRUE(matches("g"));
+  ASSERT_FALSE(matches("g.cold"));
+  EXPECT_THAT(mismatch("g.cold").reason, HasSubstr("another place in g"));
+}
+
 TEST_F(Match, LeavesInitCodeOut) {
   load(function("f", "ret", ".init.text"), {});
   EXPECT_EQ(matched_.of, 0U);

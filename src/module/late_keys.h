@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Late keys: static keys and static calls (tracepoints have one of each) that belong to a module.
+// livepatch binds them when that module is patched, after the loader has read the tables of this
+// module that name them; so code that uses one must do without its table entry.
+//
+// A static call keeps calling its trampoline (__SCT__NAME), which the kernel keeps up to date.
+//
+// A static branch asks its key. Its site, 5 bytes, becomes `jmp stub`; the stubs of a function (or
+// of a .cold part) follow its own bytes without a gap, in the order of their entries in
+// __jump_table, and lie inside its symbol's size. Each is 18 bytes:
+//
+//     83 3d KEY 00       cmpl $0, key(%rip)      KEY: R_X86_64_PC32, key + 0 - 5
+//     0f 85 TARGET       jne target              or 0f 84: je; TARGET: R_X86_64_PC32, target - 4
+//     e9 DISTANCE        jmp to the end of the site
+//
+// jne where the lowest bit of the entry's key is 0, je where it is 1. The ORC row in force at the
+// site is in force in the whole stub.
+#pragma once
+
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include "module/link.h"
+
+namespace suture::module {
+
+// A static branch that asks its key.
+struct LateBranch {
+  std::uint64_t site = 0;  // offsets in the function
+  std::uint64_t stub = 0;
+  Bytes code;  // of the stub
+  // The stub's fields.
+  diff::Reference key;
+  diff::Reference target;
+};
+
+// What becomes of one function's late keys.
+struct LateSites {
+  std::vector<LateBranch> branches;
+  std::set<std::size_t> dropped;  // table entries that the module does without, by number
+
+  std::uint64_t size() const;  // of all stubs
+  // Writes the jumps and the stubs into the bytes of the function.
+  void write(Bytes& function, const elf::Arch& arch) const;
+  // A field that a jump to a stub has taken the place of.
+  bool overwrites(const diff::Reference& reference, const elf::Arch& arch) const;
+};
+
+class LateKeys {
+ public:
+  // All inputs of the module: a key that one of them adds is none of the kernel's.
+  explicit LateKeys(const std::vector<LinkInput>& inputs);
+
+  // module-static-key where a site is too narrow for a jump.
+  Result<LateSites> of(const LinkInput& input, std::int32_t piece) const;
+
+ private:
+  bool is_late(const LinkInput& input, std::int32_t piece, const diff::Reference& key) const;
+
+  std::set<std::string_view> added_;  // globals that the patch adds
+};
+
+}  // namespace suture::module
