@@ -11,6 +11,7 @@
 #include "kernel/packages.h"
 #include "match/explain.h"
 #include "module/metadata.h"
+#include "prove/prove.h"
 
 namespace suture::build {
 
@@ -27,7 +28,7 @@ struct Request {
 };
 
 struct Seconds {
-  double source = 0, compile = 0, diff = 0, match = 0, link = 0, total = 0;
+  double source = 0, compile = 0, diff = 0, match = 0, link = 0, prove = 0, total = 0;
 };
 
 struct Outcome {
@@ -39,6 +40,7 @@ struct Outcome {
   std::vector<std::string> notes;
   std::vector<Error> refusals;                 // not empty: nothing was written
   std::vector<match::Explanation> mismatches;  // one for each refusal that is run-pre-mismatch
+  prove::Proof proof;                          // of the module that was written
   Seconds seconds;
 };
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "kernel/exports.h"
 #include "kernel/image.h"
 #include "kernel/kernel.h"
 #include "kernel/module_image.h"
@@ -31,6 +32,8 @@ class Modules {
   // Where a unit's module lies; an empty path for vmlinux. not-in-kernel: the diff may be to a
   // driver that this kernel does not have.
   Result<fs::path> find(const source::CompileCommand& command) const;
+  // The same for a module of that name.
+  Result<fs::path> find(const std::string& name, const std::string& who) const;
 
  private:
   std::optional<kernel::ModuleDirectory> directory_;  // none where no modules were given
@@ -45,6 +48,8 @@ class KernelSide {
   const kernel::Symvers& symvers() const { return symvers_; }
   const module::Glue& glue() const { return glue_; }
   const match::RunObject& vmlinux() const { return *vmlinux_; }
+  const kernel::Image& image() const { return *image_; }
+  const std::vector<kernel::ImageExport>& exports() const { return exports_; }  // by name
   // None where the kernel was built without BTF.
   const std::optional<kernel::TypeTable>& types() const { return types_; }
 
@@ -52,11 +57,14 @@ class KernelSide {
   Result<const match::RunObject*> run_object(const source::CompileCommand& command);
   // The module that the unit belongs to, opened once.
   Result<const LoadedModule*> module(const source::CompileCommand& command);
+  // The module of that name, for `who`.
+  Result<const LoadedModule*> module(const std::string& name, const std::string& who);
 
  private:
   const Modules* listed_ = nullptr;
   std::unique_ptr<kernel::Image> image_;
   std::unique_ptr<match::RunObject> vmlinux_;
+  std::vector<kernel::ImageExport> exports_;
   kernel::Symvers symvers_;
   module::Glue glue_;
   std::optional<kernel::TypeTable> types_;

@@ -42,7 +42,8 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
   out["notes"] = outcome.notes;
   const build::Seconds& s = outcome.seconds;
   out["seconds"] = {{"source", s.source}, {"compile", s.compile}, {"diff", s.diff},
-                    {"match", s.match},   {"link", s.link},       {"total", s.total}};
+                    {"match", s.match},   {"link", s.link},       {"prove", s.prove},
+                    {"total", s.total}};
   return out;
 }
 

@@ -131,6 +131,16 @@ ByteView RunObject::from(std::uint64_t address, std::uint64_t most) const {
   return at(address, std::min(most, end - address)).value_or(ByteView{});
 }
 
+std::optional<std::pair<std::uint32_t, std::uint64_t>> RunObject::place(
+    std::uint64_t address) const {
+  auto it = std::ranges::upper_bound(areas_, address, {}, &Area::address);
+  if (it == areas_.begin() || address - std::prev(it)->address > std::prev(it)->bytes.size()) {
+    return std::nullopt;
+  }
+  --it;
+  return std::pair(it->section, address - it->address);
+}
+
 std::string_view RunObject::compiler() const {
   if (image_ != nullptr) {
     // "gcc-12 (Debian ...": objects do not say under which name the compiler was called.
