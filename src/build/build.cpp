@@ -397,11 +397,18 @@ class Builder {
   Status check(const Bytes& module) {
     double start = now_seconds();
     prove::Case about = proof_case(side_);
+    std::vector<KeptUnit> kept;
     for (const std::list<Work>* works : {&works_, &untouched_}) {
       for (const Work& work : *works) {
+        kept.push_back(
+            KeptUnit{work.unit.command.source, work.run->name(), work.unit.pre, work.unit.post});
         about.units.push_back(proof_unit(work.unit.command.source, *work.run, work.pre_graph,
                                          work.post_object, work.matched));
       }
+    }
+    if (!request_.keep_objects.empty()) {
+      const std::string& compiler = works_.front().unit.command.compiler.at(0);
+      TRY(keep_objects(request_.keep_objects, compiler, kept));
     }
     out_.proof = prove::prove(module, about);
     out_.seconds.prove = now_seconds() - start;

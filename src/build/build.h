@@ -23,6 +23,7 @@ struct Request {
   std::string description;        // empty: the first line of the first patch's own text
   std::vector<std::string> cves;  // joined with those that the patches' texts name
   fs::path output_directory;
+  fs::path keep_objects;  // where the compiled objects are left for `check --prove`; may be empty
   bool replace = true;
   std::string tool_version;
 };

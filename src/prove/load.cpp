@@ -212,6 +212,9 @@ Status LoadedPatch::relocate_one(const elf::Section& from, Area& area, std::uint
   const auto info = *read_le<std::uint64_t>(from.data, entry + 8);
   const auto addend = *read_le<std::uint64_t>(from.data, entry + 16);
   const std::string where = fmt::format("{}+{:#x}", section_name(area), offset);
+  if (ELF64_R_TYPE(info) == R_X86_64_NONE) {
+    return {};
+  }
   const auto kind = arch.relocation(static_cast<std::uint32_t>(ELF64_R_TYPE(info)));
   const std::uint64_t number = ELF64_R_SYM(info);
   if (!kind || number >= addresses_.size() || offset > area.bytes.size() ||

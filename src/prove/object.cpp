@@ -133,7 +133,7 @@ Result<Object> Object::open(const elf::ObjectFile& elf, const elf::Arch& arch) {
   }
   for (std::uint32_t i = 1; i < sections.size(); ++i) {
     const elf::Section& section = sections[i];
-    if ((section.flags & SHF_ALLOC) == 0 || section.size == 0 || section.type == SHT_NOTE ||
+    if ((section.flags & SHF_ALLOC) == 0 || section.type == SHT_NOTE ||
         is_table(arch, section.name)) {
       continue;
     }

@@ -42,8 +42,8 @@ class Prover {
                   "use a kernel for x86-64");
     }
     patch_ = TRY(LoadedPatch::load(std::move(module), *arch, running_));
-    tables_ = TRY(ModuleTables::read(patch_, *arch, *about_.constants));
     proof_.loads = true;
+    tables_ = TRY(ModuleTables::read(patch_, *arch, *about_.constants));
     TRY(read_units(*arch));
     Meaning meaning(patch_, tables_, running_, sides_, *about_.constants, proof_);
     TRY(follow_glue(meaning));
