@@ -62,7 +62,7 @@ Result<RunObject> RunObject::of_module(const kernel::ModuleImage& module, const 
   };
   for (std::size_t i = 1; i < sections.size(); ++i) {
     const elf::Section& section = sections[i];
-    if (base[i] == 0 || section.size == 0) {
+    if (base[i] == 0) {
       continue;
     }
     Area area{.section = static_cast<std::uint32_t>(i),

@@ -52,7 +52,7 @@ constexpr Edit edits[] = {
     {"polling", "fs/eventpoll.c", "ep_poll", nullptr, bug},
     {"a module's function", "fs/isofs/namei.c", "isofs_lookup", nullptr, once},
     {"a module's locks", "fs/fat/namei_vfat.c", "vfat_create", nullptr, count},
-    {"a large module", "fs/ext4/inode.c", "ext4_setattr", nullptr, warn},
+    {"a large module", "fs/ext4/super.c", "ext4_statfs", nullptr, warn},
     {"a module of the network", "net/sctp/sm_statefuns.c", "sctp_sf_do_5_1B_init", nullptr, bug},
     {"a table that is copied", "net/sctp/debug.c", nullptr, "\"DATA\",", "\"DATA2\","},
     {"a header that two modules include", "fs/fat/fat.h", nullptr,
@@ -109,7 +109,7 @@ class Mutants : public ::testing::Test {
                            .output_directory = where,
                            .keep_objects = where / "objects",
                            .tool_version = "test"};
-    auto built = build::build(request, [](const std::string&) {});
+    auto built = build::build(request, [](std::string_view) {});
     if (!built || !built->refusals.empty()) {
       const Error& error = built ? built->refusals.front() : built.error();
       ADD_FAILURE() << edit.name << ": " << error.where << ": " << error.reason;
