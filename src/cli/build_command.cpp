@@ -74,7 +74,7 @@ std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel,
   out += table(rows);
   out += fmt::format(
       "\n{} for {}: {} of {} functions of the touched files match the shipped "
-      "kernel; {}\n",
+      "kernel;\n{}\n",
       paint(outcome.module.string(), Tone::good, fd), kernel.release, outcome.matched, outcome.of,
       proof_text(outcome.proof));
   return out;

@@ -20,8 +20,8 @@ Json proof_json(const prove::Proof& proof) {
 }
 
 std::string proof_text(const prove::Proof& proof) {
-  return fmt::format("{} redirects, {} references and {} table entries proven", proof.redirects,
-                     proof.references, proof.entries);
+  return fmt::format("{} references and {} table entries are proven", proof.references,
+                     proof.entries);
 }
 
 }  // namespace suture::cli

@@ -98,13 +98,7 @@ void Meaning::check(std::size_t side, std::int32_t index, std::uint64_t address)
   const Read& post = sides_[side].post;
   const Part& part = post.object.part(index);
   const Holder holder{.side = side, .part = index, .address = address};
-  const elf::Section& section = post.object.section_of(part);
-  const LoadedPatch::Area* area = patch_.area_at(address);
-  const std::uint64_t wanted = section.flags & (SHF_WRITE | SHF_EXECINSTR);
-  if (area == nullptr || (patch_.elf().sections()[area->section].flags & wanted) != wanted) {
-    accuse(describe(holder, 0), "it lies where the module does not have such memory");
-    return;
-  }
+  check_memory(holder);
   if (!check_bytes(holder, post.object.bytes(part), part.size, post.fields_of(index))) {
     return;
   }
@@ -117,6 +111,34 @@ void Meaning::check(std::size_t side, std::int32_t index, std::uint64_t address)
   check_room(holder);
   check_tables(holder);
   check_rows(holder);
+}
+
+// The memory must be of the kind that the part was compiled for, and last as long as the patch.
+void Meaning::check_memory(const Holder& holder) {
+  constexpr std::string_view per_cpu = ".data..percpu";
+  const Side& side = sides_[holder.side];
+  const Part& part = side.post.object.part(holder.part);
+  const elf::Section& from = side.post.object.section_of(part);
+  const LoadedPatch::Area* area = patch_.area_at(holder.address);
+  if (area == nullptr) {
+    accuse(describe(holder, 0), "it is not in the module");
+    return;
+  }
+  const elf::Section& to = patch_.elf().sections()[area->section];
+  const std::uint64_t kind = from.flags & (SHF_WRITE | SHF_EXECINSTR);
+  const bool lasts = side.unit == nullptr || !to.name.starts_with(".init");
+  if ((to.flags & kind) != kind || !lasts ||
+      from.name.starts_with(per_cpu) != (to.name == per_cpu)) {
+    accuse(describe(holder, 0), fmt::format("it lies in {}, which is other memory", to.name));
+  }
+  // What comes first in its section has that section's alignment, the rest what its place has.
+  const std::uint64_t start = part.start - part.room;
+  const std::uint64_t align =
+      start == 0 ? from.alignment : std::min(from.alignment, start & (~start + 1));
+  if (part.kind != PartKind::inline_code &&
+      (to.alignment < align || (holder.address - part.room - area->address) % align != 0)) {
+    accuse(describe(holder, 0), fmt::format("it is not aligned to {} bytes", align));
+  }
 }
 
 bool Meaning::check_bytes(const Holder& holder, ByteView wanted, std::uint64_t size,
@@ -188,6 +210,12 @@ void Meaning::check_fields(const Holder& holder, const std::vector<Field>& field
         written->second.kind.sign_extended != field.kind.sign_extended) {
       accuse(describe(holder, field.offset), "the module does not relocate it, or in another way");
       return;
+    }
+    const Unit* unit = sides_[holder.side].unit;
+    const std::string& late = written->second.late;
+    if (!late.empty() && (unit == nullptr || unit->object != late)) {
+      accuse(describe(holder, field.offset),
+             fmt::format("it is only written when the module {} comes", late));
     }
     check_field(holder, field);
     ++written;
@@ -340,6 +368,11 @@ void Meaning::check_outside(const Holder& holder, const Field& field, std::uint6
   const std::string where = describe(holder, field.offset);
   const std::string name = describe(side, field.target);
   const std::int32_t before = side.pairing.pre(index);
+  if (is_copy_as_good(side.post.object, part)) {
+    accuse(where, fmt::format("it should point at the module's {}, and points at {}", name,
+                              describe_address(part_at)));
+    return;
+  }
   if (before < 0) {
     if (!adopt(side, index, part_at)) {
       accuse(where, fmt::format("it should point at the new {}, and points at {}", name,

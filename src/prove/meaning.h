@@ -70,6 +70,7 @@ class Meaning {
   };
 
   void check(std::size_t side, std::int32_t part, std::uint64_t address);
+  void check_memory(const Holder& holder);
   bool check_bytes(const Holder& holder, ByteView wanted, std::uint64_t size,
                    const std::vector<Field>& fields);
   void check_room(const Holder& holder);

@@ -20,8 +20,8 @@ Status read_table(const Object& object, std::uint32_t number, const elf::TableLa
   if (size == 0) {
     return not_understood(section.name, "the size of its entries is not known");
   }
-  for (std::uint64_t at = 0; at < section.size; at += size) {
-    const std::uint64_t end = std::min(section.size, at + size);
+  for (std::uint64_t at = 0; at < section.data.size(); at += size) {
+    const std::uint64_t end = std::min(section.data.size(), at + size);
     if (end - at < size && (layout.min_tail == 0 || end - at < layout.min_tail)) {
       return not_understood(section.name, "its last entry is cut off");
     }
@@ -47,10 +47,10 @@ Status read_rows(const Object& object, Tables& out) {
     return {};
   }
   const std::uint64_t count = places->size / 4;
-  if (places->relocations.size() != count || rows->size % count != 0) {
+  if (places->relocations.size() != count || rows->data.size() % count != 0) {
     return not_understood(".orc_unwind", "its two halves do not fit each other");
   }
-  const std::uint64_t size = rows->size / count;
+  const std::uint64_t size = rows->data.size() / count;
   std::map<std::pair<std::uint32_t, std::uint64_t>, ByteView> all;
   for (const elf::Relocation& relocation : places->relocations) {
     const elf::Symbol& symbol = object.elf().symbols()[relocation.symbol];

@@ -84,7 +84,11 @@ class Prove : public test::Pair {
   // The module that makes `post` of `pre`.
   Bytes make(const std::string& pre, const std::string& post, const std::string& run) {
     load(pre, {run});
+    names_.clear();
     EXPECT_THAT(matched_.mismatches, IsEmpty());
+    for (const diff::Piece& one : graph_.pieces()) {
+      names_.emplace_back(one.name);
+    }
     pre_tables_ = diff::CodeTables::build(graph_, glue_.constants).value();
     post_ = elf::ObjectFile::open(assemble("post", post)).value();
     post_graph_ = diff::PieceGraph::build(post_, graph_.arch()).value();
@@ -104,11 +108,12 @@ class Prove : public test::Pair {
   // What was matched, as the proof takes it.
   Case about() {
     Unit unit{.source = "f.c", .object = "tiny", .pre = &object_, .post = &post_};
-    for (const auto& [piece_number, address] : matched_.addresses) {
-      auto place = run_.place(address);
-      if (place) {
-        unit.defined.emplace(graph_.piece(piece_number).symbol,
-                             RunPlace{place->first, place->second});
+    for (const auto& [number, address] : matched_.addresses) {
+      const auto place = run_.place(address);
+      for (std::uint32_t i = 1; place && i < object_.symbols().size(); ++i) {
+        if (object_.symbols()[i].name == names_.at(static_cast<std::size_t>(number))) {
+          unit.defined.emplace(i, RunPlace{place->first, place->second});
+        }
       }
     }
     return Case{.units = {unit},
@@ -134,6 +139,7 @@ class Prove : public test::Pair {
     return out;
   }
 
+  std::vector<std::string> names_;  // of the pieces of what was matched
   kernel::Symvers symvers_;
   kernel::Image image_;
   std::vector<kernel::ImageExport> exports_;
