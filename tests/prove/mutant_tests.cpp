@@ -49,6 +49,8 @@ constexpr Edit edits[] = {
     {"sockets", "net/core/sock.c", "sock_def_readable", nullptr, once},
     {"page faults", "mm/memory.c", "handle_mm_fault", nullptr, count},
     {"the block layer", "block/blk-mq.c", "blk_mq_submit_bio", nullptr, warn},
+    {"a string of wide characters", "drivers/firmware/efi/efi.c", "efi_status_to_err", nullptr,
+     "if (L\"Suture\"[status & 3] == status) return -EPERM;"},
     {"polling", "fs/eventpoll.c", "ep_poll", nullptr, bug},
     {"a module's function", "fs/isofs/namei.c", "isofs_lookup", nullptr, once},
     {"a module's locks", "fs/fat/namei_vfat.c", "vfat_create", nullptr, count},

@@ -149,8 +149,8 @@ class Maker {
   // Strings and constants may be there twice.
   bool is_text(const Field& field) const {
     const std::size_t target = target_section(field);
-    return target != 0 && (file_.name(target).starts_with(".rodata.str") ||
-                           file_.name(target).starts_with(".rodata.cst"));
+    return target != 0 &&
+           (file_.name(target).contains(".str") || file_.name(target).contains(".cst"));
   }
   // Nothing is ever read from what has no size.
   bool is_empty(const Field& field) const {
