@@ -51,6 +51,7 @@ std::string_view code_name(Code code) {
     case Code::busy: return "busy";
     case Code::child_failed: return "child-failed";
     case Code::timeout: return "timeout";
+    case Code::proof_failed: return "proof-failed";
     case Code::load_failed: return "load-failed";
     case Code::not_loaded: return "not-loaded";
     case Code::no_livepatch: return "no-livepatch";

@@ -61,6 +61,7 @@ enum class Code {
   busy,
   child_failed,
   timeout,
+  proof_failed,
   load_failed,
   not_loaded,
   no_livepatch,

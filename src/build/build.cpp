@@ -16,6 +16,7 @@
 #include "build/intake.h"
 #include "build/kernel_side.h"
 #include "build/layouts.h"
+#include "build/proving.h"
 #include "build/shadow_tree.h"
 #include "diff/diff.h"
 #include "match/match.h"
@@ -334,8 +335,13 @@ class Builder {
   Status match_all() {
     double start = now_seconds();
     // What only includes a changed header, and compiles to the same, is not touched.
-    std::erase_if(
-        works_, [&](const Work& work) { return !named(work.unit) && !work.diff.takes_anything(); });
+    for (auto it = works_.begin(); it != works_.end();) {
+      auto next = std::next(it);
+      if (!named(it->unit) && !it->diff.takes_anything()) {
+        untouched_.splice(untouched_.end(), works_, it);
+      }
+      it = next;
+    }
     for (Work& work : works_) {
       work.matched = match::match(work.pre_graph, *work.run);
       out_.matched += work.matched.functions.size();
@@ -414,14 +420,39 @@ class Builder {
     }
     module::Linked linked =
         TRY(module::link(inputs, side_.glue(), side_.symvers(), intake_.metadata));
+    out_.seconds.link = now_seconds() - start;
+    TRY(check(linked.module));
+    start = now_seconds();
     fs::path directory =
         request_.output_directory.empty() ? fs::path(".") : request_.output_directory;
     TRY(make_directories(directory));
     out_.module = directory / (intake_.metadata.name + ".ko");
     TRY(write_file(out_.module, linked.module));
     out_.metadata = std::move(linked.metadata);
-    out_.seconds.link = now_seconds() - start;
+    out_.seconds.link += now_seconds() - start;
     return {};
+  }
+
+  // Nothing is written that cannot be shown to mean what the sources mean.
+  Status check(const Bytes& module) {
+    double start = now_seconds();
+    prove::Case about = proof_case(side_);
+    std::vector<KeptUnit> kept;
+    for (const std::list<Work>* works : {&works_, &untouched_}) {
+      for (const Work& work : *works) {
+        kept.push_back(
+            KeptUnit{work.unit.command.source, work.run->name(), work.unit.pre, work.unit.post});
+        about.units.push_back(proof_unit(work.unit.command.source, *work.run, work.pre_graph,
+                                         work.post_object, work.matched));
+      }
+    }
+    if (!request_.keep_objects.empty()) {
+      const std::string& compiler = works_.front().unit.command.compiler.at(0);
+      TRY(keep_objects(request_.keep_objects, compiler, kept));
+    }
+    out_.proof = prove::prove(module, about);
+    out_.seconds.prove = now_seconds() - start;
+    return verdict(out_.proof);
   }
 
   const Request& request_;
@@ -434,6 +465,7 @@ class Builder {
   Modules modules_;
   KernelSide side_;
   std::list<Work> works_;
+  std::list<Work> untouched_;  // they see another text, and compile to the same
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "kernel/packages.h"
 #include "match/explain.h"
 #include "module/metadata.h"
+#include "prove/prove.h"
 
 namespace suture::build {
 
@@ -22,12 +23,13 @@ struct Request {
   std::string description;        // empty: the first line of the first patch's own text
   std::vector<std::string> cves;  // joined with those that the patches' texts name
   fs::path output_directory;
+  fs::path keep_objects;  // where the compiled objects are left for `check --prove`; may be empty
   bool replace = true;
   std::string tool_version;
 };
 
 struct Seconds {
-  double source = 0, compile = 0, diff = 0, match = 0, link = 0, total = 0;
+  double source = 0, compile = 0, diff = 0, match = 0, link = 0, prove = 0, total = 0;
 };
 
 struct Outcome {
@@ -39,6 +41,7 @@ struct Outcome {
   std::vector<std::string> notes;
   std::vector<Error> refusals;                 // not empty: nothing was written
   std::vector<match::Explanation> mismatches;  // one for each refusal that is run-pre-mismatch
+  prove::Proof proof;                          // of the module that was written
   Seconds seconds;
 };
 

@@ -24,20 +24,19 @@ Result<Modules> Modules::open(const kernel::Kernel& kernel) {
 }
 
 Result<fs::path> Modules::find(const source::CompileCommand& command) const {
-  if (!command.is_module) {
-    return fs::path{};
-  }
+  return command.is_module ? find(command.module_name, command.source) : fs::path{};
+}
+
+Result<fs::path> Modules::find(const std::string& name, const std::string& who) const {
   if (!directory_) {
-    return fail(
-        Code::not_in_kernel, command.source,
-        fmt::format("it belongs to the module {}, and no modules were given", command.module_name),
-        "give the kernel's modules with --modules");
+    return fail(Code::not_in_kernel, who,
+                fmt::format("it belongs to the module {}, and no modules were given", name),
+                "give the kernel's modules with --modules");
   }
-  auto path = directory_->find(command.module_name);
+  auto path = directory_->find(name);
   if (!path) {
-    return fail(Code::not_in_kernel, command.source,
-                fmt::format("it belongs to the module {}, which this kernel does not have",
-                            command.module_name),
+    return fail(Code::not_in_kernel, who,
+                fmt::format("it belongs to the module {}, which this kernel does not have", name),
                 "leave the file out of the diff");
   }
   return *path;
@@ -53,6 +52,7 @@ Result<KernelSide> KernelSide::open(const kernel::Kernel& kernel, const Modules&
   side.listed_ = &modules;
   side.image_ = std::make_unique<kernel::Image>(TRY(kernel::Image::open(kernel.vmlinux)));
   side.vmlinux_ = std::make_unique<match::RunObject>(match::RunObject::of_vmlinux(*side.image_));
+  side.exports_ = TRY(kernel::read_exports(*side.image_));
   side.symvers_ = TRY(kernel::Symvers::open(kernel.symvers));
   side.types_ = TRY(types_of(side.image_->elf(), kernel.vmlinux.string()));
   side.glue_ = TRY(module::load_glue(kernel, compiler));
@@ -68,7 +68,11 @@ Result<const match::RunObject*> KernelSide::run_object(const source::CompileComm
 }
 
 Result<const LoadedModule*> KernelSide::module(const source::CompileCommand& command) {
-  return open_module(command.module_name, TRY(listed_->find(command)));
+  return module(command.module_name, command.source);
+}
+
+Result<const LoadedModule*> KernelSide::module(const std::string& name, const std::string& who) {
+  return open_module(name, TRY(listed_->find(name, who)));
 }
 
 const match::RunObject* KernelSide::module(std::string_view name) {

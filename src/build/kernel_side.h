@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "kernel/exports.h"
 #include "kernel/image.h"
 #include "kernel/kernel.h"
 #include "kernel/module_image.h"
@@ -33,6 +34,8 @@ class Modules {
   Result<fs::path> find(const source::CompileCommand& command) const;
   // The module's file by the module's name, or nothing.
   std::optional<fs::path> find(std::string_view name) const;
+  // The same for a module of that name.
+  Result<fs::path> find(const std::string& name, const std::string& who) const;
 
  private:
   std::optional<kernel::ModuleDirectory> directory_;  // none where no modules were given
@@ -47,6 +50,8 @@ class KernelSide {
   const kernel::Symvers& symvers() const { return symvers_; }
   const module::Glue& glue() const { return glue_; }
   const match::RunObject& vmlinux() const { return *vmlinux_; }
+  const kernel::Image& image() const { return *image_; }
+  const std::vector<kernel::ImageExport>& exports() const { return exports_; }  // by name
   // None where the kernel was built without BTF.
   const std::optional<kernel::TypeTable>& types() const { return types_; }
 
@@ -56,6 +61,8 @@ class KernelSide {
   Result<const LoadedModule*> module(const source::CompileCommand& command);
   // A module by its name, or null where there is none that can be read.
   const match::RunObject* module(std::string_view name);
+  // The module of that name, for `who`.
+  Result<const LoadedModule*> module(const std::string& name, const std::string& who);
 
  private:
   Result<const LoadedModule*> open_module(const std::string& name, const fs::path& path);
@@ -63,6 +70,7 @@ class KernelSide {
   const Modules* listed_ = nullptr;
   std::unique_ptr<kernel::Image> image_;
   std::unique_ptr<match::RunObject> vmlinux_;
+  std::vector<kernel::ImageExport> exports_;
   kernel::Symvers symvers_;
   module::Glue glue_;
   std::optional<kernel::TypeTable> types_;

@@ -6,6 +6,7 @@
 
 #include "build/build.h"
 #include "cli/command.h"
+#include "cli/proof_report.h"
 
 namespace suture::cli {
 
@@ -30,6 +31,7 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
   }
   out["matched"] = {
       {"functions", outcome.matched}, {"of", outcome.of}, {"unmatched", outcome.unmatched}};
+  out["proof"] = proof_json(outcome.proof);
   out["symbols"] = {{"exported", outcome.metadata.imports},
                     {"livepatch", outcome.metadata.klp_symbols}};
   out["refusals"] = Json::array();
@@ -42,7 +44,8 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
   out["notes"] = outcome.notes;
   const build::Seconds& s = outcome.seconds;
   out["seconds"] = {{"source", s.source}, {"compile", s.compile}, {"diff", s.diff},
-                    {"match", s.match},   {"link", s.link},       {"total", s.total}};
+                    {"match", s.match},   {"link", s.link},       {"prove", s.prove},
+                    {"total", s.total}};
   return out;
 }
 
@@ -71,8 +74,9 @@ std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel,
   out += table(rows);
   out += fmt::format(
       "\n{} for {}: {} of {} functions of the touched files match the shipped "
-      "kernel\n",
-      paint(outcome.module.string(), Tone::good, fd), kernel.release, outcome.matched, outcome.of);
+      "kernel;\n{}\n",
+      paint(outcome.module.string(), Tone::good, fd), kernel.release, outcome.matched, outcome.of,
+      proof_text(outcome.proof));
   return out;
 }
 
@@ -117,6 +121,8 @@ void register_build(Commands& commands) {
   command->add_option(
       "--cve", request.cves,
       "A CVE that it fixes; may be repeated, and those named in the diffs are found");
+  command->add_option("--keep-objects", request.keep_objects,
+                      "Directory to leave the compiled objects in, for `suture check --prove`");
   command->add_flag("--no-replace", options->no_replace,
                     "Leave earlier patches in force instead of taking over from them");
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });

@@ -67,6 +67,7 @@ struct KernelChoice {
 void register_kernel(Commands& commands);
 void register_build(Commands& commands);
 void register_inspect(Commands& commands);
+void register_check(Commands& commands);
 void register_test(Commands& commands);
 void register_load(Commands& commands);
 void register_unload(Commands& commands);

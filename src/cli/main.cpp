@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   suture::cli::register_kernel(commands);
   suture::cli::register_build(commands);
   suture::cli::register_inspect(commands);
+  suture::cli::register_check(commands);
   suture::cli::register_test(commands);
   suture::cli::register_load(commands);
   suture::cli::register_unload(commands);

@@ -53,6 +53,17 @@ bool names_a_thing(const Symbol& symbol, const Section& section) {
   }
 }
 
+// Where the string of characters of `width` bytes ends that starts at `offset`, its NUL included.
+std::uint64_t string_end(const Section& where, std::uint64_t offset, std::uint64_t width) {
+  for (; offset + width <= where.data.size(); offset += width) {
+    const ByteView character = where.data.subspan(offset, width);
+    if (std::ranges::all_of(character, [](std::uint8_t byte) { return byte == 0; })) {
+      return offset + width;
+    }
+  }
+  return where.size;
+}
+
 }  // namespace
 
 bool is_table_section(const elf::Arch& arch, std::string_view name) {
@@ -210,16 +221,17 @@ void PieceGraph::split_mergeable(std::uint32_t section) {
     pieces_.push_back(Piece{.kind = kind, .section = section, .offset = offset, .size = size});
   };
   std::uint64_t offset = 0;
-  if ((where.flags & SHF_STRINGS) != 0 && where.entry_size <= 1) {
+  std::uint64_t step = std::max<std::uint64_t>(1, where.entry_size);
+  if ((where.flags & SHF_STRINGS) != 0) {
+    // Strings of wide characters are compared as a whole, as constants are.
+    const PieceKind kind = step == 1 ? PieceKind::string : PieceKind::constant;
     while (offset < where.size) {
-      auto text = read_cstr(where.data, offset);
-      std::uint64_t size = text ? text->size() + 1 : where.size - offset;
-      add(offset, size, PieceKind::string);
-      offset += size;
+      const std::uint64_t end = string_end(where, offset, step);
+      add(offset, end - offset, kind);
+      offset = end;
     }
     return;
   }
-  std::uint64_t step = std::max<std::uint64_t>(1, where.entry_size);
   for (; offset < where.size; offset += step) {
     add(offset, std::min(step, where.size - offset), PieceKind::constant);
   }

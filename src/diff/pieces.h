@@ -22,7 +22,7 @@ enum class PieceKind : std::uint8_t {
   function,  // code with a name of its own, `.cold` parts included
   data,      // a variable, or a whole section of data without symbols
   string,    // one NUL-terminated string of a mergeable section
-  constant,  // one entry of another mergeable section
+  constant,  // one entry of another mergeable section, or one string of wide characters
   blob,      // code without symbols: alternatives' replacements and the like
 };
 

@@ -63,7 +63,7 @@ Result<RunObject> RunObject::of_module(const kernel::ModuleImage& module, const 
   };
   for (std::size_t i = 1; i < sections.size(); ++i) {
     const elf::Section& section = sections[i];
-    if (base[i] == 0 || section.size == 0) {
+    if (base[i] == 0) {
       continue;
     }
     Area area{.section = static_cast<std::uint32_t>(i),
@@ -130,6 +130,16 @@ ByteView RunObject::from(std::uint64_t address, std::uint64_t most) const {
     }
   }
   return at(address, std::min(most, end - address)).value_or(ByteView{});
+}
+
+std::optional<std::pair<std::uint32_t, std::uint64_t>> RunObject::place(
+    std::uint64_t address) const {
+  auto it = std::ranges::upper_bound(areas_, address, {}, &Area::address);
+  if (it == areas_.begin() || address - std::prev(it)->address > std::prev(it)->bytes.size()) {
+    return std::nullopt;
+  }
+  --it;
+  return std::pair(it->section, address - it->address);
 }
 
 std::string_view RunObject::compiler() const {

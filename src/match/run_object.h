@@ -38,6 +38,9 @@ class RunObject {
   // narrower here, and the next symbol ends it.
   ByteView function_at(std::uint64_t address, std::uint64_t size) const;
 
+  // The section of a module that holds `address`, and how far in; nothing for vmlinux, and outside.
+  std::optional<std::pair<std::uint32_t, std::uint64_t>> place(std::uint64_t address) const;
+
   // What compiled it, as far as it says so: "(Debian 12.2.0-14+deb12u1) 12.2.0".
   std::string_view compiler() const;
   // Its __jump_table: the address and the bytes; empty where it has none.

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "build/proving.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+namespace suture::build {
+
+namespace {
+
+// Addresses outside a module were made up for matching, and say nothing.
+std::optional<prove::RunPlace> place_of(const match::RunObject& run, std::uint64_t address) {
+  if (run.name() == "vmlinux") {
+    return prove::RunPlace{.value = address};
+  }
+  auto place = run.place(address);
+  return place ? std::optional(prove::RunPlace{place->first, place->second}) : std::nullopt;
+}
+
+constexpr const char* list_name = "objects.json";
+
+struct KeptObjects {
+  std::string compiler;
+  std::vector<KeptUnit> units;
+};
+
+Result<KeptObjects> read_list(const fs::path& directory) {
+  const fs::path path = directory / list_name;
+  const std::string text = TRY(read_text(path));
+  const nlohmann::json list = nlohmann::json::parse(text, nullptr, false);
+  KeptObjects out;
+  auto bad = [&] {
+    return fail(Code::bad_config, path.string(), "it is not the list that a build leaves",
+                "give the directory that `suture build --keep-objects` wrote");
+  };
+  if (!list.is_object() || list.value("schema", 0) != 1 || !list.contains("units")) {
+    return bad();
+  }
+  out.compiler = list.value("compiler", "");
+  for (const auto& unit : list["units"]) {
+    if (!unit.is_object()) {
+      return bad();
+    }
+    out.units.push_back(KeptUnit{.source = unit.value("source", ""),
+                                 .object = unit.value("object", ""),
+                                 .pre = directory / unit.value("pre", ""),
+                                 .post = directory / unit.value("post", "")});
+  }
+  return out;
+}
+
+}  // namespace
+
+prove::Case proof_case(KernelSide& side) {
+  return prove::Case{
+      .units = {},
+      .image = &side.image(),
+      .exports = side.exports(),
+      .symvers = &side.symvers(),
+      .find_module = [&side](const std::string& name) -> Result<const kernel::ModuleImage*> {
+        return &TRY(side.module(name, name))->image;
+      },
+      .glue = &side.glue().object,
+      .constants = &side.glue().constants};
+}
+
+prove::Unit proof_unit(const std::string& source, const match::RunObject& run,
+                       const diff::PieceGraph& pre, const elf::ObjectFile& post,
+                       const match::MatchResult& matched) {
+  prove::Unit unit{.source = source, .object = run.name(), .pre = &pre.object(), .post = &post};
+  for (const auto& [piece, address] : matched.addresses) {
+    auto place = place_of(run, address);
+    if (place && pre.piece(piece).symbol != 0) {
+      unit.defined.emplace(pre.piece(piece).symbol, *place);
+    }
+  }
+  for (const auto& [name, address] : matched.externals) {
+    if (auto place = place_of(run, address)) {
+      unit.undefined.emplace(name, *place);
+    }
+  }
+  return unit;
+}
+
+Status keep_objects(const fs::path& directory, const std::string& compiler,
+                    const std::vector<KeptUnit>& units) {
+  nlohmann::ordered_json list{
+      {"schema", 1}, {"compiler", compiler}, {"units", nlohmann::ordered_json::array()}};
+  for (const KeptUnit& unit : units) {
+    const std::string pre = unit.source + ".pre.o";
+    const std::string post = unit.source + ".post.o";
+    TRY(make_directories((directory / pre).parent_path()));
+    const Bytes before = TRY(read_bytes(unit.pre));
+    const Bytes after = TRY(read_bytes(unit.post));
+    TRY(write_file(directory / pre, before));
+    TRY(write_file(directory / post, after));
+    list["units"].push_back(
+        {{"source", unit.source}, {"object", unit.object}, {"pre", pre}, {"post", post}});
+  }
+  return write_file(directory / list_name, list.dump(2) + "\n");
+}
+
+Result<std::unique_ptr<Witness>> Witness::open(const kernel::Kernel& kernel,
+                                               const fs::path& objects) {
+  const KeptObjects kept = TRY(read_list(objects));
+  auto witness = std::make_unique<Witness>();
+  witness->modules_ = TRY(Modules::open(kernel));
+  witness->side_ = TRY(KernelSide::open(kernel, witness->modules_, kept.compiler));
+  witness->about_ = proof_case(witness->side_);
+  for (const KeptUnit& unit : kept.units) {
+    TRY(witness->add(unit));
+  }
+  return witness;
+}
+
+Status Witness::add(const KeptUnit& kept) {
+  Unit& unit = units_.emplace_back();
+  unit.pre = TRY(elf::ObjectFile::open(kept.pre));
+  unit.post = TRY(elf::ObjectFile::open(kept.post));
+  const elf::Arch* arch = elf::arch_of(unit.pre.machine());
+  if (arch == nullptr) {
+    return fail(Code::wrong_kernel, kept.source, "its architecture is not supported",
+                "use a kernel for x86-64");
+  }
+  unit.graph = TRY(diff::PieceGraph::build(unit.pre, *arch));
+  const match::RunObject* run = kept.object == "vmlinux"
+                                    ? &side_.vmlinux()
+                                    : &TRY(side_.module(kept.object, kept.source))->run;
+  unit.matched = match::match(unit.graph, *run);
+  about_.units.push_back(proof_unit(kept.source, *run, unit.graph, unit.post, unit.matched));
+  return {};
+}
+
+Status verdict(const prove::Proof& proof) {
+  if (proof.accusations.empty()) {
+    return {};
+  }
+  Error first = proof.accusations.front();
+  if (proof.accusations.size() > 1) {
+    first.reason += fmt::format(" (and {} further differences)", proof.accusations.size() - 1);
+  }
+  first.remedy = "nothing was written; this is a bug of Suture: report it with the diff";
+  return std::unexpected(std::move(first));
+}
+
+}  // namespace suture::build

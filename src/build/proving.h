@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What a build hands to the proof of its module: the compiled objects, and what matching found.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <string>
+
+#include "build/kernel_side.h"
+#include "match/match.h"
+#include "prove/prove.h"
+
+namespace suture::build {
+
+// The kernel's side of it; `side` must outlive it.
+prove::Case proof_case(KernelSide& side);
+
+prove::Unit proof_unit(const std::string& source, const match::RunObject& run,
+                       const diff::PieceGraph& pre, const elf::ObjectFile& post,
+                       const match::MatchResult& matched);
+
+// What a build leaves of its units for others to prove the module again: DIR/SOURCE.pre.o and
+// .post.o, and DIR/objects.json, which says whose they are.
+struct KeptUnit {
+  std::string source, object;
+  fs::path pre, post;
+};
+Status keep_objects(const fs::path& directory, const std::string& compiler,
+                    const std::vector<KeptUnit>& units);
+
+// Proves modules again by what was kept, matching included.
+class Witness {
+ public:
+  static Result<std::unique_ptr<Witness>> open(const kernel::Kernel& kernel,
+                                               const fs::path& objects);
+  // What is proven against; it lives as long as this.
+  const prove::Case& about() const { return about_; }
+
+ private:
+  // A unit read back; its parts point at one another.
+  struct Unit {
+    elf::ObjectFile pre, post;
+    diff::PieceGraph graph;
+    match::MatchResult matched;
+  };
+  Status add(const KeptUnit& kept);
+
+  Modules modules_;
+  KernelSide side_;
+  std::list<Unit> units_;
+  prove::Case about_;
+};
+
+// proof-failed, with the first accusation, where there is one.
+Status verdict(const prove::Proof& proof);
+
+}  // namespace suture::build

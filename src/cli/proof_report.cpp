@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/proof_report.h"
+
+#include <fmt/format.h>
+
+namespace suture::cli {
+
+Json proof_json(const prove::Proof& proof) {
+  Json out{{"proven", proof.accusations.empty()}, {"loads", proof.loads},
+           {"redirects", proof.redirects},        {"functions", proof.functions},
+           {"variables", proof.variables},        {"references", proof.references},
+           {"table_entries", proof.entries},      {"compared", proof.compared},
+           {"accusations", Json::array()}};
+  for (const Error& accusation : proof.accusations) {
+    out["accusations"].push_back({{"code", code_name(accusation.code)},
+                                  {"where", accusation.where},
+                                  {"reason", accusation.reason}});
+  }
+  return out;
+}
+
+std::string proof_text(const prove::Proof& proof) {
+  return fmt::format("{} references and {} table entries are proven", proof.references,
+                     proof.entries);
+}
+
+}  // namespace suture::cli

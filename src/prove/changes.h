@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What of an object means something else after the diff, and what of the running kernel must
+// therefore run no more.
+#pragma once
+
+#include <vector>
+
+#include "prove/pairing.h"
+
+namespace suture::prove {
+
+struct Changes {
+  std::vector<bool> differs;  // by post part: it is paired, and means something else
+  std::vector<bool> stale;    // by post part: code that the running kernel's own must not run for
+  std::vector<Error> lost;    // changes that no patch of functions can bring about
+};
+
+Changes find_changes(const Read& pre, const Read& post, const Pairing& pairing);
+
+}  // namespace suture::prove

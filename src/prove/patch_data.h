@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What a loaded module asks of the livepatch core: struct klp_patch and what hangs on it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "prove/load.h"
+#include "prove/tables.h"
+
+namespace suture::prove {
+
+struct Redirect {
+  std::string object;  // "vmlinux" or a module
+  std::string name;
+  std::uint64_t position = 0;
+  std::uint64_t to = 0;  // the new function
+};
+
+struct PatchData {
+  std::vector<Redirect> redirects;
+  bool replaces = false;
+  std::uint64_t module = 0;                                      // what klp_patch.mod points at
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> extents;  // address and size of all of it
+};
+
+// proof-failed where the core would not understand it, or finds something in it that Suture does
+// not write.
+Result<PatchData> read_patch_data(const LoadedPatch& patch, std::uint64_t address,
+                                  const Constants& constants);
+
+}  // namespace suture::prove

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: a patch module that loads and does the wrong thing is the worst that can come of a
+// build, and whoever wrote a module cannot be its own witness.
+//
+// Method: five questions, each answered from the bytes of the module, the compiled objects and the
+// shipped kernel.
+//   1. Would the kernel load it (load.h), and does it say of itself what is true?
+//   2. Does its init function hand the livepatch core a patch, and what does that redirect
+//      (patch_data.h)? Each redirect is resolved as the core does, and must lie where matching
+//      found the function whose new code it leads to.
+//   3. Does all that the redirects lead to mean what post means (meaning.h)?
+//   4. Is every entry of every table about code one of post's, and none missing?
+//   5. Does every function that differs between pre and post, compared anew (changes.h), get
+//      redirected?
+//
+// Invariant: what is not shown is an accusation; nothing is taken for proven because it is unusual.
+#include "prove/prove.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "prove/meaning.h"
+#include "prove/patch_data.h"
+
+namespace suture::prove {
+
+namespace {
+
+class Prover {
+ public:
+  Prover(const Case& about, Proof& proof)
+      : about_(about),
+        proof_(proof),
+        running_(*about.image, about.exports, *about.symvers, about.find_module) {}
+
+  Status run(Bytes module) {
+    const elf::Arch* arch = elf::arch_of(about_.glue->machine());
+    if (arch == nullptr) {
+      return fail(Code::proof_failed, "the glue", "its architecture is not supported",
+                  "use a kernel for x86-64");
+    }
+    patch_ = TRY(LoadedPatch::load(std::move(module), *arch, running_));
+    proof_.loads = true;
+    tables_ = TRY(ModuleTables::read(patch_, *arch, *about_.constants));
+    TRY(read_units(*arch));
+    Meaning meaning(patch_, tables_, running_, sides_, *about_.constants, proof_);
+    TRY(follow_glue(meaning));
+    PatchData data = TRY(read_patch_data(patch_, meaning.patch_address(), *about_.constants));
+    check_identity(meaning, data);
+    for (const Redirect& redirect : data.redirects) {
+      follow_redirect(meaning, redirect);
+    }
+    for (const auto& [place, address] : new_code_) {
+      meaning.expect(place.first, place.second, address);
+    }
+    meaning.follow();
+    meaning.expect_unreached();
+    meaning.check_rest(data.extents);
+    check_metadata(meaning, data);
+    check_nothing_left_out(meaning);
+    return {};
+  }
+
+ private:
+  Status read_units(const elf::Arch& arch) {
+    Side& glue = sides_.emplace_back();
+    glue.post = TRY(Read::open(*about_.glue, arch, *about_.constants));
+    const std::size_t parts = glue.post.object.parts().size();
+    glue.pairing.pre_of.resize(parts, -1);
+    glue.changes.differs.resize(parts, false);
+    glue.changes.stale.resize(parts, false);
+    for (const Unit& unit : about_.units) {
+      Side& side = sides_.emplace_back();
+      side.unit = &unit;
+      side.pre = TRY(Read::open(*unit.pre, arch, *about_.constants));
+      side.post = TRY(Read::open(*unit.post, arch, *about_.constants));
+      side.pairing = pair_up(side.pre, side.post);
+      side.changes = find_changes(side.pre, side.post, side.pairing);
+      proof_.compared += side.post.object.parts().size();
+      for (const auto& [symbol, place] : unit.defined) {
+        const elf::Symbol& named = unit.pre->symbols().at(symbol);
+        const std::int32_t part =
+            named.defined() ? side.pre.object.part_at(named.section, named.value) : -1;
+        if (part >= 0 && side.pre.object.part(part).kind == PartKind::code) {
+          side.functions_at.emplace(TRY(running_.address(unit.object, place)), part);
+        }
+      }
+    }
+    return {};
+  }
+
+  // The struct module of the glue leads to its init function, and that to the patch.
+  Status follow_glue(Meaning& meaning) {
+    const LoadedPatch::Area* self = patch_.area(".gnu.linkonce.this_module");
+    const Object& glue = sides_[0].post.object;
+    for (std::size_t i = 0; self != nullptr && i < glue.parts().size(); ++i) {
+      if (glue.section_of(glue.parts()[i]).name == ".gnu.linkonce.this_module") {
+        meaning.expect(0, static_cast<std::int32_t>(i), self->address);
+        module_at_ = self->address;
+      }
+    }
+    meaning.follow();
+    if (meaning.patch_address() == 0) {
+      return fail(Code::proof_failed, "the glue", "the module's init function registers no patch",
+                  "report this with the diff");
+    }
+    return {};
+  }
+
+  void check_identity(Meaning& meaning, const PatchData& data) {
+    auto one = [&](std::string_view key) {
+      const auto found = patch_.modinfo(key);
+      return found.size() == 1 ? found[0] : std::string_view{};
+    };
+    if (data.module != module_at_) {
+      meaning.accuse("klp_patch.mod", "it is not this module");
+    }
+    if (one("livepatch") != "Y" || one("license") != "GPL") {
+      meaning.accuse(".modinfo", "it is not marked as a livepatch under the GPL");
+    }
+    if (one("suture.release") != about_.image->release() ||
+        !one("vermagic").starts_with(about_.image->release() + " ")) {
+      meaning.accuse(".modinfo", "it is for another release than " + about_.image->release());
+    }
+    if (one("suture.replace") != (data.replaces ? "1" : "0")) {
+      meaning.accuse(".modinfo", "it says another thing about replacing than the patch does");
+    }
+  }
+
+  void follow_redirect(Meaning& meaning, const Redirect& redirect) {
+    const std::string where =
+        fmt::format("redirect of {}:{},{}", redirect.object, redirect.name, redirect.position);
+    auto address = running_.livepatch_symbol(redirect.object, redirect.name, redirect.position);
+    if (!address) {
+      meaning.accuse(where, address.error().reason);
+      return;
+    }
+    if (!taken_.insert(*address).second) {
+      meaning.accuse(where, "another one redirects the same function");
+    }
+    for (std::size_t i = 1; i < sides_.size(); ++i) {
+      Side& side = sides_[i];
+      auto found = side.functions_at.find(*address);
+      if (found == side.functions_at.end() || side.unit->object != redirect.object) {
+        continue;
+      }
+      const std::int32_t post = side.pairing.post(found->second);
+      if (post < 0) {
+        meaning.accuse(where, "the function is gone after the patch");
+      } else if (!side.pre.tables.traceable[static_cast<std::size_t>(found->second)]) {
+        meaning.accuse(where, "the function has no entry that ftrace can redirect");
+      } else {
+        ++proof_.redirects;
+        side.redirected.insert(post);
+        new_code_.emplace_back(std::pair(i, post), redirect.to);
+        functions_.insert(fmt::format("{} {} {} {}", redirect.object, redirect.name,
+                                      redirect.position, side.unit->source));
+      }
+      return;
+    }
+    meaning.accuse(where, fmt::format("no function of the compiled files runs at {}",
+                                      running_.describe(*address)));
+  }
+
+  // What .modinfo says for people and for `suture load` must be so.
+  void check_metadata(Meaning& meaning, const PatchData& data) {
+    auto compare = [&](std::string_view key, const std::set<std::string>& wanted) {
+      const auto found = patch_.modinfo(key);
+      const std::set<std::string> stated(found.begin(), found.end());
+      if (stated != wanted || stated.size() != found.size()) {
+        meaning.accuse(".modinfo", fmt::format("{} does not list what the module holds", key));
+      }
+    };
+    std::set<std::string> fresh;
+    std::set<std::string> objects;
+    auto add_object = [&](const std::string& object) {
+      auto id = running_.build_id(object);
+      objects.insert(fmt::format("{} {}", object, id ? *id : std::string{}));
+    };
+    for (const auto& [place, address] : meaning.placed()) {
+      const Side& side = sides_[place.first];
+      const Part& part = side.post.object.part(place.second);
+      if (side.unit == nullptr || part.kind != PartKind::code) {
+        continue;
+      }
+      add_object(side.unit->object);
+      const std::string_view name = side.post.object.name(part);
+      if (!side.redirected.contains(place.second) && split_from(name).empty()) {
+        fresh.insert(fmt::format("{} {} {}", side.unit->object, name, side.unit->source));
+      }
+    }
+    for (const Redirect& redirect : data.redirects) {
+      add_object(redirect.object);
+    }
+    compare("suture.func", functions_);
+    compare("suture.new", fresh);
+    compare("suture.object", objects);
+  }
+
+  void check_nothing_left_out(Meaning& meaning) {
+    for (const Side& side : sides_) {
+      if (side.unit == nullptr) {
+        continue;
+      }
+      for (const Error& lost : side.changes.lost) {
+        meaning.accuse(fmt::format("{}: {}", side.unit->source, lost.where), lost.reason);
+      }
+      for (std::size_t i = 0; i < side.changes.stale.size(); ++i) {
+        const auto index = static_cast<std::int32_t>(i);
+        const std::int32_t before = side.pairing.pre(index);
+        if (side.changes.stale[i] && before >= 0 && !side.redirected.contains(index) &&
+            side.pre.tables.traceable[static_cast<std::size_t>(before)] &&
+            !is_boot_only(side.pre.object.section_of(side.pre.object.part(before)).name)) {
+          meaning.accuse(fmt::format("{}: {}", side.unit->source,
+                                     side.post.object.name(side.post.object.part(index))),
+                         "it means something else after the diff, and nothing redirects it");
+        }
+      }
+    }
+  }
+
+  const Case& about_;
+  Proof& proof_;
+  Running running_;
+  LoadedPatch patch_;
+  ModuleTables tables_;
+  std::deque<Side> sides_;  // the glue first
+  std::uint64_t module_at_ = 0;
+  std::set<std::uint64_t> taken_;  // run addresses that are redirected
+  std::vector<std::pair<std::pair<std::size_t, std::int32_t>, std::uint64_t>> new_code_;
+  std::set<std::string> functions_;  // as .modinfo should list them
+};
+
+}  // namespace
+
+Proof prove(Bytes module, const Case& about) {
+  Proof proof;
+  Status done = Prover(about, proof).run(std::move(module));
+  if (!done) {
+    proof.accusations.push_back(std::move(done).error());
+  }
+  return proof;
+}
+
+}  // namespace suture::prove

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "prove/running.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace suture::prove {
+
+namespace {
+
+constexpr const char* remedy = "report this with the diff";
+
+std::unexpected<Error> no_symbol(const std::string& object, std::string_view name,
+                                 std::string reason) {
+  return fail(Code::proof_failed, fmt::format("{}:{}", object, name), std::move(reason), remedy);
+}
+
+}  // namespace
+
+const kernel::ImageExport* Running::exported(std::string_view name) const {
+  auto it = std::ranges::lower_bound(exports_, name, {}, &kernel::ImageExport::name);
+  return it != exports_.end() && it->name == name ? &*it : nullptr;
+}
+
+Result<Running::Module*> Running::module(const std::string& name) {
+  std::unique_ptr<Module>& slot = modules_[name];
+  if (slot != nullptr) {
+    return slot.get();
+  }
+  auto made = std::make_unique<Module>();
+  made->image = TRY(find_module_(name));
+  const elf::ObjectFile& elf = made->image->elf();
+  made->bases.resize(elf.sections().size(), 0);
+  for (std::size_t i = 1; i < elf.sections().size(); ++i) {
+    const elf::Section& section = elf.sections()[i];
+    if ((section.flags & SHF_ALLOC) != 0) {
+      const std::uint64_t align = std::max<std::uint64_t>(64, section.alignment);
+      next_ = (next_ + align - 1) / align * align;
+      made->bases[i] = next_;
+      next_ += section.size + 64;
+    }
+  }
+  for (std::uint32_t symbol : made->image->core_symbols()) {
+    made->by_name[elf.symbols()[symbol].name].push_back(symbol);
+  }
+  slot = std::move(made);
+  return slot.get();
+}
+
+std::uint64_t Running::address_in(const Module& module, std::uint32_t symbol) const {
+  const elf::Symbol& found = module.image->elf().symbols()[symbol];
+  return module.bases[found.section] + found.value;
+}
+
+Result<std::uint64_t> Running::livepatch_symbol(const std::string& object, std::string_view name,
+                                                std::uint64_t position) {
+  std::vector<std::uint64_t> candidates;
+  if (object == "vmlinux") {
+    for (std::uint32_t index : image_.symbols().find(name)) {
+      candidates.push_back(image_.symbols().all()[index].address);
+    }
+  } else {
+    Module* in = TRY(module(object));
+    auto it = in->by_name.find(name);
+    for (std::uint32_t symbol :
+         it == in->by_name.end() ? std::vector<std::uint32_t>{} : it->second) {
+      if (!in->image->same_sympos_while_loading(symbol)) {
+        return no_symbol(object, name, "its position changes while the module is being loaded");
+      }
+      candidates.push_back(address_in(*in, symbol));
+    }
+  }
+  if (position == 0 && candidates.size() != 1) {
+    return no_symbol(
+        object, name,
+        fmt::format("livepatch wants one symbol of that name and finds {}", candidates.size()));
+  }
+  if (position > candidates.size()) {
+    return no_symbol(object, name,
+                     fmt::format("livepatch wants number {} of that name, and there are {}",
+                                 position, candidates.size()));
+  }
+  return candidates[position == 0 ? 0 : position - 1];
+}
+
+Result<std::uint64_t> Running::address(const std::string& object, RunPlace place) {
+  if (object == "vmlinux") {
+    return place.value;
+  }
+  Module* in = TRY(module(object));
+  if (place.section >= in->bases.size() || in->bases[place.section] == 0) {
+    return no_symbol(object, fmt::format("section {}", place.section),
+                     "the module has no such section in memory");
+  }
+  return in->bases[place.section] + place.value;
+}
+
+Result<std::optional<std::uint64_t>> Running::own(const std::string& object,
+                                                  std::string_view name) {
+  std::vector<std::uint64_t> all;
+  std::vector<std::uint64_t> global;
+  auto take = [&](std::uint64_t address, bool is_global) {
+    all.push_back(address);
+    if (is_global) {
+      global.push_back(address);
+    }
+  };
+  if (object == "vmlinux") {
+    for (std::uint32_t index : image_.symbols().find(name)) {
+      const kernel::RunSymbol& symbol = image_.symbols().all()[index];
+      take(symbol.address, symbol.type >= 'A' && symbol.type <= 'Z');
+    }
+  } else {
+    Module* in = TRY(module(object));
+    if (auto it = in->by_name.find(name); it != in->by_name.end()) {
+      for (std::uint32_t symbol : it->second) {
+        take(address_in(*in, symbol), in->image->elf().symbols()[symbol].binding != STB_LOCAL);
+      }
+    }
+  }
+  if (all.size() == 1) {
+    return all[0];
+  }
+  return global.size() == 1 ? std::optional(global[0]) : std::nullopt;
+}
+
+Result<std::optional<std::uint64_t>> Running::undefined(const std::string& object,
+                                                        std::string_view name) {
+  if (const kernel::ImageExport* found = exported(name)) {
+    return found->address;
+  }
+  if (object == "vmlinux") {
+    return own(object, name);
+  }
+  if (const kernel::Export* found = symvers_.find(name)) {
+    return own(std::string(found->module), name);
+  }
+  if (auto found = TRY(own(object, name))) {
+    return found;
+  }
+  return own("vmlinux", name);
+}
+
+std::string Running::describe(std::uint64_t address) const {
+  for (const auto& [name, module] : modules_) {
+    for (std::uint32_t symbol : module->image->core_symbols()) {
+      if (address_in(*module, symbol) == address) {
+        return fmt::format("{}:{}", name, module->image->elf().symbols()[symbol].name);
+      }
+    }
+  }
+  const std::vector<std::uint32_t> found = image_.symbols().at(address);
+  return found.empty() ? fmt::format("{:#x}", address)
+                       : std::string(image_.symbols().all()[found[0]].name);
+}
+
+Result<std::string> Running::build_id(const std::string& object) {
+  if (object == "vmlinux") {
+    return image_.build_id();
+  }
+  Module* in = TRY(module(object));
+  return in->image->build_id();
+}
+
+}  // namespace suture::prove

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The proof must accuse every wrong module, and no good one. Good modules are built of edits to the
+// newest stock kernel's own files, of every kind that the writer treats differently; wrong ones are
+// made of them (mutate.h). A mutant that the loader would refuse does not count.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/process.h"
+#include "build/build.h"
+#include "build/proving.h"
+#include "prove/mutate.h"
+
+namespace suture {
+namespace {
+
+// A statement at the start of a function, or a text in place of another.
+struct Edit {
+  const char* name;
+  const char* file;
+  const char* function;  // whose body gets the statement; null: `from` becomes `to`
+  const char* from;
+  const char* to;
+};
+
+constexpr const char* once = "pr_info_once(\"suture: seen\\n\");";
+constexpr const char* warn = "WARN_ON_ONCE(jiffies == 1);";
+constexpr const char* bug = "BUG_ON(jiffies == 1);";
+constexpr const char* count = "static int suture_seen; suture_seen++;";
+
+constexpr Edit edits[] = {
+    {"a string", "fs/proc/cmdline.c", nullptr, "seq_putc(m, '\\n');", "seq_puts(m, \" x\\n\");"},
+    {"BUG, alternatives and a .cold part", "kernel/fork.c", "copy_process", nullptr, bug},
+    {"exception table entries", "kernel/sys.c", "prctl_set_mm", nullptr, warn},
+    {"a system call without an entry call", "kernel/sys.c", "SYSCALL_DEFINE5(prctl", nullptr, bug},
+    {"jump labels", "mm/page_alloc.c", "get_page_from_freelist", nullptr, count},
+    {"tracepoints and static calls", "net/ipv4/tcp_ipv4.c", "tcp_v4_rcv", nullptr, warn},
+    {"ambiguous names", "fs/namespace.c", "do_add_mount", nullptr, once},
+    {"a message", "fs/exec.c", "begin_new_exec", nullptr, once},
+    {"user copies", "fs/pipe.c", "pipe_read", nullptr, bug},
+    {"user access in line", "fs/select.c", "do_select", nullptr, warn},
+    {"static branches of the processor", "arch/x86/kernel/process.c", "__switch_to_xtra", nullptr,
+     warn},
+    {"a hot path", "net/ipv4/tcp_input.c", "tcp_rcv_established", nullptr, count},
+    {"a signal", "kernel/signal.c", "do_sigaction", nullptr, warn},
+    {"sockets", "net/core/sock.c", "sock_def_readable", nullptr, once},
+    {"page faults", "mm/memory.c", "handle_mm_fault", nullptr, count},
+    {"the block layer", "block/blk-mq.c", "blk_mq_submit_bio", nullptr, warn},
+    {"a string of wide characters", "drivers/firmware/efi/efi.c", "efi_status_to_err", nullptr,
+     "if (L\"Suture\"[status & 3] == status) return -EPERM;"},
+    {"polling", "fs/eventpoll.c", "ep_poll", nullptr, bug},
+    {"a module's function", "fs/isofs/namei.c", "isofs_lookup", nullptr, once},
+    {"a module's locks", "fs/fat/namei_vfat.c", "vfat_create", nullptr, count},
+    {"a large module", "fs/ext4/super.c", "ext4_statfs", nullptr, warn},
+    {"a module of the network", "net/sctp/sm_statefuns.c", "sctp_sf_do_5_1B_init", nullptr, bug},
+    {"a table that is copied", "net/sctp/debug.c", nullptr, "\"DATA\",", "\"DATA2\","},
+    {"a header that two modules include", "fs/fat/fat.h", nullptr,
+     "u8 attrs = MSDOS_I(inode)->i_attrs;",
+     "u8 attrs = MSDOS_I(inode)->i_attrs | (inode->i_ino == 77 ? ATTR_SYS : 0);"},
+};
+
+std::string edited(std::string text, const Edit& edit) {
+  if (edit.function == nullptr) {
+    const std::size_t at = text.find(edit.from);
+    EXPECT_NE(at, std::string::npos) << edit.file << " has no " << edit.from;
+    return at == std::string::npos ? text
+                                   : text.replace(at, std::string(edit.from).size(), edit.to);
+  }
+  // A definition starts at the margin, and its body with a brace of its own line.
+  const std::string name = edit.function;
+  const std::string call = name.contains('(') ? name : name + "(";
+  for (std::size_t at = text.find(call); at != std::string::npos; at = text.find(call, at + 1)) {
+    const std::size_t line = text.rfind('\n', at) + 1;
+    const std::size_t body = text.find("\n{\n", at);
+    const std::size_t end = text.find(';', at);
+    if (std::isalpha(static_cast<unsigned char>(text[line])) != 0 && body < end) {
+      return text.insert(
+          body + 3, fmt::format("\tint suture_edit __maybe_unused = ({{ {} 0; }});\n", edit.to));
+    }
+  }
+  ADD_FAILURE() << edit.file << " defines no " << name;
+  return text;
+}
+
+class Mutants : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    kernel_ = kernel::find("").value();
+    image_ = kernel::Image::open(kernel_.vmlinux).value();
+    directory_ = TempDir::create(kernel_.derived, "mutants").value();
+  }
+
+  fs::path diff_of(const Edit& edit, const fs::path& where) {
+    const fs::path original = kernel_.source / edit.file;
+    EXPECT_TRUE(write_file(where / "new.c", edited(read_text(original).value(), edit)));
+    const std::string label = edit.file;
+    auto made = run(Command{.argv = {"diff", "-u", "--label", "a/" + label, "--label", "b/" + label,
+                                     original.string(), (where / "new.c").string()}});
+    EXPECT_TRUE(made && made->exit_status == 1);
+    EXPECT_TRUE(write_file(where / "edit.patch", made ? made->out : std::string{}));
+    return where / "edit.patch";
+  }
+
+  std::optional<fs::path> build_module(const Edit& edit, const fs::path& where) {
+    EXPECT_TRUE(make_directories(where));
+    build::Request request{.kernel = kernel_,
+                           .patches = {diff_of(edit, where)},
+                           .output_directory = where,
+                           .keep_objects = where / "objects",
+                           .tool_version = "test"};
+    auto built = build::build(request, [](std::string_view) {});
+    if (!built || !built->refusals.empty()) {
+      const Error& error = built ? built->refusals.front() : built.error();
+      ADD_FAILURE() << edit.name << ": " << error.where << ": " << error.reason;
+      return std::nullopt;
+    }
+    return built->module;
+  }
+
+  std::vector<std::uint64_t> positions(const build::Witness& witness, const std::string& object,
+                                       const std::string& name) const {
+    std::vector<std::uint64_t> out;
+    if (object == "vmlinux") {
+      for (std::uint32_t index : image_.symbols().find(name)) {
+        out.push_back(image_.symbols().all()[index].address);
+      }
+      return out;
+    }
+    auto module = witness.about().find_module(object);
+    for (std::uint32_t index : module ? (*module)->core_symbols() : std::vector<std::uint32_t>{}) {
+      const elf::Symbol& symbol = (*module)->elf().symbols()[index];
+      if (symbol.name == name) {
+        out.push_back(std::uint64_t{symbol.section} << 32 | symbol.value);
+      }
+    }
+    return out;
+  }
+
+  kernel::Kernel kernel_;
+  kernel::Image image_;
+  TempDir directory_;
+};
+
+TEST_F(Mutants, AreAllAccusedAndNoGoodModuleIs) {
+  std::mt19937 random(1);
+  std::map<std::string, int> caught;
+  int total = 0;
+  int not_loadable = 0;
+  int good_modules = 0;
+  for (std::size_t i = 0; i < std::size(edits); ++i) {
+    const Edit& edit = edits[i];
+    const fs::path where = directory_.path() / std::to_string(i);
+    const auto path = build_module(edit, where);
+    if (!path) {
+      continue;
+    }
+    auto witness = build::Witness::open(kernel_, where / "objects").value();
+    const Bytes good = read_bytes(*path).value();
+    const prove::Proof proof = prove::prove(good, witness->about());
+    for (const Error& accusation : proof.accusations) {
+      ADD_FAILURE() << edit.name << " is good: " << accusation.where << ": " << accusation.reason;
+    }
+    ++good_modules;
+    auto at = [&](const std::string& object, const std::string& name) {
+      return positions(*witness, object, name);
+    };
+    for (test::Mutant& mutant : test::mutants_of(good, *witness->about().constants, at, random)) {
+      const prove::Proof wrong = prove::prove(std::move(mutant.module), witness->about());
+      if (!wrong.loads) {
+        ++not_loadable;
+        continue;
+      }
+      ++total;
+      ++caught[mutant.kind];
+      EXPECT_FALSE(wrong.accusations.empty())
+          << edit.name << ": " << mutant.kind << " is not noticed: " << mutant.what;
+    }
+  }
+  for (const auto& [kind, number] : caught) {
+    fmt::print("{:>5} {}\n", number, kind);
+  }
+  fmt::print("{} mutants of {} modules, and {} that would not load\n", total, good_modules,
+             not_loadable);
+  EXPECT_GE(good_modules, 20);
+  EXPECT_GE(total, 500);
+  for (const char* kind :
+       {"swapped call", "swapped data", "changed addend", "wrong sympos", "changed byte",
+        "dropped .cold", "dropped entry", "shifted entry", "dropped ORC", "shifted ORC",
+        "changed ORC", "function left out", "crossed redirects"}) {
+    EXPECT_GT(caught[kind], 0) << kind;
+  }
+}
+
+}  // namespace
+}  // namespace suture
