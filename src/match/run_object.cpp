@@ -185,6 +185,14 @@ bool RunObject::links_to_own(std::string_view name) const {
          });
 }
 
+bool RunObject::depends_on(std::string_view module) const {
+  return module_ != nullptr && std::ranges::any_of(module_->depends(), [&](std::string name) {
+           // As its file is called: symbols and Module.symvers have underscores for dashes.
+           std::ranges::replace(name, '-', '_');
+           return name == module;
+         });
+}
+
 std::vector<std::string_view> RunObject::names_at(std::uint64_t address) const {
   std::vector<std::string_view> out;
   for (std::uint32_t index : symbols_->at(address)) {

@@ -58,6 +58,8 @@ class RunObject {
   // them means this one, whatever else has the name. Never true of vmlinux, where names that are
   // visible everywhere are unique.
   bool links_to_own(std::string_view name) const;
+  // A module that is only there where that one is, too.
+  bool depends_on(std::string_view module) const;
   // What lies at exactly that address is called; undefined symbols of a module too.
   std::vector<std::string_view> names_at(std::uint64_t address) const;
   // An undefined symbol of the module was given the address.

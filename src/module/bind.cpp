@@ -112,6 +112,12 @@ Result<Binding> Binder::undefined(std::string_view name) const {
     return in_object(vmlinux_, name, solved);
   }
   if (entry != nullptr && entry->module != run_.name()) {
+    // livepatch would refuse the patched module where the other one is not there.
+    if (!run_.depends_on(entry->module)) {
+      return unresolved(name, fmt::format("it is in the module {}, which need not be loaded where "
+                                          "{} is",
+                                          entry->module, run_.name()));
+    }
     return Binding{.object = std::string(entry->module), .name = std::string(name)};
   }
   if (!run_.symbols().find(name).empty()) {

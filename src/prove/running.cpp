@@ -125,19 +125,26 @@ Result<std::optional<std::uint64_t>> Running::own(const std::string& object,
   return global.size() == 1 ? std::optional(global[0]) : std::nullopt;
 }
 
+// A module's linker takes what the module itself makes global, before the loader looks for exports.
 Result<std::optional<std::uint64_t>> Running::undefined(const std::string& object,
                                                         std::string_view name) {
+  if (object != "vmlinux") {
+    Module* in = TRY(module(object));
+    auto it = in->by_name.find(name);
+    for (std::uint32_t symbol :
+         it == in->by_name.end() ? std::vector<std::uint32_t>{} : it->second) {
+      if (in->image->elf().symbols()[symbol].binding != STB_LOCAL) {
+        return address_in(*in, symbol);
+      }
+    }
+  }
   if (const kernel::ImageExport* found = exported(name)) {
     return found->address;
   }
-  if (object == "vmlinux") {
-    return own(object, name);
-  }
-  if (const kernel::Export* found = symvers_.find(name)) {
-    return own(std::string(found->module), name);
-  }
-  if (auto found = TRY(own(object, name))) {
-    return found;
+  if (object != "vmlinux") {
+    if (const kernel::Export* found = symvers_.find(name)) {
+      return own(std::string(found->module), name);
+    }
   }
   return own("vmlinux", name);
 }

@@ -102,8 +102,15 @@ TEST_F(Bind, RefusesWhatTheKernelDoesNotHave) {
   expect_code(binder().undefined("nowhere"), Code::symbol_unresolved);
 }
 
-TEST_F(Bind, ReachesAnotherModulesExportThroughLivepatch) {
+const std::string depends_on_other = ".section .modinfo,\"a\"; .asciz \"depends=a,other\"\n";
+
+TEST_F(Bind, RefusesAnExportOfAModuleThatNeedNotBeThere) {
   load(function("g", ret), {}, "tiny");
+  expect_code(binder().undefined("helper"), Code::symbol_unresolved);
+}
+
+TEST_F(Bind, ReachesAnotherModulesExportThroughLivepatch) {
+  load(function("g", ret), {depends_on_other}, "tiny");
   Binding binding = binder().undefined("helper").value();
   EXPECT_EQ(binding.object, "other");
   EXPECT_FALSE(binding.exported);
@@ -114,7 +121,8 @@ TEST_F(Bind, ReachesAModulesOwnFunctionThoughAnExportHasItsName) {
   Binding binding = binder().undefined("printk").value();
   EXPECT_EQ(binding.object, "tiny");
   EXPECT_FALSE(binding.exported);
-  load(function("g", ret), {".globl helper\n" + function("helper", ret, ".text")}, "tiny");
+  load(function("g", ret), {depends_on_other, ".globl helper\n" + function("helper", ret, ".text")},
+       "tiny");
   EXPECT_EQ(binder().undefined("helper")->object, "tiny");
 }
 
