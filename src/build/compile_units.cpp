@@ -25,8 +25,14 @@
 namespace suture::build {
 
 bool is_other_program(std::string_view path) {
-  return path.starts_with("arch/x86/boot/") || path.starts_with("arch/x86/realmode/") ||
-         path.starts_with("arch/x86/purgatory/") || path.starts_with("arch/x86/entry/vdso/");
+  constexpr std::string_view folders[] = {"arch/x86/boot/", "arch/x86/realmode/rm/",
+                                          "arch/x86/purgatory/", "arch/x86/entry/vdso/"};
+  // Beside the vDSO, and linked into the kernel by that directory's Makefile.
+  constexpr std::string_view kernels[] = {"arch/x86/entry/vdso/vma.c",
+                                          "arch/x86/entry/vdso/extable.c",
+                                          "arch/x86/entry/vdso/vdso32-setup.c"};
+  return std::ranges::any_of(folders, [&](auto folder) { return path.starts_with(folder); }) &&
+         std::ranges::find(kernels, path) == std::end(kernels);
 }
 
 namespace {
