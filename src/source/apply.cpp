@@ -111,14 +111,17 @@ std::expected<std::size_t, Miss> locate(const std::vector<NumberedLine>& lines, 
   if (expected >= floor && matches_at(lines, old, expected)) {
     return expected;
   }
-  if (old.lines.empty()) {
+  if (old.lines.empty() || old.lines.size() > lines.size()) {
     return std::unexpected(Miss::no_place);  // without context every line would do
   }
+  const std::size_t last = lines.size() - old.lines.size();
   auto fits = [&](std::size_t at) {
     return at >= floor && matches_at(lines, old, at) && may_move_to(lines, old, at);
   };
-  std::size_t farthest = std::max(expected, lines.size());
-  for (std::size_t distance = 1; distance <= farthest; ++distance) {
+  // The header may name a line far past the end, where there is nothing to try.
+  const std::size_t nearest = expected > last ? expected - last : 1;
+  const std::size_t farthest = std::max(expected, last);
+  for (std::size_t distance = nearest; distance <= farthest; ++distance) {
     bool above = expected >= distance && fits(expected - distance);
     bool below = fits(expected + distance);
     if (above && below) {

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 #include "source/patch.h"
 
 namespace suture::source {
@@ -77,6 +79,16 @@ TEST_F(Apply, TakesTheNearestOfSeveralPlaces) {
 TEST_F(Apply, RefusesTwoPlacesEquallyFar) {
   put("f/x.c", "a\nb\na\n.\na\nb\na\n");
   EXPECT_EQ(refused(diff_of("@@ -3,3 +3,3 @@\n a\n-b\n+B\n a\n")), Code::does_not_apply);
+}
+
+TEST_F(Apply, FindsAHunkWhoseHeaderPointsFarPastTheEndAtOnce) {
+  const std::clock_t start = std::clock();
+  put("f/x.c", "new\na\nb\nc\nd\n");
+  EXPECT_EQ(after({diff_of("@@ -1000000000,3 +1000000000,3 @@\n a\n-b\n+B\n c\n")}),
+            "new\na\nB\nc\nd\n");
+  EXPECT_EQ(refused(diff_of("@@ -1000000000,3 +1000000000,3 @@\n a\n-x\n+X\n c\n")),
+            Code::does_not_apply);
+  EXPECT_LT(std::clock() - start, CLOCKS_PER_SEC);
 }
 
 TEST_F(Apply, DoesNotMoveTheEndOfAFileIntoItsMiddle) {
