@@ -162,6 +162,12 @@ TEST_F(Apply, MindsAMissingNewline) {
             "1\n3");
 }
 
+TEST_F(Apply, RefusesToEndAFileInItsMiddle) {
+  put("f/x.c", "1\n2\n3\n");
+  EXPECT_EQ(refused(diff_of("@@ -1 +1,2 @@\n 1\n+x\n\\ No newline at end of file\n")),
+            Code::does_not_apply);
+}
+
 TEST_F(Apply, AppliesCrlfToCrlfOnly) {
   std::string crlf = diff_of("@@ -1,2 +1,2 @@\n 1\r\n-2\r\n+3\r\n");
   put("f/x.c", "1\r\n2\r\n");
