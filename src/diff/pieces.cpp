@@ -31,6 +31,15 @@ namespace {
 using elf::Section;
 using elf::Symbol;
 
+// Damaged numbers may be of any size: the sum goes round at 2^64, as an address does.
+std::int64_t sum(std::uint64_t place, std::int64_t distance) {
+  return static_cast<std::int64_t>(place + static_cast<std::uint64_t>(distance));
+}
+
+std::int64_t distance(std::int64_t place, std::uint64_t from) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(place) - from);
+}
+
 bool is_code(const Section& section) { return (section.flags & SHF_EXECINSTR) != 0; }
 
 // A mark for a place, as objtool's and the compiler's local labels are; never a thing of its own.
@@ -141,7 +150,7 @@ Result<PieceGraph> PieceGraph::build(const elf::ObjectFile& object, const elf::A
         section.type == SHT_NOTE) {
       continue;
     }
-    if ((section.flags & SHF_MERGE) != 0) {
+    if ((section.flags & SHF_MERGE) != 0 && section.type != SHT_NOBITS) {
       graph.split_mergeable(i);
     } else if (is_code(section) && named[i].empty()) {
       graph.split_blobs(i);
@@ -253,7 +262,7 @@ void PieceGraph::split_blobs(std::uint32_t section) {
       // A branch's field holds the target minus its own four bytes; a table's holds the target.
       auto kind = arch_->relocation(relocation.type);
       std::int64_t bias = is_code(other) && kind && kind->pc_relative ? 4 : 0;
-      std::int64_t at = static_cast<std::int64_t>(symbol.value) + relocation.addend + bias;
+      std::int64_t at = sum(symbol.value + static_cast<std::uint64_t>(bias), relocation.addend);
       if (at > 0 && static_cast<std::uint64_t>(at) < where.size) {
         starts.insert(static_cast<std::uint64_t>(at));
       }
@@ -278,10 +287,11 @@ ByteView PieceGraph::bytes(const Piece& piece) const {
 }
 
 ByteView PieceGraph::prefix_bytes(const Piece& piece) const {
-  if (piece.prefix == 0) {
+  const Section& where = section_of(piece);
+  if (piece.prefix == 0 || where.type == SHT_NOBITS) {
     return {};
   }
-  return section_of(piece).data.subspan(piece.offset - piece.prefix, piece.prefix);
+  return where.data.subspan(piece.offset - piece.prefix, piece.prefix);
 }
 
 const elf::Section& PieceGraph::section_of(const Piece& piece) const {
@@ -327,7 +337,7 @@ Reference PieceGraph::resolve(const elf::Relocation& relocation) const {
   if (!symbol.defined()) {
     return reference;
   }
-  std::int64_t at = static_cast<std::int64_t>(symbol.value) + relocation.addend;
+  std::int64_t at = sum(symbol.value, relocation.addend);
   bool names_place =
       symbol.type == STT_SECTION || symbol.name.starts_with(".L") || symbol.type == STT_NOTYPE;
   std::int64_t probe = names_place ? at : static_cast<std::int64_t>(symbol.value);
@@ -335,7 +345,7 @@ Reference PieceGraph::resolve(const elf::Relocation& relocation) const {
       find(symbol.section, static_cast<std::uint64_t>(std::max<std::int64_t>(0, probe)));
   if (reference.target_piece >= 0) {
     const Piece& target = piece(reference.target_piece);
-    reference.target_offset = at - static_cast<std::int64_t>(target.offset);
+    reference.target_offset = distance(at, target.offset);
     reference.by_section = symbol.type == STT_SECTION && target.kind == PieceKind::data &&
                            by_section_[symbol.section].size() > 1;
   }
@@ -383,7 +393,7 @@ Status PieceGraph::connect(Piece& from) {
       bias = insn == nullptr ? kind->size
                              : static_cast<std::int32_t>(insn->offset + insn->length - inside);
       branch = insn != nullptr && insn->is_branch;
-      adjusted.addend += bias;
+      adjusted.addend = sum(static_cast<std::uint64_t>(bias), adjusted.addend);
     }
     Reference reference = resolve(adjusted);
     reference.offset = inside;

@@ -111,10 +111,11 @@ Status CodeTables::read_orc(const PieceGraph& graph) {
     return {};
   }
   std::uint64_t count = places->size / 4;
-  if (rows->size % count != 0 || places->relocations.size() != count) {
+  if (places->size % 4 != 0 || places->relocations.size() != count || rows->data.empty() ||
+      rows->data.size() % count != 0) {
     return refuse(".orc_unwind_ip", "the two ORC sections do not fit each other");
   }
-  std::uint64_t row_size = rows->size / count;
+  std::uint64_t row_size = rows->data.size() / count;
 
   struct Place {
     std::uint32_t section;

@@ -116,7 +116,7 @@ Status read_relocations(Elf* elf, std::size_t number, std::size_t symbol_count,
     if (data == nullptr || gelf_getrela(data, static_cast<int>(i), &entry) == nullptr) {
       return bad(where, fmt::format("relocation {} of {} cannot be read", i, rela.name));
     }
-    if (GELF_R_SYM(entry.r_info) >= symbol_count || entry.r_offset >= target.size) {
+    if (GELF_R_SYM(entry.r_info) >= symbol_count || entry.r_offset >= target.data.size()) {
       return bad(where, fmt::format("relocation {} of {} points outside", i, rela.name));
     }
     target.relocations.push_back(

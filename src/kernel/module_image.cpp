@@ -118,15 +118,18 @@ std::optional<fs::path> existing_file(const fs::path& directory, std::string_vie
 }  // namespace
 
 Result<ModuleImage> ModuleImage::open(const fs::path& path) {
-  const std::string where = path.string();
-  ModuleImage module;
   auto elf = open_elf(path);
   if (!elf) {
     Error error = std::move(elf).error();
     error.code = error.code == Code::bad_elf ? Code::bad_module : error.code;
     return std::unexpected(std::move(error));
   }
-  module.elf_ = *std::move(elf);
+  return of(*std::move(elf), path.string());
+}
+
+Result<ModuleImage> ModuleImage::of(elf::ObjectFile elf, const std::string& where) {
+  ModuleImage module;
+  module.elf_ = std::move(elf);
   if (module.elf_.file_type() != ET_REL) {
     return bad(where, "it is not a relocatable ELF file");
   }

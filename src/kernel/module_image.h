@@ -20,6 +20,8 @@ namespace suture::kernel {
 class ModuleImage {
  public:
   static Result<ModuleImage> open(const fs::path& path);
+  // The same of a file that has been read; `where` names it in errors.
+  static Result<ModuleImage> of(elf::ObjectFile elf, const std::string& where);
 
   const elf::ObjectFile& elf() const { return elf_; }
   const std::string& name() const {

@@ -145,10 +145,12 @@ Result<ConfigIdentity> config_identity(std::string_view config, const std::strin
         identity.arch = line.substr(0, blank);
         identity.version = line.substr(blank + 1);
       }
-    } else if (line.starts_with(compiler) && line.ends_with('"')) {
+    } else if (line.starts_with(compiler)) {
       line.remove_prefix(compiler.size());
-      line.remove_suffix(1);
-      identity.compiler_text = line;
+      if (line.ends_with('"')) {
+        line.remove_suffix(1);
+        identity.compiler_text = line;
+      }
     }
   });
   if (identity.arch.empty() || identity.version.empty() || identity.compiler_text.empty()) {

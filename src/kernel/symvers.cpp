@@ -80,10 +80,10 @@ Result<Symvers> Symvers::parse(std::string text, const std::string& where) {
     if (!parse_crc(crc, entry.crc)) {
       return bad(where, number, "the CRC is not a 32-bit hexadecimal number");
     }
-    if (symbol.empty() || module.empty() || !kind.starts_with("EXPORT_SYMBOL")) {
+    entry.module = name_module(*shared, module);
+    if (symbol.empty() || entry.module.empty() || !kind.starts_with("EXPORT_SYMBOL")) {
       return bad(where, number, "the line is not an export");
     }
-    entry.module = name_module(*shared, module);
     entry.gpl_only = kind.starts_with("EXPORT_SYMBOL_GPL");
     entry.name_space = name_space;
     if (!symvers.exports_.emplace(symbol, entry).second) {

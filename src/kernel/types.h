@@ -61,10 +61,10 @@ class TypeTable {
 
  private:
   std::string_view name_at(std::uint32_t offset) const;
-  std::string describe(std::uint32_t id, int depth) const;
+  std::string describe(std::uint32_t id) const;
   const btf_type* body(std::uint32_t id) const;
   bool fits_register(std::uint32_t id) const;
-  std::vector<TypeMember> members(const btf_type* type, int depth) const;
+  std::vector<TypeMember> members(const btf_type* type) const;
 
   std::shared_ptr<btf> types_;
   std::vector<std::uint32_t> named_, unnamed_enums_;

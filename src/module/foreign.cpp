@@ -6,7 +6,8 @@
 // Method: look for what cannot be anything else: an 8-byte pointer to a string, followed at once by
 // an 8-byte pointer to code, is {old_name, new_func}; the word after is old_sympos. The pointer to
 // the first of them is klp_object.funcs, and the pointer before that one, if any, the object's
-// name.
+// name. What points at a place is listed once, so that a module made of such pairs takes no longer
+// than it is long.
 #include "module/foreign.h"
 
 #include <map>
@@ -17,13 +18,24 @@ namespace {
 
 class Reader {
  public:
-  explicit Reader(const elf::ObjectFile& object) : object_(object) {}
+  explicit Reader(const elf::ObjectFile& object) : object_(object) {
+    for (const elf::Section& section : object_.sections()) {
+      pointers_.push_back(pointers_of(section));
+    }
+    for (const Pointers& pointers : pointers_) {
+      for (const auto& [offset, relocation] : pointers) {
+        const elf::Symbol& symbol = object_.symbols()[relocation->symbol];
+        const std::uint64_t place = symbol.value + static_cast<std::uint64_t>(relocation->addend);
+        pointed_at_.try_emplace({symbol.section, place}, Pointer{&pointers, offset});
+      }
+    }
+  }
 
   std::vector<ForeignFunction> run() {
     for (std::uint32_t i = 1; i < object_.sections().size(); ++i) {
       const elf::Section& section = object_.sections()[i];
       if (section.name == ".kpatch.funcs") {
-        read_kpatch(section);
+        read_kpatch(i);
       } else if ((section.flags & SHF_ALLOC) != 0 && (section.flags & SHF_EXECINSTR) == 0) {
         read_klp(i);
       }
@@ -33,6 +45,10 @@ class Reader {
 
  private:
   using Pointers = std::map<std::uint64_t, const elf::Relocation*>;
+  struct Pointer {
+    const Pointers* among;
+    std::uint64_t offset;
+  };
 
   static Pointers pointers_of(const elf::Section& section) {
     Pointers out;
@@ -72,23 +88,18 @@ class Reader {
 
   // The name of the klp_object whose funcs pointer is `array` in section `home`.
   std::string object_of(std::uint32_t home, std::uint64_t array) const {
-    for (const elf::Section& section : object_.sections()) {
-      Pointers pointers = pointers_of(section);
-      for (const auto& [offset, relocation] : pointers) {
-        const elf::Symbol& symbol = object_.symbols()[relocation->symbol];
-        if (symbol.section == home &&
-            symbol.value + static_cast<std::uint64_t>(relocation->addend) == array) {
-          auto name = offset >= 8 ? string_at(pointers, offset - 8) : std::nullopt;
-          return std::string(name.value_or("vmlinux"));
-        }
-      }
+    auto found = pointed_at_.find({home, array});
+    if (found == pointed_at_.end()) {
+      return {};
     }
-    return {};
+    const auto& [among, offset] = found->second;
+    auto name = offset >= 8 ? string_at(*among, offset - 8) : std::nullopt;
+    return std::string(name.value_or("vmlinux"));
   }
 
   void read_klp(std::uint32_t index) {
     const elf::Section& section = object_.sections()[index];
-    Pointers pointers = pointers_of(section);
+    const Pointers& pointers = pointers_[index];
     std::string current;
     for (const auto& [offset, relocation] : pointers) {
       auto name = string_at(pointers, offset);
@@ -106,10 +117,11 @@ class Reader {
     }
   }
 
-  void read_kpatch(const elf::Section& section) {
+  void read_kpatch(std::uint32_t index) {
     constexpr std::uint64_t entry = 56;
-    Pointers pointers = pointers_of(section);
-    for (std::uint64_t offset = 0; offset + entry <= section.size; offset += entry) {
+    const elf::Section& section = object_.sections()[index];
+    const Pointers& pointers = pointers_[index];
+    for (std::uint64_t offset = 0; offset + entry <= section.data.size(); offset += entry) {
       auto name = string_at(pointers, offset + 40);
       auto owner = string_at(pointers, offset + 48);
       auto sympos = read_le<std::uint64_t>(section.data, offset + 32).value_or(0);
@@ -121,6 +133,9 @@ class Reader {
   }
 
   const elf::ObjectFile& object_;
+  std::vector<Pointers> pointers_;  // of each section
+  // The first pointer to each place, by section and offset.
+  std::map<std::pair<std::uint32_t, std::uint64_t>, Pointer> pointed_at_;
   std::vector<ForeignFunction> out_;
 };
 

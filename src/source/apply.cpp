@@ -103,7 +103,7 @@ bool may_move_to(const std::vector<NumberedLine>& lines, const OldSide& old, std
   return at_start && at_end;
 }
 
-enum class Miss { no_place, two_places };
+enum class Miss { no_place, two_places, not_the_end };
 
 // Where the old side stands in `lines`, not before `floor`, nearest to `expected`.
 std::expected<std::size_t, Miss> locate(const std::vector<NumberedLine>& lines, const OldSide& old,
@@ -111,14 +111,17 @@ std::expected<std::size_t, Miss> locate(const std::vector<NumberedLine>& lines, 
   if (expected >= floor && matches_at(lines, old, expected)) {
     return expected;
   }
-  if (old.lines.empty()) {
+  if (old.lines.empty() || old.lines.size() > lines.size()) {
     return std::unexpected(Miss::no_place);  // without context every line would do
   }
+  const std::size_t last = lines.size() - old.lines.size();
   auto fits = [&](std::size_t at) {
     return at >= floor && matches_at(lines, old, at) && may_move_to(lines, old, at);
   };
-  std::size_t farthest = std::max(expected, lines.size());
-  for (std::size_t distance = 1; distance <= farthest; ++distance) {
+  // The header may name a line far past the end, where there is nothing to try.
+  const std::size_t nearest = expected > last ? expected - last : 1;
+  const std::size_t farthest = std::max(expected, last);
+  for (std::size_t distance = nearest; distance <= farthest; ++distance) {
     bool above = expected >= distance && fits(expected - distance);
     bool below = fits(expected + distance);
     if (above && below) {
@@ -144,11 +147,10 @@ bool only_line_ends_differ(const std::vector<NumberedLine>& lines, const Hunk& h
 std::unexpected<Error> does_not_apply(const FilePatch& patch, std::size_t index,
                                       const WorkFile& file, Miss miss) {
   const Hunk& hunk = patch.hunks[index];
-  std::string reason =
-      miss == Miss::two_places
-          ? fmt::format("hunk {} (line {}) fits at two places equally well", index + 1,
-                        hunk.old_start)
-          : fmt::format("hunk {} (line {}) does not match the source", index + 1, hunk.old_start);
+  std::string_view what = miss == Miss::two_places    ? "fits at two places equally well"
+                          : miss == Miss::not_the_end ? "ends the file where the source goes on"
+                                                      : "does not match the source";
+  std::string reason = fmt::format("hunk {} (line {}) {}", index + 1, hunk.old_start, what);
   std::string remedy =
       "port the patch to this kernel's source, or check that it is not in it already";
   if (miss == Miss::two_places) {
@@ -178,6 +180,12 @@ void replace_lines(std::vector<NumberedLine>& lines, const Hunk& hunk, std::size
   auto position = lines.begin() + static_cast<std::ptrdiff_t>(at);
   position = lines.erase(position, position + static_cast<std::ptrdiff_t>(old_size));
   lines.insert(position, fresh.begin(), fresh.end());
+}
+
+// A line without a newline is the last of its file.
+bool ends_file(const Hunk& hunk) {
+  return std::ranges::any_of(
+      hunk.lines, [](const HunkLine& line) { return line.kind != '-' && !line.newline; });
 }
 
 class Applier {
@@ -242,6 +250,9 @@ Status Applier::apply_hunks(const FilePatch& patch, WorkFile& file) {
     }
     replace_lines(file.lines, hunk, *at, old.lines.size(), storage_);
     floor = *at + hunk.new_count;
+    if (ends_file(hunk) && floor != file.lines.size()) {
+      return does_not_apply(patch, i, file, Miss::not_the_end);
+    }
     shift =
         static_cast<std::ptrdiff_t>(floor) - named - static_cast<std::ptrdiff_t>(hunk.old_count);
   }

@@ -7,6 +7,7 @@
 
 #include "diff/diff.h"
 #include "elf/arch.h"
+#include "support/damage.h"
 #include "support/patches.h"
 
 namespace {
@@ -23,6 +24,16 @@ Bytes compiled(const char* name) {
   auto bytes = read_bytes(fs::path(SUTURE_FUZZ_OBJECTS) / name);
   require(bytes.has_value());
   return std::move(*bytes);
+}
+
+const Bytes& pre_bytes() {
+  static const Bytes bytes = compiled("pre.o");
+  return bytes;
+}
+
+const Bytes& post_bytes() {
+  static const Bytes bytes = compiled("post.o");
+  return bytes;
 }
 
 diff::TableSizes table_sizes() {
@@ -81,9 +92,22 @@ void walk(const Object& object) {
 
 }  // namespace
 
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t most, unsigned seed) {
+  static const test::FieldKinds pre = test::elf_fields(pre_bytes());
+  static const test::FieldKinds post = test::elf_fields(post_bytes());
+  std::minstd_rand random(seed);
+  if (size == 0 || random() % 4 == 0) {
+    return LLVMFuzzerMutate(data, size, most);
+  }
+  const bool first = (data[0] & 1) != 0;
+  return test::add_damage(first ? pre_bytes() : post_bytes(), first ? pre : post, data, 1, size,
+                          most, random);
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const Bytes pre_bytes = compiled("pre.o");
-  static const Bytes post_bytes = compiled("post.o");
   if (size == 0) {
     return 0;
   }
@@ -92,8 +116,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ByteView rest = ByteView(data, size).subspan(1);
   Object pre;
   Object post;
-  if (!pre.read((data[0] & 1) != 0 ? test::patched(pre_bytes, rest) : pre_bytes) ||
-      !post.read((data[0] & 2) != 0 ? test::patched(post_bytes, rest) : post_bytes)) {
+  if (!pre.read((data[0] & 1) != 0 ? test::patched(pre_bytes(), rest) : pre_bytes()) ||
+      !post.read((data[0] & 2) != 0 ? test::patched(post_bytes(), rest) : post_bytes())) {
     require(!undamaged);
     return 0;
   }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "elf/object.h"
+#include "support/damage.h"
 #include "support/patches.h"
 #include "support/tiny_elf.h"
 
@@ -60,13 +61,27 @@ void walk(const elf::ObjectFile& object) {
   (void)sink;
 }
 
+bool is_whole(ByteView input) { return as_text(input).starts_with(ELFMAG); }
+
 }  // namespace
+
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t most, unsigned seed) {
+  static const Bytes base = small_object();
+  static const test::FieldKinds kinds = test::elf_fields(base);
+  std::minstd_rand random(seed);
+  if (is_whole(ByteView(data, size)) || random() % 2 == 0) {
+    return LLVMFuzzerMutate(data, size, most);
+  }
+  return test::add_damage(base, kinds, data, 0, size, most, random);
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const Bytes base = small_object();
   const ByteView input(data, size);
-  const bool whole = as_text(input).starts_with(ELFMAG);
-  Bytes file = whole ? Bytes(input.begin(), input.end()) : test::patched(base, input);
+  Bytes file = is_whole(input) ? Bytes(input.begin(), input.end()) : test::patched(base, input);
   if (auto object = elf::ObjectFile::parse(std::move(file), "fuzz")) {
     walk(*object);
   }

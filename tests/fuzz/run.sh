@@ -5,6 +5,6 @@
 set -euo pipefail
 build=$1/build/fuzz/tests/fuzz
 corpus=$build/corpus/$2
-mkdir -p "$corpus"
+mkdir -p "$corpus" "$1/tests/fuzz/seeds/$2"
 exec "$build/$2" -max_total_time="${SUTURE_FUZZ_SECONDS:-10}" -timeout=10 -rss_limit_mb=2048 \
   -print_final_stats=1 -artifact_prefix="$build/$2-" "$corpus" "$1/tests/fuzz/seeds/$2"

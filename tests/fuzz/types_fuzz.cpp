@@ -2,10 +2,13 @@
 //
 // kernel::TypeTable on damaged .BTF: a table that is accepted can be described to the end. The
 // first byte says whether the rest damages the table of types.c, or is one.
+#include <linux/btf.h>
+
 #include <cstdlib>
 
 #include "elf/object.h"
 #include "kernel/types.h"
+#include "support/damage.h"
 #include "support/patches.h"
 
 namespace {
@@ -19,6 +22,23 @@ Bytes good_table() {
     std::abort();
   }
   return Bytes(section->data.begin(), section->data.end());
+}
+
+const Bytes& good_bytes() {
+  static const Bytes bytes = good_table();
+  return bytes;
+}
+
+// The header, the types and the names.
+test::FieldKinds fields() {
+  btf_header header;
+  std::memcpy(&header, good_bytes().data(), sizeof(header));
+  const std::uint64_t types = header.hdr_len + header.type_off;
+  const std::uint64_t names = header.hdr_len + header.str_off;
+  return {test::fields_in(4, header.hdr_len, {4}),
+          test::fields_in(types, types + header.type_len, {4}),
+          test::fields_in(types, types + header.type_len, {2}),
+          test::fields_in(names, names + header.str_len, {1})};
 }
 
 void walk(const kernel::TypeTable& table, const kernel::TypeTable& good) {
@@ -38,9 +58,20 @@ void walk(const kernel::TypeTable& table, const kernel::TypeTable& good) {
 
 }  // namespace
 
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t most, unsigned seed) {
+  static const test::FieldKinds kinds = fields();
+  std::minstd_rand random(seed);
+  if (size == 0 || data[0] >= 0xf0 || random() % 4 == 0) {
+    return LLVMFuzzerMutate(data, size, most);
+  }
+  return test::add_damage(good_bytes(), kinds, data, 1, size, most, random);
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const Bytes good_bytes = good_table();
-  static const auto good = kernel::TypeTable::parse(good_bytes, "good");
+  static const auto good = kernel::TypeTable::parse(good_bytes(), "good");
   if (!good || good->named().empty()) {
     std::abort();
   }
@@ -49,7 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   const ByteView rest = ByteView(data, size).subspan(1);
   const Bytes raw =
-      data[0] < 0xf0 ? test::patched(good_bytes, rest) : Bytes(rest.begin(), rest.end());
+      data[0] < 0xf0 ? test::patched(good_bytes(), rest) : Bytes(rest.begin(), rest.end());
   if (auto table = kernel::TypeTable::parse(raw, "fuzz")) {
     walk(*table, *good);
   }

@@ -22,6 +22,7 @@ struct TinySection {
   std::uint32_t link = 0;
   std::uint32_t info = 0;
   std::uint64_t entry_size = 0;
+  std::uint64_t size = 0;  // where it is not that of the data
 };
 
 struct TinySymbol {
@@ -30,6 +31,7 @@ struct TinySymbol {
   std::uint64_t value = 0;
   unsigned char type = STT_FUNC;
   unsigned char binding = STB_LOCAL;
+  std::uint64_t size = 0;
 };
 
 inline Bytes bytes_of(std::string_view text) {
@@ -57,6 +59,7 @@ inline Bytes tiny_elf(std::uint16_t file_type, std::vector<TinySection> sections
       entry.st_info = ELF64_ST_INFO(symbol.binding, symbol.type);
       entry.st_shndx = symbol.section;
       entry.st_value = symbol.value;
+      entry.st_size = symbol.size;
       append_struct(table, entry);
       const Bytes name = bytes_of(symbol.name + '\0');
       strings.insert(strings.end(), name.begin(), name.end());
@@ -87,7 +90,7 @@ inline Bytes tiny_elf(std::uint16_t file_type, std::vector<TinySection> sections
     header.sh_flags = section.flags;
     header.sh_addr = section.address;
     header.sh_offset = sizeof(Elf64_Ehdr) + body.size();
-    header.sh_size = section.data.size();
+    header.sh_size = section.size != 0 ? section.size : section.data.size();
     header.sh_link = section.link;
     header.sh_info = section.info;
     header.sh_addralign = 8;

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 #include "source/patch.h"
 
 namespace suture::source {
@@ -79,6 +81,16 @@ TEST_F(Apply, RefusesTwoPlacesEquallyFar) {
   EXPECT_EQ(refused(diff_of("@@ -3,3 +3,3 @@\n a\n-b\n+B\n a\n")), Code::does_not_apply);
 }
 
+TEST_F(Apply, FindsAHunkWhoseHeaderPointsFarPastTheEndAtOnce) {
+  const std::clock_t start = std::clock();
+  put("f/x.c", "new\na\nb\nc\nd\n");
+  EXPECT_EQ(after({diff_of("@@ -1000000000,3 +1000000000,3 @@\n a\n-b\n+B\n c\n")}),
+            "new\na\nB\nc\nd\n");
+  EXPECT_EQ(refused(diff_of("@@ -1000000000,3 +1000000000,3 @@\n a\n-x\n+X\n c\n")),
+            Code::does_not_apply);
+  EXPECT_LT(std::clock() - start, CLOCKS_PER_SEC);
+}
+
 TEST_F(Apply, DoesNotMoveTheEndOfAFileIntoItsMiddle) {
   put("f/x.c", "x\n}\n\nf\n\nx\n}\n\ng\n");
   EXPECT_EQ(refused(diff_of("@@ -8,2 +8,3 @@\n x\n }\n+tail\n")), Code::does_not_apply);
@@ -148,6 +160,12 @@ TEST_F(Apply, MindsAMissingNewline) {
   EXPECT_EQ(after({diff_of("@@ -1,2 +1,2 @@\n 1\n-2\n\\ No newline at end of file\n+3\n"
                            "\\ No newline at end of file\n")}),
             "1\n3");
+}
+
+TEST_F(Apply, RefusesToEndAFileInItsMiddle) {
+  put("f/x.c", "1\n2\n3\n");
+  EXPECT_EQ(refused(diff_of("@@ -1 +1,2 @@\n 1\n+x\n\\ No newline at end of file\n")),
+            Code::does_not_apply);
 }
 
 TEST_F(Apply, AppliesCrlfToCrlfOnly) {

@@ -75,6 +75,65 @@ TEST(ModuleMetadata, ListsWhatLivepatchBindsAndWhatIsImported) {
   EXPECT_THAT(metadata.imports, ElementsAre("printk"));
 }
 
+// A module of another builder, with `data` and its pointers; symbol 1 is the start of the strings
+// "f" and "ext4", symbol 2 of the code, symbol 3 of `data`.
+Result<Metadata> read_foreign(test::TinySection data, const Bytes& pointers) {
+  constexpr std::uint32_t symbol_table = 6;
+  Bytes bytes = test::tiny_elf(
+      ET_REL,
+      {{".modinfo", SHT_PROGBITS, SHF_ALLOC, 0, test::bytes_of(std::string("livepatch=Y\0", 12))},
+       {".str", SHT_PROGBITS, SHF_ALLOC | SHF_STRINGS, 0,
+        test::bytes_of(std::string("f\0ext4", 7))},
+       {".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0, Bytes(16)},
+       std::move(data),
+       {".rela", SHT_RELA, 0, 0, pointers, symbol_table, 4, sizeof(Elf64_Rela)}},
+      {{"strings", 2}, {"code", 3}, {"data", 4}});
+  elf::ObjectFile object = TRY(elf::ObjectFile::parse(std::move(bytes), "fix.ko"));
+  return read_metadata(object, "fix.ko");
+}
+
+void append_pointer(Bytes& out, std::uint64_t at, std::uint32_t symbol, std::int64_t addend) {
+  test::append_struct(out, Elf64_Rela{at, ELF64_R_INFO(symbol, R_X86_64_64), addend});
+}
+
+TEST(ModuleMetadata, TellsTheFunctionsOfAnotherBuilder) {
+  Bytes pointers;
+  append_pointer(pointers, 0, 1, 0);   // klp_func: "f",
+  append_pointer(pointers, 8, 2, 0);   // the new code
+  append_pointer(pointers, 24, 1, 2);  // klp_object: "ext4",
+  append_pointer(pointers, 32, 3, 0);  // its functions
+  Bytes data(40);
+  data[16] = 3;
+  Metadata metadata =
+      read_foreign({".data", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 0, data}, pointers).value();
+  ASSERT_THAT(metadata.objects, SizeIs(1));
+  EXPECT_EQ(metadata.objects[0].name, "ext4");
+  ASSERT_THAT(metadata.objects[0].functions, SizeIs(1));
+  EXPECT_EQ(metadata.objects[0].functions[0].name, "f");
+  EXPECT_EQ(metadata.objects[0].functions[0].sympos, 3U);
+}
+
+TEST(ModuleMetadata, AListOfFunctionsWithoutContentsIsEmpty) {
+  test::TinySection list{".kpatch.funcs", SHT_NOBITS, SHF_ALLOC, 0, {}};
+  list.size = std::uint64_t{1} << 60;
+  EXPECT_TRUE(read_foreign(list, {}).value().objects.empty());
+}
+
+TEST(ModuleMetadata, IsReadInTheTimeThatTheFilesLengthTakes) {
+  constexpr std::uint64_t pairs = 100'000;
+  Bytes pointers;
+  for (std::uint64_t i = 0; i < pairs; ++i) {
+    append_pointer(pointers, 16 * i, 1, 0);
+    append_pointer(pointers, 16 * i + 8, 2, 0);
+  }
+  append_pointer(pointers, 16 * pairs, 3, 0);
+  const Bytes data(16 * pairs + 8);
+  Metadata metadata =
+      read_foreign({".data", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 0, data}, pointers).value();
+  ASSERT_THAT(metadata.objects, SizeIs(1));
+  EXPECT_THAT(metadata.objects[0].functions, SizeIs(pairs));
+}
+
 TEST(ModuleMetadata, RefusesWhatIsNoModule) {
   Bytes bytes = test::tiny_elf(ET_REL, {{".text"}});
   elf::ObjectFile object = elf::ObjectFile::parse(std::move(bytes), "x.o").value();

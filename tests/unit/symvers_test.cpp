@@ -57,6 +57,7 @@ INSTANTIATE_TEST_SUITE_P(Lines, BadSymvers,
                                          "0x123456789\ta\tvmlinux\tEXPORT_SYMBOL\t\n",  //
                                          "0x1\t\tvmlinux\tEXPORT_SYMBOL\t\n",           //
                                          "0x1\ta\t\tEXPORT_SYMBOL\t\n",                 //
+                                         "0x1\ta\tnet/\tEXPORT_SYMBOL\t\n",             //
                                          "0x1\ta\tvmlinux\tEXPORTED\t\n",               //
                                          "0x1\ta\tvmlinux\tEXPORT_SYMBOL\t\n"
                                          "0x1\ta\tvmlinux\tEXPORT_SYMBOL\t\n"));

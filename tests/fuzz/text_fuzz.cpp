@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The kernel's text files: Module.symvers, its configuration, the shell lines of kbuild and what a
+// source file includes. The first byte says as which of them the rest is read.
+#include <cstdlib>
+
+#include "kernel/prepare.h"
+#include "kernel/symvers.h"
+#include "source/compile.h"
+#include "source/include_graph.h"
+
+namespace {
+
+using namespace suture;
+
+void require(bool condition) {
+  if (!condition) {
+    std::abort();
+  }
+}
+
+void read_symvers(std::string_view text) {
+  auto symvers = kernel::Symvers::parse(std::string(text), "fuzz");
+  if (!symvers) {
+    return;
+  }
+  require(symvers->size() != 0);
+  for (const auto& [name, listed] : symvers->all()) {
+    require(symvers->find(name) == &listed && !listed.module.empty());
+    require(listed.module.find('/') == std::string_view::npos);
+  }
+}
+
+void read_config(std::string_view text) {
+  if (auto identity = kernel::config_identity(text, "fuzz")) {
+    require(!identity->version.empty() && !identity->arch.empty());
+  }
+}
+
+// Words never grow: the shell only takes quotes, backslashes and blanks away.
+void read_recipe(std::string_view text) {
+  auto words = source::split_words(text);
+  std::size_t total = 0;
+  for (const std::string& word : words ? *words : std::vector<std::string>{}) {
+    total += word.size();
+  }
+  require(total <= text.size());
+}
+
+void read_includes(std::string_view text) {
+  for (const std::string& name : source::included_files(text)) {
+    require(!name.empty() && text.find(name) != std::string_view::npos);
+    require(!name.starts_with("../") && name.find("/..") == std::string::npos);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) {
+    return 0;
+  }
+  const std::string_view text = as_text(ByteView(data, size)).substr(1);
+  switch (data[0] % 4) {
+    case 0: read_symvers(text); break;
+    case 1: read_config(text); break;
+    case 2: read_recipe(text); break;
+    default: read_includes(text);
+  }
+  return 0;
+}
