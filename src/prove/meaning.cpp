@@ -471,10 +471,11 @@ std::optional<std::uint64_t> Meaning::run_address(Side& side, std::int32_t pre_p
     const std::string_view name = side.pre.object.elf().symbols()[symbol].name;
     auto address = is_numbered(name) ? std::nullopt : running_.own(side.unit->object, name);
     if (address && *address) {
-      return it->second = **address;
+      it->second = *address;
+      break;
     }
   }
-  return std::nullopt;
+  return it->second;
 }
 
 void Meaning::check_tables(const Holder& holder, const Form& form) {
