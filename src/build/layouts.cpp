@@ -31,10 +31,6 @@ using kernel::TypeLayout;
 using kernel::TypeMember;
 using kernel::TypeTable;
 
-bool is_enumeration(const TypeLayout& layout) {
-  return !layout.members.empty() && layout.members.front().type.empty();
-}
-
 // Every value that may be in memory still has its name.
 bool keeps_values(const TypeLayout& before, const TypeLayout& after) {
   return before.size == after.size &&
@@ -45,11 +41,11 @@ bool keeps_values(const TypeLayout& before, const TypeLayout& after) {
 }
 
 bool same_meaning(const TypeLayout& before, const TypeLayout& after) {
-  return is_enumeration(before) ? keeps_values(before, after) : before == after;
+  return before.is_enumeration ? keeps_values(before, after) : before == after;
 }
 
 std::string place_of(const TypeLayout& layout, const TypeMember& member) {
-  if (is_enumeration(layout)) {
+  if (layout.is_enumeration) {
     return fmt::format("{}", static_cast<std::int64_t>(member.offset));
   }
   return member.offset % 8 == 0 ? fmt::format("at byte {}", member.offset / 8)
@@ -73,7 +69,7 @@ std::string difference(const TypeLayout& before, const TypeLayout& after) {
   for (const TypeMember& member : after.members) {
     auto old = find(before, member);
     if (old == before.members.end()) {
-      if (is_enumeration(after)) {
+      if (after.is_enumeration) {
         continue;  // what it pushes away is what matters
       }
       return out + fmt::format("{} is {} and is new", called(member), place_of(after, member));
@@ -100,9 +96,9 @@ Error changed(const TypeLayout& before, const TypeLayout& after) {
       fmt::format("objects of this type are in memory as the running kernel made them, and the "
                   "patched code would read them in another way: {}",
                   difference(before, after)),
-      is_enumeration(after) ? "give the new name a value that is not in use yet"
-                            : "leave the type as it is and keep what is new in a shadow variable "
-                              "(Documentation/livepatch/shadow-vars.rst of the kernel)"};
+      after.is_enumeration ? "give the new name a value that is not in use yet"
+                           : "leave the type as it is and keep what is new in a shadow variable "
+                             "(Documentation/livepatch/shadow-vars.rst of the kernel)"};
 }
 
 // Unnamed enumerations are the same one where they share a name.
@@ -164,7 +160,7 @@ std::optional<Error> foreign_layout(const TypeTable& pre,
       continue;
     }
     TypeLayout ours = pre.layout(id);
-    if (is_enumeration(ours)) {
+    if (ours.is_enumeration) {
       continue;
     }
     return Error{Code::run_pre_mismatch, ours.name,

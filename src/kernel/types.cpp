@@ -235,7 +235,11 @@ const btf_type* TypeTable::body(std::uint32_t id) const {
 }
 
 TypeLayout TypeTable::layout(std::uint32_t id) const {
-  return TypeLayout{.name = describe(id), .size = body(id)->size, .members = members(body(id))};
+  const btf_type* type = body(id);
+  return TypeLayout{.name = describe(id),
+                    .size = type->size,
+                    .members = members(type),
+                    .is_enumeration = btf_is_any_enum(type)};
 }
 
 std::map<std::string_view, std::size_t> TypeTable::parameters() const {

@@ -32,7 +32,10 @@ struct TypeMember {
 struct TypeLayout {
   std::string name;  // "struct sock", "union x", "enum y"
   std::uint64_t size = 0;
+  // Of an enumeration, what fits an int: gcc 12 leaves out the names of all values where one does
+  // not.
   std::vector<TypeMember> members;
+  bool is_enumeration = false;
   bool operator==(const TypeLayout&) const = default;
 };
 

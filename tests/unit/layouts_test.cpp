@@ -153,6 +153,11 @@ TEST(ForeignLayout, ATypeThatTheKernelDoesNotStateIsNotJudged) {
   EXPECT_FALSE(judge_by_kernel("struct mine { int a; } it;", "struct s { int a; } it;"));
 }
 
+// gcc names none of the values where one does not fit an int; another program names them.
+TEST(ForeignLayout, AnEnumerationWithoutNamesIsNotJudged) {
+  EXPECT_FALSE(judge_by_kernel("enum e { a = -1U, b = 1U << 31 } it;", "enum e { a, b } it;"));
+}
+
 TEST(Types, ACutOffTableIsBadElf) {
   Bytes bytes(40, 0x5a);
   auto table = kernel::TypeTable::parse(bytes, "x.o");
