@@ -14,6 +14,20 @@ std::unexpected<Error> not_understood(std::string_view section, std::string reas
               "report this with the diff");
 }
 
+// Where an entry says that its other code is of no bytes, the place that it names is what happens
+// to come next: only that it names some place matters, and the code that it is about serves.
+void settle_empty_other(const elf::TableLayout& layout, Entry& entry) {
+  const auto size =
+      layout.other_size_from_end == 0
+          ? std::nullopt
+          : read_le<std::uint8_t>(entry.bytes, entry.bytes.size() - layout.other_size_from_end);
+  auto key = std::ranges::find(entry.fields, layout.key_offset, &Field::offset);
+  auto other = std::ranges::find(entry.fields, layout.other_field, &Field::offset);
+  if (size && *size == 0 && key != entry.fields.end() && other != entry.fields.end()) {
+    other->target = key->target;
+  }
+}
+
 Status read_table(const Object& object, std::uint32_t number, const elf::TableLayout& layout,
                   std::uint64_t size, Tables& out) {
   const elf::Section& section = object.elf().sections()[number];
@@ -28,6 +42,7 @@ Status read_table(const Object& object, std::uint32_t number, const elf::TableLa
     Entry entry{.table = &layout,
                 .bytes = section.data.subspan(at, end - at),
                 .fields = TRY(object.fields(number, at, end))};
+    settle_empty_other(layout, entry);
     auto key = std::ranges::find(entry.fields, layout.key_offset, &Field::offset);
     if (key == entry.fields.end() || key->target.part < 0) {
       return not_understood(section.name, fmt::format("entry {:#x} is about no code", at));
