@@ -54,6 +54,7 @@ constexpr Edit edits[] = {
     {"polling", "fs/eventpoll.c", "ep_poll", nullptr, bug},
     {"a module's function", "fs/isofs/namei.c", "isofs_lookup", nullptr, once},
     {"a module's locks", "fs/fat/namei_vfat.c", "vfat_create", nullptr, count},
+    {"static keys of a module", "fs/ext4/fsync.c", "ext4_sync_file", nullptr, count},
     {"a large module", "fs/ext4/super.c", "ext4_statfs", nullptr, warn},
     {"a module of the network", "net/sctp/sm_statefuns.c", "sctp_sf_do_5_1B_init", nullptr, bug},
     {"a table that is copied", "net/sctp/debug.c", nullptr, "\"DATA\",", "\"DATA2\","},
