@@ -32,6 +32,14 @@ TEST_F(WorkDirs, OneThatIsInUseStays) {
   EXPECT_TRUE(fs::exists(first->path() / "half.o"));
 }
 
+TEST_F(WorkDirs, ALockThatAnotherHoldsIsBusy) {
+  auto first = FileLock::try_acquire(parent() / "lock");
+  ASSERT_TRUE(first);
+  auto second = FileLock::try_acquire(parent() / "lock");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Code::busy);
+}
+
 TEST_F(WorkDirs, OneThatEndsIsGone) {
   fs::path path;
   {

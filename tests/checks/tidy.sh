@@ -1,0 +1,16 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# tidy.sh SOURCE_DIR [BASE]: clang-tidy over the sources that differ from the commit BASE, or over
+# all of them, by the commands of the release build. The deprecated function is one that libstdc++ 12
+# calls itself.
+set -euo pipefail
+cd "$1"
+if [ $# -gt 1 ]; then
+  mapfile -t files < <(git diff --name-only --diff-filter=d "$2" -- 'src/*/*.cpp')
+else
+  files=(src/*/*.cpp)
+fi
+[ ${#files[@]} -gt 0 ] || exit 0
+printf '%s\n' "${files[@]}" | xargs -n 4 -P "$(nproc)" clang-tidy-19 --quiet -p build/release \
+  --extra-arg=-D__cpp_concepts=202002L --extra-arg=-Wno-unknown-warning-option \
+  --extra-arg=-Wno-builtin-macro-redefined --extra-arg=-Wno-deprecated-declarations
