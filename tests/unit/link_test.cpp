@@ -3,7 +3,7 @@
 
 #include <gmock/gmock.h>
 
-#include "support/assembled.h"
+#include "support/linked.h"
 
 namespace suture::module {
 namespace {
@@ -11,63 +11,13 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-// A function that ftrace can redirect.
-std::string traced(const std::string& name, const std::string& body,
-                   const std::string& section = {}) {
-  return test::function(name, "call __fentry__\n" + body, section) +
-         fmt::format(".section __mcount_loc,\"a\",@progbits; .quad {}\n", name);
-}
+using test::traced;
 
-constexpr const char* glue_source =
-    ".section .gnu.linkonce.this_module,\"aw\",@progbits\n"
-    ".globl __this_module; .type __this_module, @object\n"
-    "__this_module: .zero 256; .size __this_module, 256\n"
-    ".section .init.text,\"ax\",@progbits; .globl init_module; .type init_module, @function\n"
-    "init_module: mov $suture_patch, %rdi; call klp_enable_patch; ret\n"
-    ".size init_module, . - init_module\n"
-    ".section .modinfo,\"a\",@progbits; .asciz \"vermagic=6.1.0 SMP \"\n";
-
-class Link : public test::Pair {
+class Link : public test::Linking {
  protected:
-  void SetUp() override {
-    Pair::SetUp();
-    symvers_ = kernel::Symvers::parse(
-                   "0x00000005\tklp_enable_patch\tvmlinux\tEXPORT_SYMBOL_GPL\t\n"
-                   "0x00000006\t__fentry__\tvmlinux\tEXPORT_SYMBOL\t\n"
-                   "0x00000007\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n",
-                   "Module.symvers")
-                   .value();
-    glue_.object = elf::ObjectFile::open(assemble("glue", glue_source)).value();
-    glue_.constants = {{"klp_patch", 64},           {"klp_patch.mod", 0},
-                       {"klp_patch.objs", 8},       {"klp_patch.replace", 16},
-                       {"klp_object", 64},          {"klp_object.name", 0},
-                       {"klp_object.funcs", 8},     {"klp_func", 64},
-                       {"klp_func.old_name", 0},    {"klp_func.new_func", 8},
-                       {"klp_func.old_sympos", 16}, {"module.name", 24},
-                       {"module_name_len", 56},     {"modversion_info", 64},
-                       {"modversion_info.name", 8}, {"bug_entry", 12},
-                       {"alt_instr", 12},           {"exception_table_entry", 12},
-                       {"jump_entry", 16}};
-  }
-
-  // The module that makes `post` of `pre`, which runs as `run`.
   Result<Linked> make(const std::string& pre, const std::string& post, const std::string& run,
                       const std::string& object = "vmlinux") {
-    load(pre, {run}, object);
-    EXPECT_THAT(matched_.mismatches, IsEmpty());
-    pre_tables_ = diff::CodeTables::build(graph_, glue_.constants).value();
-    post_ = elf::ObjectFile::open(assemble("post", post)).value();
-    post_graph_ = diff::PieceGraph::build(post_, *elf::arch_of(EM_X86_64)).value();
-    post_tables_ = diff::CodeTables::build(post_graph_, glue_.constants).value();
-    const diff::Side before{graph_, pre_tables_};
-    const diff::Side after{post_graph_, post_tables_};
-    diff_ = diff::compare(before, after, [](std::string_view, elf::AddressArguments) {
-      return elf::AddressFate::leaves;
-    });
-    EXPECT_TRUE(diff_.refusals.empty());
-    const Binder binder(run_, run_, symvers_, graph_, matched_);
-    return link({LinkInput{.source = "f.c", .post = &after, .diff = &diff_, .binder = &binder}},
-                glue_, symvers_, Metadata{.name = "patch"});
+    return Linking::make(pre, post, run, object);
   }
   elf::ObjectFile made(const std::string& pre, const std::string& post, const std::string& run,
                        const std::string& object = "vmlinux") {
@@ -87,13 +37,6 @@ class Link : public test::Pair {
     }
     return "nothing";
   }
-
-  kernel::Symvers symvers_;
-  Glue glue_;
-  elf::ObjectFile post_;
-  diff::PieceGraph post_graph_;
-  diff::CodeTables pre_tables_, post_tables_;
-  diff::ObjectDiff diff_;
 };
 
 const std::string old_f = "mov $1, %eax; ret";

@@ -3,10 +3,9 @@
 
 #include <gmock/gmock.h>
 
-#include "module/link.h"
 #include "prove/load.h"
-#include "support/assembled.h"
 #include "support/kallsyms_tables.h"
+#include "support/linked.h"
 
 namespace suture::prove {
 namespace {
@@ -17,52 +16,19 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr const char* fentry = "call __fentry__\n";
-
-// A function that ftrace can redirect.
-std::string traced(const std::string& name, const std::string& body,
-                   const std::string& section = {}) {
-  return test::function(name, fentry + body, section) +
-         fmt::format(".section __mcount_loc,\"a\",@progbits; .quad {}\n", name);
-}
+using test::fentry;
+using test::traced;
 
 std::string variable(const std::string& name, int value, const std::string& section = {}) {
   return fmt::format(".section {},\"aw\",@progbits; .type {}, @object\n{}: .quad {}; .size {}, 8\n",
                      section.empty() ? ".data." + name : section, name, name, value, name);
 }
 
-constexpr const char* glue_source =
-    ".section .gnu.linkonce.this_module,\"aw\",@progbits\n"
-    ".globl __this_module; .type __this_module, @object\n"
-    "__this_module: .zero 128; .quad init_module; .zero 120; .size __this_module, 256\n"
-    ".section .init.text,\"ax\",@progbits; .globl init_module; .type init_module, @function\n"
-    "init_module: mov $suture_patch, %rdi; call klp_enable_patch; ret\n"
-    ".size init_module, . - init_module\n"
-    ".section .modinfo,\"a\",@progbits\n"
-    ".asciz \"vermagic=6.1.0 SMP \"; .asciz \"license=GPL\"; .asciz \"livepatch=Y\"\n";
-
-constexpr const char* checksums =
-    "0x00000005\tklp_enable_patch\tvmlinux\tEXPORT_SYMBOL_GPL\t\n"
-    "0x00000006\t__fentry__\tvmlinux\tEXPORT_SYMBOL\t\n"
-    "0x00000007\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n";
-
 // A compiled file of the module "tiny", patched.
-class Prove : public test::Pair {
+class Prove : public test::Linking {
  protected:
   void SetUp() override {
-    Pair::SetUp();
-    symvers_ = kernel::Symvers::parse(checksums, "Module.symvers").value();
-    glue_.object = elf::ObjectFile::open(assemble("glue", glue_source)).value();
-    glue_.constants = {{"klp_patch", 64},           {"klp_patch.mod", 0},
-                       {"klp_patch.objs", 8},       {"klp_patch.replace", 16},
-                       {"klp_object", 64},          {"klp_object.name", 0},
-                       {"klp_object.funcs", 8},     {"klp_func", 64},
-                       {"klp_func.old_name", 0},    {"klp_func.new_func", 8},
-                       {"klp_func.old_sympos", 16}, {"module.name", 24},
-                       {"module_name_len", 56},     {"modversion_info", 64},
-                       {"modversion_info.name", 8}, {"bug_entry", 12},
-                       {"alt_instr", 12},           {"exception_table_entry", 12},
-                       {"jump_entry", 16}};
+    Linking::SetUp();
     const std::uint64_t text = 0xffffffff81000000;
     test::KallsymsTables tables;
     tables.symbols = {{'T', "_text", text}, {'R', "linux_banner", 0xffffffff84000000}};
@@ -83,27 +49,12 @@ class Prove : public test::Pair {
 
   // The module that makes `post` of `pre`.
   Bytes make(const std::string& pre, const std::string& post, const std::string& run) {
-    load(pre, {run});
+    auto linked = Linking::make(pre, post, run, "tiny");
+    EXPECT_TRUE(linked.has_value()) << linked.error().reason;
     names_.clear();
-    EXPECT_THAT(matched_.mismatches, IsEmpty());
     for (const diff::Piece& one : graph_.pieces()) {
       names_.emplace_back(one.name);
     }
-    pre_tables_ = diff::CodeTables::build(graph_, glue_.constants).value();
-    post_ = elf::ObjectFile::open(assemble("post", post)).value();
-    post_graph_ = diff::PieceGraph::build(post_, graph_.arch()).value();
-    post_tables_ = diff::CodeTables::build(post_graph_, glue_.constants).value();
-    const diff::Side before{graph_, pre_tables_};
-    const diff::Side after{post_graph_, post_tables_};
-    diff_ = diff::compare(before, after, [](std::string_view, elf::AddressArguments) {
-      return elf::AddressFate::leaves;
-    });
-    EXPECT_TRUE(diff_.refusals.empty());
-    const module::Binder binder(run_, run_, symvers_, graph_, matched_);
-    auto linked = module::link(
-        {module::LinkInput{.source = "f.c", .post = &after, .diff = &diff_, .binder = &binder}},
-        glue_, symvers_, module::Metadata{.name = "patch", .release = "6.1.0"});
-    EXPECT_TRUE(linked.has_value()) << linked.error().reason;
     return linked->module;
   }
 
@@ -142,14 +93,8 @@ class Prove : public test::Pair {
   }
 
   std::vector<std::string> names_;  // of the pieces of what was matched
-  kernel::Symvers symvers_;
   kernel::Image image_;
   std::vector<kernel::ImageExport> exports_;
-  module::Glue glue_;
-  elf::ObjectFile post_;
-  diff::PieceGraph post_graph_;
-  diff::CodeTables pre_tables_, post_tables_;
-  diff::ObjectDiff diff_;
 };
 
 const std::string old_f = "mov $1, %eax; ret";
