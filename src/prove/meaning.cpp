@@ -133,7 +133,8 @@ bool Meaning::is_late(const Side& side, const Target& key) {
     return false;
   }
   if (key.part >= 0) {
-    return side.pairing.pre(key.part) >= 0;
+    return side.pairing.pre(key.part) >= 0 &&
+           !is_copy_as_good(side.post.object, side.post.object.part(key.part));
   }
   const std::string_view name = symbol_name(side, key.symbol);
   if (new_global(name)) {

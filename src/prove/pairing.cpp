@@ -193,21 +193,32 @@ class Pairer {
     }
   }
 
-  static bool alike(const Object& a, const Part& x, const Object& b, const Part& y) {
-    return x.size == y.size && a.section_of(x).flags == b.section_of(y).flags &&
-           std::ranges::equal(a.bytes(x), b.bytes(y));
+  // The same text or constant, or nothing of the kind: then it does not tell.
+  static bool alike_content(const Read& a, const Target& x, const Read& b, const Target& y) {
+    const auto left = x.merged == 0 ? std::nullopt : a.object.content(x.merged, x.offset);
+    const auto right = y.merged == 0 ? std::nullopt : b.object.content(y.merged, y.offset);
+    return left.has_value() == right.has_value() &&
+           (!left || std::ranges::equal(left->bytes, right->bytes));
+  }
+
+  static bool alike(const Read& a, std::int32_t x, const Read& b, std::int32_t y) {
+    const Part& left = a.object.part(x);
+    const Part& right = b.object.part(y);
+    return left.size == right.size &&
+           a.object.section_of(left).flags == b.object.section_of(right).flags &&
+           std::ranges::equal(a.object.bytes(left), b.object.bytes(right)) &&
+           std::ranges::equal(a.fields_of(x), b.fields_of(y), [&](const Field& f, const Field& g) {
+             return f.offset == g.offset && alike_content(a, f.target, b, g.target);
+           });
   }
 
   void by_shape(const Parts& were, const Parts& now) {
     for (std::int32_t post : now) {
-      const Part& shape = after(post);
       Parts like;
-      std::ranges::copy_if(were, std::back_inserter(like), [&](std::int32_t pre) {
-        return alike(pre_.object, before(pre), post_.object, shape);
-      });
-      const auto twins = std::ranges::count_if(now, [&](std::int32_t other) {
-        return alike(post_.object, after(other), post_.object, shape);
-      });
+      std::ranges::copy_if(were, std::back_inserter(like),
+                           [&](std::int32_t pre) { return alike(pre_, pre, post_, post); });
+      const auto twins = std::ranges::count_if(
+          now, [&](std::int32_t other) { return alike(post_, other, post_, post); });
       if (like.size() == 1 && twins == 1) {
         pair(like[0], post);
       }
