@@ -50,7 +50,6 @@ std::string_view code_name(Code code) {
     case Code::interrupted: return "interrupted";
     case Code::busy: return "busy";
     case Code::child_failed: return "child-failed";
-    case Code::timeout: return "timeout";
     case Code::proof_failed: return "proof-failed";
     case Code::load_failed: return "load-failed";
     case Code::not_loaded: return "not-loaded";

@@ -60,7 +60,6 @@ enum class Code {
   interrupted,
   busy,
   child_failed,
-  timeout,
   proof_failed,
   load_failed,
   not_loaded,
