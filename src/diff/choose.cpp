@@ -62,6 +62,7 @@ class Chooser {
     take_printk_index();
     note_lost_state();
     note_exports();
+    note_threads();
     return std::move(out_);
   }
 
@@ -505,6 +506,30 @@ class Chooser {
         add_note(fmt::format("{} stays exported until the next boot", name));
       }
     }
+  }
+
+  // A kernel thread leaves its main function when it ends, and cannot switch while it sleeps there.
+  void note_threads() {
+    for (const Piece& user : post_.graph.pieces()) {
+      if (!starts_threads(user)) {
+        continue;
+      }
+      for (const Reference& reference : user.references) {
+        if (reference.target_piece >= 0 && !reference.is_branch && reference.target_offset == 0 &&
+            out_.fate[static_cast<std::size_t>(reference.target_piece)] == Fate::changed) {
+          add_note(
+              fmt::format("{} is the main function of a kernel thread: one that sleeps in it "
+                          "holds the transition up until it ends",
+                          describe(post_piece(reference.target_piece))));
+        }
+      }
+    }
+  }
+
+  bool starts_threads(const Piece& user) const {
+    return std::ranges::any_of(user.references, [&](const Reference& reference) {
+      return post_.graph.object().symbols()[reference.symbol].name == "kthread_create_on_node";
+    });
   }
 
   void add_note(std::string text) {

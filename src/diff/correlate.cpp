@@ -8,8 +8,9 @@
 // kind is left a side. Static locals are settled by who refers to them: what a function and its
 // clones and .cold part name in one order before and after is the same, where their code is the
 // same. In changed code the order proves nothing, so there only what is alone in its group, or
-// alone in having its size and contents (strings that it points to count), is paired. What is left
-// is paired if it is alone and still has a user in common.
+// alone in having its size and contents (strings that it points to count), is paired. A static
+// local that is paired settles those that it names, as code does. What is left is paired if it is
+// alone and still has a user in common.
 //
 // Invariants: a pre piece has at most one post piece and the other way round; strings, constants
 // and blobs are never paired (they are compared by content). Nothing is paired with what the kernel
@@ -41,8 +42,11 @@ class Correlator {
     by_clone();
     families_before_ = families(pre_);
     families_after_ = families(post_);
+    followed_.assign(post_.pieces().size(), false);
     by_referrer(true);
+    by_settled_variable();
     by_referrer(false);
+    by_settled_variable();
     by_common_user();
     mark_ambiguous();
     return std::move(result_);
@@ -198,15 +202,36 @@ class Correlator {
         continue;
       }
       const bool same = same_code(family->second, after);
-      if (only_same_code && !same) {
-        continue;
+      if (!only_same_code || same) {
+        settle_named(family->second, after, same);
       }
-      auto before = named_members(pre_, family->second);
-      for (const auto& [group, members] : named_members(post_, after)) {
-        auto it = before.find(group);
-        if (it != before.end()) {
-          settle(it->second, members, same || may_start_anew(group));
+    }
+  }
+
+  void settle_named(const Pieces& before, const Pieces& after, bool same) {
+    auto named_before = named_members(pre_, before);
+    for (const auto& [group, members] : named_members(post_, after)) {
+      auto it = named_before.find(group);
+      if (it != named_before.end()) {
+        settle(it->second, members, same || may_start_anew(group));
+      }
+    }
+  }
+
+  // A static local that is settled settles those that only it names: tables of tables.
+  void by_settled_variable() {
+    for (bool more = true; more;) {
+      more = false;
+      for (std::size_t i = 0; i < followed_.size(); ++i) {
+        const Piece& piece = post_.pieces()[i];
+        if (followed_[i] || result_.pre_of[i] < 0 || piece.kind != PieceKind::data ||
+            !numbered(piece.name)) {
+          continue;
         }
+        followed_[i] = more = true;
+        const Pieces before{result_.pre_of[i]};
+        const Pieces after{static_cast<std::int32_t>(i)};
+        settle_named(before, after, same_code(before, after));
       }
     }
   }
@@ -295,6 +320,7 @@ class Correlator {
   const PieceGraph& post_;
   Families families_before_;
   Families families_after_;
+  std::vector<bool> followed_;  // by post piece: static locals that settled what they name
   Correlation result_;
 };
 

@@ -6,7 +6,8 @@
 // Method: names without a number pair at once, a clone where one of its kind is left on both sides.
 // Static locals are paired by their users: code that is the same on both sides names the same ones
 // in the same order; in other code one pairs that is alone of its name, or alone of its size and
-// contents; last, one that is alone of its name in the whole object and keeps a user.
+// contents; a paired static local is a user as code is; last, one that is alone of its name in the
+// whole object and keeps a user.
 //
 // Invariants: one to one; never across storage (boot-only, per-CPU); what stays unpaired is new.
 #include "prove/pairing.h"
@@ -44,6 +45,7 @@ class Pairer {
           by_user(it->second, parts, same_code);
         }
       }
+      by_local();
     }
     by_what_is_left(before, after);
     return std::move(out_);
@@ -193,6 +195,22 @@ class Pairer {
     }
   }
 
+  // A static local is a user like code: of those that only it names.
+  void by_local() {
+    for (bool more = true; more;) {
+      more = false;
+      for (std::size_t i = 0; i < out_.pre_of.size(); ++i) {
+        const auto post = static_cast<std::int32_t>(i);
+        const std::int32_t pre = out_.pre_of[i];
+        if (pre >= 0 && after(post).kind == PartKind::data &&
+            is_numbered(post_.object.name(after(post))) && followed_.insert(post).second) {
+          by_user({pre}, {post}, false);
+          more = true;
+        }
+      }
+    }
+  }
+
   // The same text or constant, or nothing of the kind: then it does not tell.
   static bool alike_content(const Read& a, const Target& x, const Read& b, const Target& y) {
     const auto left = x.merged == 0 ? std::nullopt : a.object.content(x.merged, x.offset);
@@ -256,6 +274,7 @@ class Pairer {
 
   const Read& pre_;
   const Read& post_;
+  std::set<std::int32_t> followed_;  // static locals that were looked at as users
   Pairing out_;
 };
 
