@@ -196,8 +196,10 @@ class Builder {
   bool runs(const Work& work) const {
     bool stays = false;
     for (const diff::Piece& piece : work.pre_graph.pieces()) {
+      // vmlinux names its init code too; of a module only what stays is known.
       if (piece.kind == diff::PieceKind::function &&
-          !diff::is_init_section(work.pre_graph.section_of(piece).name)) {
+          (!work.unit.command.is_module ||
+           !diff::is_init_section(work.pre_graph.section_of(piece).name))) {
         stays = true;
         if (!work.run->symbols().find(piece.name).empty()) {
           return true;
