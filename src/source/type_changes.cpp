@@ -56,25 +56,26 @@ bool defines_type(std::string_view line) {
   return false;
 }
 
-// The text without the bodies of its functions; nothing where a body cannot be left out.
+// The text without the bodies of its functions, but for those that a type may be defined in;
+// nothing where a body does not end.
 std::optional<std::string> without_bodies(std::string_view text) {
   std::string out;
   std::string_view before;  // the last line outside that is not empty
   while (!text.empty()) {
     std::string_view line = take_line(text);
     if (line == "{" && before.ends_with(')')) {
+      std::string body;
+      bool keep = false;
       do {
         if (text.empty()) {
           return std::nullopt;
         }
         line = take_line(text);
-        if (defines_type(line) || line.starts_with('#')) {
-          return std::nullopt;
-        }
+        body += line;
+        body += '\n';
+        keep = keep || defines_type(line) || line.starts_with('#');
       } while (!line.starts_with('}'));
-      if (line != "}") {
-        return std::nullopt;
-      }
+      out += keep || line != "}" ? body : std::string();
       line = "{}";
     }
     out += line;

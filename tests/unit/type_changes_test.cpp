@@ -31,6 +31,12 @@ TEST(TypeChanges, ADirectiveInAFunctionMayBeOne) {
   EXPECT_TRUE(may_change_types(file_with(""), file_with("#define A 1\n")));
 }
 
+TEST(TypeChanges, AChangeBesideAFunctionWithADirectiveIsNone) {
+  const std::string other = "int g(void)\n{\n#ifdef A\n\tstruct t { int a; } y;\n#endif\n}\n";
+  EXPECT_FALSE(may_change_types(other + file_with(""), other + file_with("\tx++;\n")));
+  EXPECT_TRUE(may_change_types(other + file_with(""), other + file_with("#endif\n")));
+}
+
 TEST(TypeChanges, ATypeDefinedInAFunctionMayBeOne) {
   EXPECT_TRUE(may_change_types(file_with(""), file_with("\tstruct t { int a; } y;\n")));
   EXPECT_TRUE(may_change_types(file_with(""), file_with("\tenum\n\t{ a } y;\n")));
