@@ -35,6 +35,7 @@ enum class Code {
   special_section,
   too_many_symbols,
   thread_main,
+  state_conflict,
   // It is not for this kernel (exit 4).
   wrong_kernel,
   unsupported_kernel,
