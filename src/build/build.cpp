@@ -23,6 +23,7 @@
 #include "match/match.h"
 #include "match/shipped_code.h"
 #include "module/link.h"
+#include "module/states.h"
 #include "source/patch.h"
 
 namespace suture::build {
@@ -54,11 +55,15 @@ class Builder {
     for (const std::string& path : intake_.touched.ignored) {
       out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
     }
+    if (!request_.onto.empty()) {
+      previous_ = TRY(read_previous(request_.onto, intake_.metadata));
+    }
     TRY(lay_out());
     out_.seconds.source = now_seconds() - start;
     TRY(compile());
     TRY(compare());
     TRY(compare_types());
+    judge_previous();
     if (out_.refusals.empty()) {
       TRY(match_all());
       check_changes();
@@ -340,6 +345,17 @@ class Builder {
     return {};
   }
 
+  void judge_previous() {
+    if (!previous_) {
+      return;
+    }
+    auto conflict =
+        module::judge_states(module::states_of(intake_.metadata), {module::states_of(*previous_)});
+    if (conflict) {
+      out_.refusals.push_back(std::move(*conflict));
+    }
+  }
+
   Status match_all() {
     double start = now_seconds();
     // What only includes a changed header, and compiles to the same, is not touched.
@@ -437,6 +453,9 @@ class Builder {
     out_.module = directory / (intake_.metadata.name + ".ko");
     TRY(write_file(out_.module, linked.module));
     out_.metadata = std::move(linked.metadata);
+    if (previous_) {
+      out_.succession = succession(*previous_, out_.metadata);
+    }
     out_.seconds.link += now_seconds() - start;
     return {};
   }
@@ -468,6 +487,7 @@ class Builder {
   const kernel::Progress& progress_;
   Outcome out_;
   Intake intake_;
+  std::optional<module::Metadata> previous_;
   WorkDir directory_;
   WorkPlace place_;
   Modules modules_;

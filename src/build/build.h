@@ -3,10 +3,12 @@
 // The main road: diffs in, a livepatch module out.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "build/onto.h"
 #include "kernel/kernel.h"
 #include "kernel/packages.h"
 #include "match/explain.h"
@@ -27,6 +29,7 @@ struct Request {
   bool replace = true;
   std::vector<module::SystemState> states;  // beside those that the diffs state
   std::vector<module::Ignored> ignored;     // likewise
+  fs::path onto;                            // a patch that it is to be loaded onto; may be empty
   std::string tool_version;
 };
 
@@ -43,6 +46,7 @@ struct Outcome {
   std::vector<std::string> notes;
   std::vector<Error> refusals;                 // not empty: nothing was written
   std::vector<match::Explanation> mismatches;  // one for each refusal that is run-pre-mismatch
+  std::optional<Succession> succession;        // where the request names an earlier patch
   prove::Proof proof;                          // of the module that was written
   Seconds seconds;
 };

@@ -43,10 +43,32 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
                                {"remedy", refusal.remedy}});
   }
   out["notes"] = outcome.notes;
+  if (const auto& onto = outcome.succession) {
+    out["onto"] = {{"previous", onto->previous},
+                   {"takes_over", onto->takes_over},
+                   {"adds", onto->adds},
+                   {"drops", onto->drops},
+                   {"keeps", onto->keeps}};
+  }
   const build::Seconds& s = outcome.seconds;
   out["seconds"] = {{"source", s.source}, {"compile", s.compile}, {"diff", s.diff},
                     {"match", s.match},   {"link", s.link},       {"prove", s.prove},
                     {"total", s.total}};
+  return out;
+}
+
+std::string succession_text(const build::Succession& onto) {
+  std::string out =
+      fmt::format("\nonto {}: {}\n", onto.previous,
+                  onto.takes_over ? "it takes over from that patch" : "both patches stay in force");
+  auto list = [&](std::string_view what, const std::vector<std::string>& functions) {
+    for (const std::string& function : functions) {
+      out += fmt::format("  {:<6} {}\n", what, function);
+    }
+  };
+  list("adds", onto.adds);
+  list("drops", onto.drops);
+  list("keeps", onto.keeps);
   return out;
 }
 
@@ -73,6 +95,9 @@ std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel,
     }
   }
   out += table(rows);
+  if (outcome.succession) {
+    out += succession_text(*outcome.succession);
+  }
   out += fmt::format(
       "\n{} for {}: {} of {} functions of the touched files match the shipped "
       "kernel;\n{}\n",
@@ -151,6 +176,9 @@ void register_build(Commands& commands) {
       "A CVE that it fixes; may be repeated, and those named in the diffs are found");
   command->add_option("--keep-objects", request.keep_objects,
                       "Directory to leave the compiled objects in, for `suture check --prove`");
+  command->add_option("--onto", request.onto,
+                      "An earlier patch's module: say what this one adds, drops and keeps, and "
+                      "refuse what could not follow it");
   command->add_flag("--no-replace", options->no_replace,
                     "Leave earlier patches in force instead of taking over from them");
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
