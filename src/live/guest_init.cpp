@@ -204,7 +204,9 @@ class Run {
     }
   }
 
-  LoadOptions options() const { return {.timeout = plan_.transition_timeout}; }
+  LoadOptions options() const {
+    return {.patience = {.deadline = plan_.transition_timeout}, .revert = false};
+  }
 
   // Announces and reports a phase. `body` gives the seconds that count, or why it failed.
   bool phase(const std::string& name, const std::function<Result<double>()>& body) {
