@@ -42,6 +42,7 @@ std::string_view code_name(Code code) {
     case Code::bad_module: return "bad-module";
     case Code::bad_package: return "bad-package";
     case Code::bad_config: return "bad-config";
+    case Code::bad_manifest: return "bad-manifest";
     case Code::unknown_release: return "unknown-release";
     case Code::not_cached: return "not-cached";
     case Code::missing_tool: return "missing-tool";

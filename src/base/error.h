@@ -52,6 +52,7 @@ enum class Code {
   bad_module,
   bad_package,
   bad_config,
+  bad_manifest,
   unknown_release,
   not_cached,
   missing_tool,

@@ -10,6 +10,7 @@
 
 #include "base/digest.h"
 #include "base/process.h"
+#include "build/author.h"
 #include "build/compile_units.h"
 #include "build/export_versions.h"
 #include "build/headers.h"
@@ -96,7 +97,9 @@ class Builder {
     directory_ = TRY(WorkDir::create(kernel_.derived / "work", "build"));
     place_ = WorkPlace{.shadow = directory_.path() / "tree", .objects = directory_.path()};
     TRY(make_directories(place_.shadow));
-    return make_shadow_tree(intake_.files, kernel_.source, place_.shadow);
+    std::vector<source::ChangedFile> files = intake_.files;
+    files.push_back(author_header());
+    return make_shadow_tree(files, kernel_.source, place_.shadow);
   }
 
   Status compile() {
@@ -230,7 +233,10 @@ class Builder {
           [&] {
             return side_.types() ? side_.types()->parameters() : match::ShippedCode::Parameters{};
           });
-      work.diff = diff::compare(*work.pre, *work.post,
+      auto directives =
+          TRY(directives_of(work.post_graph, work.unit.command.path(), request_.ignored));
+      TRY(join(directives, work.unit.command.source, intake_.metadata));
+      work.diff = diff::compare(*work.pre, *work.post, std::move(directives),
                                 [&](std::string_view function, elf::AddressArguments arguments) {
                                   return shipped.fate(function, arguments);
                                 });

@@ -18,13 +18,15 @@ namespace suture::build {
 struct Request {
   kernel::Kernel kernel;
   std::vector<fs::path> patches;
-  std::string name;  // of the module; empty: from the first patch's file name
-  std::string version = "1";
+  std::string name;               // of the module; empty: from the first patch's file name
+  std::string version;            // empty: 1
   std::string description;        // empty: the first line of the first patch's own text
   std::vector<std::string> cves;  // joined with those that the patches' texts name
   fs::path output_directory;
   fs::path keep_objects;  // where the compiled objects are left for `check --prove`; may be empty
   bool replace = true;
+  std::vector<module::SystemState> states;  // beside those that the diffs state
+  std::vector<module::Ignored> ignored;     // likewise
   std::string tool_version;
 };
 

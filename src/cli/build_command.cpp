@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "build/build.h"
+#include "build/manifest.h"
 #include "cli/command.h"
 #include "cli/proof_report.h"
 
@@ -83,12 +84,38 @@ std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel,
 struct Options {
   KernelChoice kernel;
   build::Request request;
+  fs::path manifest;
   bool no_replace = false;
 };
 
+// The command line wins over the manifest; the diffs of both count, the manifest's first.
+Status add_manifest(Options& options) {
+  build::Request& request = options.request;
+  if (!options.manifest.empty()) {
+    build::Manifest manifest = TRY(build::read_manifest(options.manifest));
+    request.patches.insert(request.patches.begin(), manifest.diffs.begin(), manifest.diffs.end());
+    auto fill = [](std::string& to, const std::optional<std::string>& from) {
+      to = to.empty() ? from.value_or("") : to;
+    };
+    fill(request.name, manifest.name);
+    fill(request.version, manifest.version);
+    fill(request.description, manifest.description);
+    request.cves.insert(request.cves.end(), manifest.cves.begin(), manifest.cves.end());
+    request.replace = manifest.replace.value_or(true);
+    request.states = std::move(manifest.states);
+    request.ignored = std::move(manifest.ignored);
+  }
+  if (request.patches.empty()) {
+    return fail(Code::usage, "build", "no diff is given",
+                "name diffs on the command line or in the manifest");
+  }
+  request.replace = request.replace && !options.no_replace;
+  return {};
+}
+
 Result<Report> run(Options& options, bool json) {
   options.request.kernel = TRY(options.kernel.find());
-  options.request.replace = !options.no_replace;
+  TRY(add_manifest(options));
   options.request.tool_version = SUTURE_VERSION;
   kernel::Progress line = progress();
   Result<build::Outcome> outcome = build::build(options.request, line);
@@ -109,8 +136,9 @@ void register_build(Commands& commands) {
   auto options = std::make_shared<Options>();
   CLI::App* command = commands.app().add_subcommand("build", "Make a patch module of diffs");
   build::Request& request = options->request;
-  command->add_option("PATCH", request.patches, "Unified diffs, applied in this order (-p1)")
-      ->required();
+  command->add_option("PATCH", request.patches, "Unified diffs, applied in this order (-p1)");
+  command->add_option("--manifest", options->manifest,
+                      "A TOML file with what the diffs do not say: docs/patch-author-guide.md");
   options->kernel.add_options(command);
   command->add_option("-n,--name", request.name, "Name of the module (default: the first diff's)");
   command->add_option("-o,--output", request.output_directory,
