@@ -60,6 +60,8 @@ std::string_view code_name(Code code) {
     case Code::guest_failed: return "guest-failed";
     case Code::test_failed: return "test-failed";
     case Code::not_permitted: return "not-permitted";
+    case Code::not_on_trial: return "not-on-trial";
+    case Code::no_transition: return "no-transition";
   }
   return "unknown";
 }

@@ -70,6 +70,8 @@ enum class Code {
   guest_failed,
   test_failed,
   not_permitted,
+  not_on_trial,
+  no_transition,
 };
 
 // The code as people and scripts see it, e.g. "does-not-apply".
