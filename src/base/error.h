@@ -67,6 +67,10 @@ enum class Code {
   guest_failed,
   test_failed,
   not_permitted,
+  bad_key,
+  untrusted_file,
+  not_installed,
+  boot_guard,
 };
 
 // The code as people and scripts see it, e.g. "does-not-apply".

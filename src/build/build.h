@@ -3,6 +3,7 @@
 // The main road: diffs in, a livepatch module out.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,12 @@
 
 namespace suture::build {
 
+// How the module is signed.
+struct Signing {
+  fs::path key, certificate;
+  std::string hash;  // "sha256"; empty: what the kernel's own modules are signed with
+};
+
 struct Request {
   kernel::Kernel kernel;
   std::vector<fs::path> patches;
@@ -25,6 +32,7 @@ struct Request {
   fs::path output_directory;
   fs::path keep_objects;  // where the compiled objects are left for `check --prove`; may be empty
   bool replace = true;
+  std::optional<Signing> signing;  // nothing: the module is not signed
   std::string tool_version;
 };
 
