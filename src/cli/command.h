@@ -73,6 +73,10 @@ void register_load(Commands& commands);
 void register_unload(Commands& commands);
 void register_list(Commands& commands);
 void register_status(Commands& commands);
+void register_install(Commands& commands);
+void register_uninstall(Commands& commands);
+void register_apply(Commands& commands);
+void register_doctor(Commands& commands);
 void register_guest_init(Commands& commands);
 void register_man(Commands& commands);
 

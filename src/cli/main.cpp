@@ -24,6 +24,10 @@ int main(int argc, char** argv) {
   suture::cli::register_unload(commands);
   suture::cli::register_list(commands);
   suture::cli::register_status(commands);
+  suture::cli::register_install(commands);
+  suture::cli::register_uninstall(commands);
+  suture::cli::register_apply(commands);
+  suture::cli::register_doctor(commands);
   suture::cli::register_guest_init(commands);
   suture::cli::register_man(commands);
   try {
