@@ -41,6 +41,15 @@ std::string nothing_installed(const Store& store, const std::string& release) {
                      others.empty() ? "" : fmt::format("; there are patches for {}", others));
 }
 
+// Nothing would stop a patch that kills the machine from doing so at every boot.
+template <class T>
+Result<T> or_unguarded(Result<T> result) {
+  if (!result) {
+    result.error().reason += "; nothing is applied, since the boot guard cannot be raised";
+  }
+  return result;
+}
+
 class Applier {
  public:
   Applier(const Machine& machine, const Store& store, const ApplyOptions& options,
@@ -159,7 +168,7 @@ Result<ApplyOutcome> apply_installed(const Machine& machine, const Store& store,
     out.nothing = nothing_installed(store, out.release);
     return out;
   }
-  const FileLock lock = TRY(FileLock::acquire(store.directory / "lock"));
+  const FileLock lock = TRY(or_unguarded(lock_store(store)));
   const Guard before = TRY(read_guard(store, out.release));
   std::optional<Error> held = held_back(machine, out.release, before, patches);
   if (held && !options.retry) {
@@ -169,7 +178,7 @@ Result<ApplyOutcome> apply_installed(const Machine& machine, const Store& store,
   for (const InstalledPatch& patch : patches) {
     guard.patches.push_back({patch.name, patch.sha256});
   }
-  TRY(write_guard(store, out.release, guard));
+  TRY(or_unguarded(write_guard(store, out.release, guard)));
   Applier(machine, store, options, patches, out).all();
   return out;
 }

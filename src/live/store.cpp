@@ -192,6 +192,16 @@ Status put_in_place(const Store& store, const InstallOutcome& outcome, const Byt
 
 }  // namespace
 
+Result<FileLock> lock_store(const Store& store) {
+  auto lock = FileLock::acquire(store.directory / "lock");
+  if (!lock && lock.error().code == Code::not_permitted) {
+    Error error = lock.error();
+    error.remedy = fmt::format("run as root, and make {} writable", store.directory.string());
+    return std::unexpected(std::move(error));
+  }
+  return lock;
+}
+
 bool is_file_name(std::string_view name) {
   return !name.empty() && name.size() < 128 && name.front() != '.' &&
          std::ranges::all_of(name, [](unsigned char c) {
@@ -258,7 +268,7 @@ Result<InstallOutcome> install(const Store& store, const fs::path& module) {
                                .sha256 = sha256_hex(bytes),
                                .replace = metadata.replace}};
   TRY(make_place(store, out.release));
-  const FileLock lock = TRY(FileLock::acquire(store.directory / "lock"));
+  const FileLock lock = TRY(lock_store(store));
   std::vector<InstalledPatch> patches = TRY(installed_patches(store, out.release));
   TRY(prepare_guard(store, out.release));
   auto same = std::ranges::find(patches, out.patch.name, &InstalledPatch::name);
@@ -287,7 +297,7 @@ Status uninstall(const Store& store, const std::string& release, const std::stri
                 fmt::format("no patch of that name is installed for {}", release),
                 "see what is: suture list --installed");
   }
-  const FileLock lock = TRY(FileLock::acquire(store.directory / "lock"));
+  const FileLock lock = TRY(lock_store(store));
   patches = TRY(installed_patches(store, release));
   std::erase_if(patches, [&](const InstalledPatch& it) { return it.name == name; });
   TRY(write_manifest(store, release, patches));

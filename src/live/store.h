@@ -45,6 +45,9 @@ struct InstalledPatch {
 // Letters, digits and -_.+~, not starting with a dot: what may become a name in the store.
 bool is_file_name(std::string_view name);
 
+// Held while the store is read to be changed, and while it is applied.
+Result<FileLock> lock_store(const Store& store);
+
 // Opens a file of the store for reading, or for writing in place. untrusted-file names who may
 // change what; io where it is not there. Symbolic links are not followed.
 enum class Access { read, write };
