@@ -28,6 +28,8 @@ std::string_view code_name(Code code) {
     case Code::symbol_ambiguous: return "symbol-ambiguous";
     case Code::special_section: return "special-section";
     case Code::too_many_symbols: return "too-many-symbols";
+    case Code::thread_main: return "thread-main";
+    case Code::state_conflict: return "state-conflict";
     case Code::wrong_kernel: return "wrong-kernel";
     case Code::unsupported_kernel: return "unsupported-kernel";
     case Code::config_mismatch: return "config-mismatch";
@@ -84,7 +86,9 @@ int exit_code(Code code) {
     case Code::symbol_unresolved:
     case Code::symbol_ambiguous:
     case Code::special_section:
-    case Code::too_many_symbols: return 3;
+    case Code::too_many_symbols:
+    case Code::thread_main:
+    case Code::state_conflict: return 3;
     case Code::wrong_kernel:
     case Code::unsupported_kernel:
     case Code::config_mismatch:

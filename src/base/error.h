@@ -34,6 +34,8 @@ enum class Code {
   symbol_ambiguous,
   special_section,
   too_many_symbols,
+  thread_main,
+  state_conflict,
   // It is not for this kernel (exit 4).
   wrong_kernel,
   unsupported_kernel,

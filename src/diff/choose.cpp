@@ -20,7 +20,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
+#include <span>
 #include <string>
 
 #include "diff/address_watch.h"
@@ -62,7 +64,7 @@ class Chooser {
     take_printk_index();
     note_lost_state();
     note_exports();
-    note_threads();
+    judge_threads();
     return std::move(out_);
   }
 
@@ -509,26 +511,47 @@ class Chooser {
   }
 
   // A kernel thread leaves its main function when it ends, and cannot switch while it sleeps there.
-  void note_threads() {
+  // One whose main function asks whether to stop goes on until somebody stops it.
+  void judge_threads() {
     for (const Piece& user : post_.graph.pieces()) {
-      if (!starts_threads(user)) {
+      if (!refers_to(post_.graph, user, thread_starters)) {
         continue;
       }
       for (const Reference& reference : user.references) {
         if (reference.target_piece >= 0 && !reference.is_branch && reference.target_offset == 0 &&
             out_.fate[static_cast<std::size_t>(reference.target_piece)] == Fate::changed) {
-          add_note(
-              fmt::format("{} is the main function of a kernel thread: one that sleeps in it "
-                          "holds the transition up until it ends",
-                          describe(post_piece(reference.target_piece))));
+          judge_thread(reference.target_piece);
         }
       }
     }
   }
 
-  bool starts_threads(const Piece& user) const {
+  void judge_thread(std::int32_t main) {
+    const std::string name = describe(post_piece(main));
+    if (!refers_to(pre_.graph, pre_.graph.piece(partner(main)), thread_stop_questions)) {
+      add_note(fmt::format(
+          "{} is the main function of a kernel thread: one that sleeps in it holds the transition "
+          "up until it ends",
+          name));
+    } else if (std::ranges::find(out_.refusals, name, &Error::where) == out_.refusals.end()) {
+      refuse(Code::thread_main, name,
+             "it is the main function of a kernel thread, which stays in it until it is stopped: "
+             "the transition would never end",
+             "move the change into a function that the thread calls, or reload the module that "
+             "owns the thread");
+    }
+  }
+
+  static constexpr std::array<std::string_view, 2> thread_starters{"kthread_create_on_node",
+                                                                   "kthread_create_on_cpu"};
+  static constexpr std::array<std::string_view, 3> thread_stop_questions{
+      "kthread_should_stop", "kthread_freezable_should_stop", "kthread_should_park"};
+
+  static bool refers_to(const PieceGraph& graph, const Piece& user,
+                        std::span<const std::string_view> names) {
     return std::ranges::any_of(user.references, [&](const Reference& reference) {
-      return post_.graph.object().symbols()[reference.symbol].name == "kthread_create_on_node";
+      return std::ranges::find(names, graph.object().symbols()[reference.symbol].name) !=
+             names.end();
     });
   }
 

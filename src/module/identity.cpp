@@ -91,6 +91,13 @@ void write_build_id(Metadata& metadata, Assembly& assembly) {
   assembly.append(section, note, note.size(), 4);
 }
 
+// What the running machine shows of it.
+void write_note(const Metadata& metadata, Assembly& assembly) {
+  const Bytes note = to_note(metadata);
+  std::int32_t section = assembly.section(std::string(note_section), SHT_NOTE, SHF_ALLOC, 4);
+  assembly.append(section, note, note.size(), 4);
+}
+
 }  // namespace
 
 void write_identity(Metadata& metadata, const Glue& glue, const kernel::Symvers& symvers,
@@ -98,6 +105,7 @@ void write_identity(Metadata& metadata, const Glue& glue, const kernel::Symvers&
   write_name(metadata, glue, placing.global("__this_module"), assembly);
   write_modinfo(metadata, glue, assembly);
   write_versions(glue, symvers, assembly);
+  write_note(metadata, assembly);
   write_build_id(metadata, assembly);
 }
 

@@ -41,8 +41,18 @@ std::vector<std::string_view> words(std::string_view text) {
   return out;
 }
 
-std::uint32_t number(std::string_view text) {
-  std::uint32_t value = 0;
+// What follows the first `count` words.
+std::string rest_after(std::string_view text, int count) {
+  for (; count > 0; --count) {
+    std::size_t space = text.find(' ');
+    text = space == std::string_view::npos ? std::string_view{} : text.substr(space + 1);
+  }
+  return std::string(text);
+}
+
+template <class T>
+T number(std::string_view text) {
+  T value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
 }
@@ -56,7 +66,7 @@ PatchedObject& object_named(Metadata& metadata, std::string_view name) {
 }
 
 void read_own_key(Metadata& metadata, std::string_view key, std::string_view value) {
-  std::vector<std::string_view> parts = words(value);
+  const std::vector<std::string_view> parts = words(value);
   auto part = [&](std::size_t i) {
     return i < parts.size() ? std::string(parts[i]) : std::string{};
   };
@@ -74,14 +84,23 @@ void read_own_key(Metadata& metadata, std::string_view key, std::string_view val
     metadata.replace = value == "1";
   } else if (key == "cve") {
     metadata.cves.emplace_back(value);
+  } else if (key == "state") {
+    metadata.states.push_back(SystemState{.id = number<std::uint64_t>(part(0)),
+                                          .version = number<std::uint32_t>(part(1))});
+  } else if (key == "callback") {
+    metadata.callbacks.push_back(
+        Callback{.object = part(0), .kind = part(1), .function = part(2), .source = part(3)});
+  } else if (key == "ignored") {
+    metadata.ignored.push_back(
+        Ignored{.source = part(0), .name = part(1), .reason = rest_after(value, 2)});
   } else if (key == "diff") {
     metadata.diffs.push_back(SourceDiff{.sha256 = part(0), .file = part(1)});
   } else if (key == "object") {
     object_named(metadata, part(0)).build_id = part(1);
   } else if (key == "func") {
     object_named(metadata, part(0))
-        .functions.push_back(
-            PatchedFunction{.name = part(1), .sympos = number(part(2)), .source = part(3)});
+        .functions.push_back(PatchedFunction{
+            .name = part(1), .sympos = number<std::uint32_t>(part(2)), .source = part(3)});
   } else if (key == "new") {
     object_named(metadata, part(0))
         .functions.push_back(PatchedFunction{.name = part(1), .source = part(2), .is_new = true});
@@ -123,6 +142,16 @@ std::vector<std::string> to_modinfo(const Metadata& metadata) {
   add("release", metadata.release);
   add("replace", metadata.replace ? "1" : "0");
   add("description", metadata.description);
+  for (const SystemState& state : metadata.states) {
+    add("state", fmt::format("{} {}", state.id, state.version));
+  }
+  for (const Callback& callback : metadata.callbacks) {
+    add("callback", fmt::format("{} {} {} {}", callback.object, callback.kind, callback.function,
+                                callback.source));
+  }
+  for (const Ignored& ignored : metadata.ignored) {
+    add("ignored", fmt::format("{} {} {}", ignored.source, ignored.name, ignored.reason));
+  }
   for (const std::string& cve : metadata.cves) {
     add("cve", cve);
   }
@@ -141,6 +170,48 @@ std::vector<std::string> to_modinfo(const Metadata& metadata) {
     }
   }
   return out;
+}
+
+Bytes to_note(const Metadata& metadata) {
+  std::string text;
+  for (const std::string& item : to_modinfo(metadata)) {
+    text += item + '\0';
+  }
+  constexpr std::size_t align = 4;
+  std::string owner(note_owner);
+  owner.resize((owner.size() + align) / align * align);
+  Bytes out;
+  append_le(out, static_cast<std::uint32_t>(note_owner.size() + 1));
+  append_le(out, static_cast<std::uint32_t>(text.size()));
+  append_le(out, note_type);
+  out.insert(out.end(), owner.begin(), owner.end());
+  out.insert(out.end(), text.begin(), text.end());
+  out.resize((out.size() + align - 1) / align * align);
+  return out;
+}
+
+std::optional<Metadata> parse_note(ByteView section) {
+  constexpr std::uint64_t header = 12;
+  const auto owner_size = read_le<std::uint32_t>(section, 0);
+  const auto size = read_le<std::uint32_t>(section, 4);
+  const auto type = read_le<std::uint32_t>(section, 8);
+  const auto owner = read_cstr(section, header);
+  if (!type || *type != note_type || owner != note_owner || *owner_size != note_owner.size() + 1) {
+    return std::nullopt;
+  }
+  const auto text = slice(section, header + (note_owner.size() + 4) / 4 * 4, *size);
+  if (!text) {
+    return std::nullopt;
+  }
+  Metadata metadata{.livepatch = true};
+  for (const auto& [key, value] : modinfo_pairs(*text)) {
+    if (key == "suture.patch") {
+      metadata.name = value;
+    } else if (key.starts_with("suture.")) {
+      read_own_key(metadata, key.substr(7), value);
+    }
+  }
+  return metadata.ours ? std::optional(std::move(metadata)) : std::nullopt;
 }
 
 Result<Metadata> read_metadata(const elf::ObjectFile& object, const std::string& where) {

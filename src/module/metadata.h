@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// What a patch module says about itself. It lives in .modinfo as `suture.KEY=VALUE` strings, so
-// that `modinfo` shows it too and stripping keeps it:
+// What a patch module says about itself, as `suture.KEY=VALUE` strings. They stand in .modinfo,
+// where `modinfo` shows them and stripping keeps them, and in the note .note.suture (owner
+// "Suture", type 1, contents NUL-terminated strings): the kernel frees .modinfo once a module is
+// loaded, but shows its notes in /sys/module/NAME/notes (kernel/module/sysfs.c).
 //   suture.format=1                      this layout
 //   suture.patch=NAME  suture.version=N  the patch's name and version
 //   suture.tool=VERSION                  the Suture that made it
@@ -12,13 +14,19 @@
 //   suture.diff=SHA256 FILE              one per source diff
 //   suture.cve=CVE-...                   one per fixed vulnerability
 //   suture.replace=0|1                   whether it takes over all earlier patches
+//   suture.state=ID VERSION              one per system state that it modifies, decimal
+//   suture.callback=OBJECT KIND NAME SOURCE   one per callback; KIND is pre_patch, ...
+//   suture.ignored=SOURCE NAME REASON    what the author answers for instead of Suture
 //   suture.description=TEXT              one line
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "elf/object.h"
@@ -36,6 +44,25 @@ struct PatchedObject {
   std::string name;      // "vmlinux" or the module's name
   std::string build_id;  // lower-case hex, may be empty
   std::vector<PatchedFunction> functions;
+};
+
+// Documentation/livepatch/system-state.rst
+struct SystemState {
+  std::uint64_t id = 0;  // never 0
+  std::uint32_t version = 0;
+};
+
+struct Callback {
+  std::string object;
+  std::string kind;  // pre_patch, post_patch, pre_unpatch or post_unpatch
+  std::string function;
+  std::string source;
+};
+
+struct Ignored {
+  std::string source;
+  std::string name;  // of the function or variable
+  std::string reason;
 };
 
 struct SourceDiff {
@@ -57,13 +84,24 @@ struct Metadata {
   std::vector<PatchedObject> objects;
   std::vector<SourceDiff> diffs;
   std::vector<std::string> cves;
+  std::vector<SystemState> states;
+  std::vector<Callback> callbacks;
+  std::vector<Ignored> ignored;
   // What the kernel's livepatch core binds when it loads the module ("vmlinux:name,sympos").
   std::vector<std::string> klp_symbols;
   std::vector<std::string> imports;  // exported symbols, by name
 };
 
+inline constexpr std::string_view note_section = ".note.suture";
+inline constexpr std::string_view note_owner = "Suture";
+inline constexpr std::uint32_t note_type = 1;
+
 // The strings to put into .modinfo.
 std::vector<std::string> to_modinfo(const Metadata& metadata);
+// The section .note.suture.
+Bytes to_note(const Metadata& metadata);
+// What it says, or nothing where it is no such note. Its name is what suture.patch says.
+std::optional<Metadata> parse_note(ByteView section);
 
 // Reads any module; for livepatch modules that Suture did not make, `objects` has what can be known
 // from .klp.* names and from klp_func data. bad-module where it is no module.

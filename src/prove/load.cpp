@@ -283,14 +283,31 @@ std::optional<std::string_view> LoadedPatch::text_at(std::uint64_t address) cons
 
 std::vector<std::string_view> LoadedPatch::modinfo(std::string_view key) const {
   std::vector<std::string_view> out;
-  const elf::Section* section = elf_.section(".modinfo");
-  std::string_view rest = section == nullptr ? std::string_view{} : as_text(section->data);
-  while (!rest.empty()) {
-    std::string_view item = rest.substr(0, rest.find('\0'));
-    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+  for (std::string_view item : modinfo_items()) {
     if (item.size() > key.size() && item.starts_with(key) && item[key.size()] == '=') {
       out.push_back(item.substr(key.size() + 1));
     }
+  }
+  return out;
+}
+
+std::string LoadedPatch::modinfo_under(std::string_view prefix) const {
+  std::string out;
+  for (std::string_view item : modinfo_items()) {
+    if (item.starts_with(prefix)) {
+      out += std::string(item) + '\0';
+    }
+  }
+  return out;
+}
+
+std::vector<std::string_view> LoadedPatch::modinfo_items() const {
+  std::vector<std::string_view> out;
+  const elf::Section* section = elf_.section(".modinfo");
+  std::string_view rest = section == nullptr ? std::string_view{} : as_text(section->data);
+  while (!rest.empty()) {
+    out.push_back(rest.substr(0, rest.find('\0')));
+    rest.remove_prefix(std::min(rest.size(), out.back().size() + 1));
   }
   return out;
 }

@@ -44,10 +44,13 @@ class LoadedPatch {
   const std::map<std::uint64_t, Written>& written() const { return written_; }
   // Values of `key=` in .modinfo.
   std::vector<std::string_view> modinfo(std::string_view key) const;
+  // All that .modinfo says under keys that start so, each with its NUL, in order.
+  std::string modinfo_under(std::string_view prefix) const;
   // "section+offset", for people.
   std::string describe(std::uint64_t address) const;
 
  private:
+  std::vector<std::string_view> modinfo_items() const;
   Status place();
   Status resolve_symbols(Running& running);
   Status check_versions(std::string_view name, std::uint32_t crc) const;

@@ -49,6 +49,7 @@ class Prover {
     TRY(follow_glue(meaning));
     PatchData data = TRY(read_patch_data(patch_, meaning.patch_address(), *about_.constants));
     check_identity(meaning, data);
+    check_note(meaning);
     for (const Redirect& redirect : data.redirects) {
       follow_redirect(meaning, redirect);
     }
@@ -126,6 +127,19 @@ class Prover {
     }
     if (one("suture.replace") != (data.replaces ? "1" : "0")) {
       meaning.accuse(".modinfo", "it says another thing about replacing than the patch does");
+    }
+  }
+
+  // The running machine shows the note, of which the kernel knows only owner and length.
+  void check_note(Meaning& meaning) {
+    constexpr std::uint64_t header = 20;  // sizes, type, and the owner "Suture" padded
+    const LoadedPatch::Area* note = patch_.area(".note.suture");
+    const std::string stated = patch_.modinfo_under("suture.");
+    const auto size = note == nullptr ? std::nullopt : read_le<std::uint32_t>(note->bytes, 4);
+    const auto text = size ? slice(note->bytes, header, *size) : std::nullopt;
+    if (!text || as_text(*text) != stated || read_le<std::uint32_t>(note->bytes, 0) != 7U ||
+        read_le<std::uint32_t>(note->bytes, 8) != 1U || read_cstr(note->bytes, 12) != "Suture") {
+      meaning.accuse(".note.suture", "it says another thing than .modinfo");
     }
   }
 

@@ -60,6 +60,39 @@ TEST(ModuleMetadata, ReadsBackTheFunctions) {
   EXPECT_TRUE(functions[1].is_new);
 }
 
+TEST(ModuleMetadata, ReadsBackStatesCallbacksAndWhatIsIgnored) {
+  Metadata stated = sample();
+  stated.states = {{.id = 0x100000000, .version = 2}};
+  stated.callbacks = {{"ext4", "post_patch", "convert", "fs/ext4/super.c"}};
+  stated.ignored = {{"fs/f.c", "limit", "set by a callback"}};
+  Metadata metadata = read(to_modinfo(stated)).value();
+  ASSERT_THAT(metadata.states, SizeIs(1));
+  EXPECT_EQ(metadata.states[0].id, 0x100000000U);
+  EXPECT_EQ(metadata.states[0].version, 2U);
+  ASSERT_THAT(metadata.callbacks, SizeIs(1));
+  EXPECT_EQ(metadata.callbacks[0].kind, "post_patch");
+  EXPECT_EQ(metadata.callbacks[0].source, "fs/ext4/super.c");
+  ASSERT_THAT(metadata.ignored, SizeIs(1));
+  EXPECT_EQ(metadata.ignored[0].reason, "set by a callback");
+}
+
+TEST(ModuleMetadata, TheNoteSaysTheSame) {
+  std::optional<Metadata> metadata = parse_note(to_note(sample()));
+  ASSERT_TRUE(metadata);
+  EXPECT_EQ(metadata->name, "fix");
+  EXPECT_EQ(metadata->version, "3");
+  EXPECT_EQ(to_modinfo(*metadata), to_modinfo(sample()));
+}
+
+TEST(ModuleMetadata, ACutOrForeignNoteSaysNothing) {
+  Bytes note = to_note(sample());
+  for (std::size_t size = 0; size < 64; ++size) {
+    EXPECT_FALSE(parse_note(ByteView(note).first(size)));
+  }
+  note[12] = 's';
+  EXPECT_FALSE(parse_note(note));
+}
+
 TEST(ModuleMetadata, TakesTheReleaseOfAForeignModuleFromItsVermagic) {
   Metadata metadata = read({"name=other", "vermagic=6.1.0-9 SMP", "livepatch=Y"}).value();
   EXPECT_FALSE(metadata.ours);

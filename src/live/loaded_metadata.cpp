@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "live/loaded_metadata.h"
+
+#include "base/bytes.h"
+
+namespace suture::live {
+
+std::optional<module::Metadata> loaded_metadata(const Machine& machine, const std::string& name) {
+  if (name.empty() || name.find('/') != std::string::npos) {
+    return std::nullopt;
+  }
+  auto note = read_text(machine.sys / "module" / name / "notes" / module::note_section);
+  return note ? module::parse_note(as_bytes(*note)) : std::nullopt;
+}
+
+}  // namespace suture::live
