@@ -23,7 +23,11 @@
 #include "match/match.h"
 #include "match/shipped_code.h"
 #include "module/link.h"
+<<<<<<< HEAD
 #include "module/states.h"
+=======
+#include "module/signature.h"
+>>>>>>> install
 #include "source/patch.h"
 
 namespace suture::build {
@@ -51,6 +55,7 @@ class Builder {
   Result<Outcome> run() {
     double start = now_seconds();
     TRY(check_kernel());
+    TRY(open_signer());
     intake_ = TRY(take_in(request_));
     for (const std::string& path : intake_.touched.ignored) {
       out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
@@ -95,6 +100,20 @@ class Builder {
             "use a kernel without that option; Debian's kernels are");
       }
     }
+    return {};
+  }
+
+  // A key that cannot be used is told of before anything is compiled.
+  Status open_signer() {
+    if (!request_.signing) {
+      return {};
+    }
+    std::string hash = request_.signing->hash;
+    if (hash.empty()) {
+      const std::string config = TRY(read_text(kernel_.config));
+      hash = module::module_signing_hash(config);
+    }
+    signer_ = TRY(module::Signer::open(request_.signing->key, request_.signing->certificate, hash));
     return {};
   }
 
@@ -451,6 +470,10 @@ class Builder {
         request_.output_directory.empty() ? fs::path(".") : request_.output_directory;
     TRY(make_directories(directory));
     out_.module = directory / (intake_.metadata.name + ".ko");
+    // The proof is of the module itself: the kernel cuts the signature off before it looks at it.
+    if (signer_) {
+      linked.module = TRY(signer_->sign(linked.module));
+    }
     TRY(write_file(out_.module, linked.module));
     out_.metadata = std::move(linked.metadata);
     if (previous_) {
@@ -492,6 +515,7 @@ class Builder {
   WorkPlace place_;
   Modules modules_;
   KernelSide side_;
+  std::optional<module::Signer> signer_;
   std::list<Work> works_;
   std::list<Work> untouched_;  // they see another text, and compile to the same
 };

@@ -17,6 +17,12 @@
 
 namespace suture::build {
 
+// How the module is signed.
+struct Signing {
+  fs::path key, certificate;
+  std::string hash;  // "sha256"; empty: what the kernel's own modules are signed with
+};
+
 struct Request {
   kernel::Kernel kernel;
   std::vector<fs::path> patches;
@@ -27,9 +33,13 @@ struct Request {
   fs::path output_directory;
   fs::path keep_objects;  // where the compiled objects are left for `check --prove`; may be empty
   bool replace = true;
+<<<<<<< HEAD
   std::vector<module::SystemState> states;  // beside those that the diffs state
   std::vector<module::Ignored> ignored;     // likewise
   fs::path onto;                            // a patch that it is to be loaded onto; may be empty
+=======
+  std::optional<Signing> signing;  // nothing: the module is not signed
+>>>>>>> install
   std::string tool_version;
 };
 

@@ -111,6 +111,7 @@ struct Options {
   build::Request request;
   fs::path manifest;
   bool no_replace = false;
+  build::Signing signing;
 };
 
 // The command line wins over the manifest; the diffs of both count, the manifest's first.
@@ -140,7 +141,14 @@ Status add_manifest(Options& options) {
 
 Result<Report> run(Options& options, bool json) {
   options.request.kernel = TRY(options.kernel.find());
+<<<<<<< HEAD
   TRY(add_manifest(options));
+=======
+  options.request.replace = !options.no_replace;
+  if (!options.signing.key.empty()) {
+    options.request.signing = options.signing;
+  }
+>>>>>>> install
   options.request.tool_version = SUTURE_VERSION;
   kernel::Progress line = progress();
   Result<build::Outcome> outcome = build::build(options.request, line);
@@ -181,6 +189,19 @@ void register_build(Commands& commands) {
                       "refuse what could not follow it");
   command->add_flag("--no-replace", options->no_replace,
                     "Leave earlier patches in force instead of taking over from them");
+  build::Signing& signing = options->signing;
+  auto* key = command->add_option("--sign-key", signing.key,
+                                  "Sign the module with this private key (PEM; a pass phrase is "
+                                  "taken from KBUILD_SIGN_PIN)");
+  auto* certificate =
+      command->add_option("--sign-cert", signing.certificate, "... whose certificate this is");
+  key->needs(certificate);
+  certificate->needs(key);
+  command
+      ->add_option("--sign-hash", signing.hash,
+                   "... with this hash (default: the one of the kernel's own modules)")
+      ->needs(key)
+      ->check(CLI::IsMember({"sha256", "sha384", "sha512"}));
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }
 
