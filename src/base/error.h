@@ -70,15 +70,12 @@ enum class Code {
   guest_failed,
   test_failed,
   not_permitted,
-<<<<<<< HEAD
   not_on_trial,
   no_transition,
-=======
   bad_key,
   untrusted_file,
   not_installed,
   boot_guard,
->>>>>>> install
 };
 
 // The code as people and scripts see it, e.g. "does-not-apply".

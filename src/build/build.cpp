@@ -23,11 +23,8 @@
 #include "match/match.h"
 #include "match/shipped_code.h"
 #include "module/link.h"
-<<<<<<< HEAD
 #include "module/states.h"
-=======
 #include "module/signature.h"
->>>>>>> install
 #include "source/patch.h"
 
 namespace suture::build {

@@ -33,13 +33,10 @@ struct Request {
   fs::path output_directory;
   fs::path keep_objects;  // where the compiled objects are left for `check --prove`; may be empty
   bool replace = true;
-<<<<<<< HEAD
   std::vector<module::SystemState> states;  // beside those that the diffs state
   std::vector<module::Ignored> ignored;     // likewise
   fs::path onto;                            // a patch that it is to be loaded onto; may be empty
-=======
   std::optional<Signing> signing;  // nothing: the module is not signed
->>>>>>> install
   std::string tool_version;
 };
 

@@ -141,14 +141,11 @@ Status add_manifest(Options& options) {
 
 Result<Report> run(Options& options, bool json) {
   options.request.kernel = TRY(options.kernel.find());
-<<<<<<< HEAD
   TRY(add_manifest(options));
-=======
   options.request.replace = !options.no_replace;
   if (!options.signing.key.empty()) {
     options.request.signing = options.signing;
   }
->>>>>>> install
   options.request.tool_version = SUTURE_VERSION;
   kernel::Progress line = progress();
   Result<build::Outcome> outcome = build::build(options.request, line);

@@ -74,18 +74,15 @@ void register_load(Commands& commands);
 void register_unload(Commands& commands);
 void register_list(Commands& commands);
 void register_status(Commands& commands);
-<<<<<<< HEAD
 void register_watch(Commands& commands);
 void register_signal(Commands& commands);
 void register_force(Commands& commands);
 void register_accept(Commands& commands);
 void register_keep_trial(Commands& commands);
-=======
 void register_install(Commands& commands);
 void register_uninstall(Commands& commands);
 void register_apply(Commands& commands);
 void register_doctor(Commands& commands);
->>>>>>> install
 void register_guest_init(Commands& commands);
 void register_man(Commands& commands);
 
