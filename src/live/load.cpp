@@ -353,10 +353,11 @@ Status remove_module(const std::string& name) {
     return {};  // another process was first
   }
   if (err == EWOULDBLOCK || err == EBUSY) {
-    return fail(Code::busy, name,
-                "the patch is off, but its module is still in use; where a transition was forced it "
-                "stays so until the next boot",
-                fmt::format("see /sys/module/{0}/holders, then: suture unload {0}", name));
+    return fail(
+        Code::busy, name,
+        "the patch is off, but its module is still in use; where a transition was forced it "
+        "stays so until the next boot",
+        fmt::format("see /sys/module/{0}/holders, then: suture unload {0}", name));
   }
   return fail_errno(err, name, "remove the module");
 }
