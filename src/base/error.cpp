@@ -62,6 +62,10 @@ std::string_view code_name(Code code) {
     case Code::not_permitted: return "not-permitted";
     case Code::not_on_trial: return "not-on-trial";
     case Code::no_transition: return "no-transition";
+    case Code::bad_key: return "bad-key";
+    case Code::untrusted_file: return "untrusted-file";
+    case Code::not_installed: return "not-installed";
+    case Code::boot_guard: return "boot-guard";
   }
   return "unknown";
 }

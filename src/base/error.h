@@ -72,6 +72,10 @@ enum class Code {
   not_permitted,
   not_on_trial,
   no_transition,
+  bad_key,
+  untrusted_file,
+  not_installed,
+  boot_guard,
 };
 
 // The code as people and scripts see it, e.g. "does-not-apply".

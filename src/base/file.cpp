@@ -16,35 +16,16 @@
 
 #include <fmt/format.h>
 
+#include "base/descriptor.h"
 #include "base/process.h"
 
 namespace suture {
 
 namespace {
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 // Reads until end of file rather than trusting st_size: sysfs and procfs report no useful size.
 template <class Container>
-Result<Container> read_whole(const fs::path& path) {
-  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd.get() < 0) {
-    return fail_errno(errno, path.string(), "open");
-  }
+Result<Container> read_whole(const Descriptor& fd, const fs::path& path) {
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) {
     return fail_errno(errno, path.string(), "stat");
@@ -72,13 +53,27 @@ Result<Container> read_whole(const fs::path& path) {
   return out;
 }
 
-}  // namespace
+template <class Container>
+Result<Container> open_whole(const fs::path& path) {
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0) {
+    return fail_errno(errno, path.string(), "open");
+  }
+  return read_whole<Container>(fd, path);
+}
 
-Result<std::string> read_text(const fs::path& path) { return read_whole<std::string>(path); }
+enum class Durable { no, yes };
 
-Result<Bytes> read_bytes(const fs::path& path) { return read_whole<Bytes>(path); }
+// So that a name that was made, replaced or removed in it outlives a crash.
+Status sync_directory(const fs::path& path) {
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0 || ::fsync(fd.get()) != 0) {
+    return fail_errno(errno, path.string(), "sync");
+  }
+  return {};
+}
 
-Status write_file(const fs::path& path, ByteView bytes, unsigned mode) {
+Status write_and_rename(const fs::path& path, ByteView bytes, unsigned mode, Durable durable) {
   static std::atomic<unsigned> serial{0};
   fs::path temporary = path;
   temporary += fmt::format(".tmp.{}.{}", ::getpid(), serial.fetch_add(1));
@@ -103,6 +98,12 @@ Status write_file(const fs::path& path, ByteView bytes, unsigned mode) {
     }
     done += static_cast<std::size_t>(put);
   }
+  // Durable files have the mode that is asked for, whatever the umask is.
+  if (durable == Durable::yes && (::fchmod(raw, mode) != 0 || ::fsync(raw) != 0)) {
+    int err = errno;
+    ::close(raw);
+    return give_up(err, "sync");
+  }
   if (::close(raw) != 0) {
     return give_up(errno, "close");
   }
@@ -110,6 +111,32 @@ Status write_file(const fs::path& path, ByteView bytes, unsigned mode) {
     return give_up(errno, "rename");
   }
   return {};
+}
+
+}  // namespace
+
+Result<std::string> read_text(const fs::path& path) { return open_whole<std::string>(path); }
+
+Result<Bytes> read_bytes(const fs::path& path) { return open_whole<Bytes>(path); }
+
+Result<Bytes> read_bytes(const Descriptor& fd, const fs::path& path) {
+  return read_whole<Bytes>(fd, path);
+}
+
+Status write_file(const fs::path& path, ByteView bytes, unsigned mode) {
+  return write_and_rename(path, bytes, mode, Durable::no);
+}
+
+Status write_file_durably(const fs::path& path, ByteView bytes, unsigned mode) {
+  TRY(write_and_rename(path, bytes, mode, Durable::yes));
+  return sync_directory(path.parent_path());
+}
+
+Status remove_file_durably(const fs::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+    return fail_errno(errno, path.string(), "remove");
+  }
+  return sync_directory(path.parent_path());
 }
 
 Status write_file(const fs::path& path, std::string_view text, unsigned mode) {

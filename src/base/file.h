@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/bytes.h"
+#include "base/descriptor.h"
 #include "base/error.h"
 
 namespace suture {
@@ -17,10 +18,17 @@ namespace fs = std::filesystem;
 
 Result<std::string> read_text(const fs::path& path);
 Result<Bytes> read_bytes(const fs::path& path);
+// What is left to read of an open file; `path` names it in errors.
+Result<Bytes> read_bytes(const Descriptor& fd, const fs::path& path);
 
 // Writes to `path` by way of a temporary file in the same directory and a rename.
 Status write_file(const fs::path& path, ByteView bytes, unsigned mode = 0644);
 Status write_file(const fs::path& path, std::string_view text, unsigned mode = 0644);
+
+// The same, and on the disk when it returns, with exactly that mode; the directory is synced too.
+Status write_file_durably(const fs::path& path, ByteView bytes, unsigned mode = 0644);
+// One that is not there is fine.
+Status remove_file_durably(const fs::path& path);
 
 Status make_directories(const fs::path& path);
 Status rename_path(const fs::path& from, const fs::path& to);

@@ -23,6 +23,8 @@
 #include "match/match.h"
 #include "match/shipped_code.h"
 #include "module/link.h"
+#include "module/states.h"
+#include "module/signature.h"
 #include "source/patch.h"
 
 namespace suture::build {
@@ -50,15 +52,20 @@ class Builder {
   Result<Outcome> run() {
     double start = now_seconds();
     TRY(check_kernel());
+    TRY(open_signer());
     intake_ = TRY(take_in(request_));
     for (const std::string& path : intake_.touched.ignored) {
       out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
+    }
+    if (!request_.onto.empty()) {
+      previous_ = TRY(read_previous(request_.onto, intake_.metadata));
     }
     TRY(lay_out());
     out_.seconds.source = now_seconds() - start;
     TRY(compile());
     TRY(compare());
     TRY(compare_types());
+    judge_previous();
     if (out_.refusals.empty()) {
       TRY(match_all());
       check_changes();
@@ -90,6 +97,20 @@ class Builder {
             "use a kernel without that option; Debian's kernels are");
       }
     }
+    return {};
+  }
+
+  // A key that cannot be used is told of before anything is compiled.
+  Status open_signer() {
+    if (!request_.signing) {
+      return {};
+    }
+    std::string hash = request_.signing->hash;
+    if (hash.empty()) {
+      const std::string config = TRY(read_text(kernel_.config));
+      hash = module::module_signing_hash(config);
+    }
+    signer_ = TRY(module::Signer::open(request_.signing->key, request_.signing->certificate, hash));
     return {};
   }
 
@@ -340,6 +361,17 @@ class Builder {
     return {};
   }
 
+  void judge_previous() {
+    if (!previous_) {
+      return;
+    }
+    auto conflict =
+        module::judge_states(module::states_of(intake_.metadata), {module::states_of(*previous_)});
+    if (conflict) {
+      out_.refusals.push_back(std::move(*conflict));
+    }
+  }
+
   Status match_all() {
     double start = now_seconds();
     // What only includes a changed header, and compiles to the same, is not touched.
@@ -435,8 +467,15 @@ class Builder {
         request_.output_directory.empty() ? fs::path(".") : request_.output_directory;
     TRY(make_directories(directory));
     out_.module = directory / (intake_.metadata.name + ".ko");
+    // The proof is of the module itself: the kernel cuts the signature off before it looks at it.
+    if (signer_) {
+      linked.module = TRY(signer_->sign(linked.module));
+    }
     TRY(write_file(out_.module, linked.module));
     out_.metadata = std::move(linked.metadata);
+    if (previous_) {
+      out_.succession = succession(*previous_, out_.metadata);
+    }
     out_.seconds.link += now_seconds() - start;
     return {};
   }
@@ -468,10 +507,12 @@ class Builder {
   const kernel::Progress& progress_;
   Outcome out_;
   Intake intake_;
+  std::optional<module::Metadata> previous_;
   WorkDir directory_;
   WorkPlace place_;
   Modules modules_;
   KernelSide side_;
+  std::optional<module::Signer> signer_;
   std::list<Work> works_;
   std::list<Work> untouched_;  // they see another text, and compile to the same
 };

@@ -3,10 +3,12 @@
 // The main road: diffs in, a livepatch module out.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "build/onto.h"
 #include "kernel/kernel.h"
 #include "kernel/packages.h"
 #include "match/explain.h"
@@ -14,6 +16,12 @@
 #include "prove/prove.h"
 
 namespace suture::build {
+
+// How the module is signed.
+struct Signing {
+  fs::path key, certificate;
+  std::string hash;  // "sha256"; empty: what the kernel's own modules are signed with
+};
 
 struct Request {
   kernel::Kernel kernel;
@@ -27,6 +35,8 @@ struct Request {
   bool replace = true;
   std::vector<module::SystemState> states;  // beside those that the diffs state
   std::vector<module::Ignored> ignored;     // likewise
+  fs::path onto;                            // a patch that it is to be loaded onto; may be empty
+  std::optional<Signing> signing;  // nothing: the module is not signed
   std::string tool_version;
 };
 
@@ -43,6 +53,7 @@ struct Outcome {
   std::vector<std::string> notes;
   std::vector<Error> refusals;                 // not empty: nothing was written
   std::vector<match::Explanation> mismatches;  // one for each refusal that is run-pre-mismatch
+  std::optional<Succession> succession;        // where the request names an earlier patch
   prove::Proof proof;                          // of the module that was written
   Seconds seconds;
 };

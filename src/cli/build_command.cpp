@@ -43,10 +43,32 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
                                {"remedy", refusal.remedy}});
   }
   out["notes"] = outcome.notes;
+  if (const auto& onto = outcome.succession) {
+    out["onto"] = {{"previous", onto->previous},
+                   {"takes_over", onto->takes_over},
+                   {"adds", onto->adds},
+                   {"drops", onto->drops},
+                   {"keeps", onto->keeps}};
+  }
   const build::Seconds& s = outcome.seconds;
   out["seconds"] = {{"source", s.source}, {"compile", s.compile}, {"diff", s.diff},
                     {"match", s.match},   {"link", s.link},       {"prove", s.prove},
                     {"total", s.total}};
+  return out;
+}
+
+std::string succession_text(const build::Succession& onto) {
+  std::string out =
+      fmt::format("\nonto {}: {}\n", onto.previous,
+                  onto.takes_over ? "it takes over from that patch" : "both patches stay in force");
+  auto list = [&](std::string_view what, const std::vector<std::string>& functions) {
+    for (const std::string& function : functions) {
+      out += fmt::format("  {:<6} {}\n", what, function);
+    }
+  };
+  list("adds", onto.adds);
+  list("drops", onto.drops);
+  list("keeps", onto.keeps);
   return out;
 }
 
@@ -73,6 +95,9 @@ std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel,
     }
   }
   out += table(rows);
+  if (outcome.succession) {
+    out += succession_text(*outcome.succession);
+  }
   out += fmt::format(
       "\n{} for {}: {} of {} functions of the touched files match the shipped "
       "kernel;\n{}\n",
@@ -86,6 +111,7 @@ struct Options {
   build::Request request;
   fs::path manifest;
   bool no_replace = false;
+  build::Signing signing;
 };
 
 // The command line wins over the manifest; the diffs of both count, the manifest's first.
@@ -116,6 +142,10 @@ Status add_manifest(Options& options) {
 Result<Report> run(Options& options, bool json) {
   options.request.kernel = TRY(options.kernel.find());
   TRY(add_manifest(options));
+  options.request.replace = !options.no_replace;
+  if (!options.signing.key.empty()) {
+    options.request.signing = options.signing;
+  }
   options.request.tool_version = SUTURE_VERSION;
   kernel::Progress line = progress();
   Result<build::Outcome> outcome = build::build(options.request, line);
@@ -151,8 +181,24 @@ void register_build(Commands& commands) {
       "A CVE that it fixes; may be repeated, and those named in the diffs are found");
   command->add_option("--keep-objects", request.keep_objects,
                       "Directory to leave the compiled objects in, for `suture check --prove`");
+  command->add_option("--onto", request.onto,
+                      "An earlier patch's module: say what this one adds, drops and keeps, and "
+                      "refuse what could not follow it");
   command->add_flag("--no-replace", options->no_replace,
                     "Leave earlier patches in force instead of taking over from them");
+  build::Signing& signing = options->signing;
+  auto* key = command->add_option("--sign-key", signing.key,
+                                  "Sign the module with this private key (PEM; a pass phrase is "
+                                  "taken from KBUILD_SIGN_PIN)");
+  auto* certificate =
+      command->add_option("--sign-cert", signing.certificate, "... whose certificate this is");
+  key->needs(certificate);
+  certificate->needs(key);
+  command
+      ->add_option("--sign-hash", signing.hash,
+                   "... with this hash (default: the one of the kernel's own modules)")
+      ->needs(key)
+      ->check(CLI::IsMember({"sha256", "sha384", "sha512"}));
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }
 

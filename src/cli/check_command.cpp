@@ -10,6 +10,7 @@
 #include "live/checks.h"
 #include "live/image_checks.h"
 #include "module/metadata.h"
+#include "module/signature.h"
 
 namespace suture::cli {
 
@@ -32,7 +33,9 @@ Result<Report> prove_again(Options options, bool json) {
   }
   const kernel::Kernel kernel = TRY(options.kernel.find());
   const auto witness = TRY(build::Witness::open(kernel, options.objects));
-  const prove::Proof proof = prove::prove(TRY(read_bytes(options.module)), witness->about());
+  const Bytes module = TRY(read_bytes(options.module));
+  const ByteView content = module::without_signature(module);
+  const prove::Proof proof = prove::prove(Bytes(content.begin(), content.end()), witness->about());
   Report report;
   report.json = Json{{"module", options.module.string()}, {"kernel", kernel.release}};
   report.json.update(proof_json(proof));

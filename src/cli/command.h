@@ -79,6 +79,10 @@ void register_signal(Commands& commands);
 void register_force(Commands& commands);
 void register_accept(Commands& commands);
 void register_keep_trial(Commands& commands);
+void register_install(Commands& commands);
+void register_uninstall(Commands& commands);
+void register_apply(Commands& commands);
+void register_doctor(Commands& commands);
 void register_guest_init(Commands& commands);
 void register_man(Commands& commands);
 

@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "module/metadata.h"
+#include "module/signature.h"
 
 namespace suture::cli {
 
@@ -108,6 +109,27 @@ std::string to_text(const module::Metadata& metadata) {
   return out;
 }
 
+Json signature_json(const std::optional<module::Signature>& signature) {
+  if (!signature) {
+    return nullptr;
+  }
+  return {{"hash", signature->hash},
+          {"issuer", signature->issuer},
+          {"serial", signature->serial},
+          {"key_id", signature->key_id},
+          {"unsigned_size", signature->unsigned_size}};
+}
+
+std::string signature_text(const std::optional<module::Signature>& signature) {
+  if (!signature) {
+    return "not signed";
+  }
+  return fmt::format("{}, by {}", signature->hash,
+                     signature->key_id.empty()
+                         ? fmt::format("certificate {} of {}", signature->serial, signature->issuer)
+                         : "the key " + signature->key_id);
+}
+
 }  // namespace
 
 void register_inspect(Commands& commands) {
@@ -120,7 +142,12 @@ void register_inspect(Commands& commands) {
       return fail(Code::bad_module, *path, "it is a kernel module, but not a livepatch",
                   "give a module that `suture build` or another livepatch builder wrote");
     }
-    return Report{.json = to_json(metadata), .text = to_text(metadata)};
+    const Bytes module = TRY(read_bytes(*path));
+    const auto signature = TRY(module::signature_of(module, *path));
+    Report report{.json = to_json(metadata), .text = to_text(metadata)};
+    report.json["signature"] = signature_json(signature);
+    report.text += fmt::format("{:<12} {}\n", "signature", signature_text(signature));
+    return report;
   });
 }
 

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
 
+#include <memory>
+
 #include "cli/live_report.h"
+#include "live/boot.h"
+#include "live/store.h"
 
 namespace suture::cli {
 
@@ -26,10 +30,38 @@ Result<Report> run() {
   return report;
 }
 
+// What is loaded at boot, for every release, in the order in which it is applied.
+Result<Report> run_installed() {
+  const live::Machine machine;
+  const live::Store store;
+  Report report;
+  report.json["installed"] = Json::array();
+  std::vector<std::vector<std::string>> rows{{"RELEASE", "PATCH", "VERSION", "KIND", "LOADED"}};
+  const std::string running = live::running_release(machine);
+  for (const std::string& release : live::installed_releases(store)) {
+    const std::vector<live::InstalledPatch> patches = TRY(installed_patches(store, release));
+    for (const live::InstalledPatch& patch : patches) {
+      const bool loaded = release == running && live::module_loaded(machine, patch.name);
+      report.json["installed"].push_back({{"release", release},
+                                          {"name", patch.name},
+                                          {"version", patch.version},
+                                          {"replace", patch.replace},
+                                          {"loaded", loaded}});
+      rows.push_back({release, patch.name, patch.version,
+                      patch.replace ? "cumulative" : "additional", loaded ? "yes" : "no"});
+    }
+  }
+  report.text = rows.size() == 1 ? "no patches are installed\n" : table(rows);
+  return report;
+}
+
 }  // namespace
 
 void register_list(Commands& commands) {
-  commands.on_run(commands.app().add_subcommand("list", "List the patches on this machine"), run);
+  auto installed = std::make_shared<bool>(false);
+  CLI::App* command = commands.app().add_subcommand("list", "List the patches on this machine");
+  command->add_flag("--installed", *installed, "Those that are loaded at boot");
+  commands.on_run(command, [installed] { return *installed ? run_installed() : run(); });
 }
 
 }  // namespace suture::cli

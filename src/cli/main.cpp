@@ -29,6 +29,10 @@ int main(int argc, char** argv) {
   suture::cli::register_force(commands);
   suture::cli::register_accept(commands);
   suture::cli::register_keep_trial(commands);
+  suture::cli::register_install(commands);
+  suture::cli::register_uninstall(commands);
+  suture::cli::register_apply(commands);
+  suture::cli::register_doctor(commands);
   suture::cli::register_guest_init(commands);
   suture::cli::register_man(commands);
   try {

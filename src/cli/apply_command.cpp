@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "cli/command.h"
+#include "live/boot.h"
+
+namespace suture::cli {
+
+namespace {
+
+struct Options {
+  live::ApplyOptions apply;
+  bool confirm = false;
+};
+
+Json to_json(const live::ApplyOutcome& outcome) {
+  Json out{{"kernel", outcome.release},
+           {"nothing", outcome.nothing},
+           {"applied", Json::array()},
+           {"superseded", outcome.superseded},
+           {"failures", Json::array()}};
+  for (const live::AppliedPatch& patch : outcome.applied) {
+    out["applied"].push_back({{"name", patch.name},
+                              {"was_loaded", patch.was_loaded},
+                              {"transition_seconds", patch.transition_seconds}});
+  }
+  for (const Error& failure : outcome.failures) {
+    out["failures"].push_back({{"code", code_name(failure.code)},
+                               {"where", failure.where},
+                               {"reason", failure.reason},
+                               {"remedy", failure.remedy}});
+  }
+  return out;
+}
+
+std::string to_text(const live::ApplyOutcome& outcome, int fd) {
+  if (!outcome.nothing.empty()) {
+    return fmt::format("nothing is applied: {}\n", outcome.nothing);
+  }
+  std::string out;
+  for (const Error& failure : outcome.failures) {
+    out += fmt::format("{} {}\n{} {}: {}\n", paint("next:", Tone::strong, fd), failure.remedy,
+                       paint(fmt::format("error[{}]:", code_name(failure.code)), Tone::bad, fd),
+                       failure.where, failure.reason);
+  }
+  for (const live::AppliedPatch& patch : outcome.applied) {
+    out += patch.was_loaded ? fmt::format("{} is loaded already\n", patch.name)
+                            : fmt::format("{} is in force, after {:.1f} s\n", patch.name,
+                                          patch.transition_seconds);
+  }
+  return out;
+}
+
+Result<Report> run_confirm() {
+  const bool lowered = TRY(live::confirm(live::Machine{}, live::Store{}));
+  return Report{.json = {{"confirmed", lowered}},
+                .text = lowered
+                            ? "the machine is well with its patches: the next boot applies them\n"
+                            : "this boot applied no patches that wait for this\n"};
+}
+
+Result<Report> run(const Options& options, bool json) {
+  if (options.confirm) {
+    return run_confirm();
+  }
+  const live::ApplyOutcome outcome =
+      TRY(live::apply_installed(live::Machine{}, live::Store{}, options.apply));
+  return Report{
+      .json = to_json(outcome),
+      .text = to_text(outcome, json ? STDERR_FILENO : STDOUT_FILENO),
+      .exit_status = outcome.failures.empty() ? 0 : exit_code(outcome.failures.front().code)};
+}
+
+}  // namespace
+
+void register_apply(Commands& commands) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = commands.app().add_subcommand(
+      "apply", "Load the installed patches, as suture.service does at boot");
+  auto* retry = command->add_flag("--retry", options->apply.retry,
+                                  "Although the machine died when it last applied them");
+  command
+      ->add_flag("--confirm", options->confirm,
+                 "Load nothing: the machine is well, so the next boot may apply them again "
+                 "(suture-confirm.timer and an orderly shutdown say so by themselves)")
+      ->excludes(retry);
+  command
+      ->add_option("--timeout", options->apply.load.timeout,
+                   "Seconds to wait for each transition (default: 60)")
+      ->check(CLI::PositiveNumber);
+  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
+}
+
+}  // namespace suture::cli

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/command.h"
+#include "live/boot.h"
+#include "live/store.h"
+
+namespace suture::cli {
+
+namespace {
+
+struct Options {
+  std::vector<fs::path> modules;
+  bool now = false;
+};
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) {
+    out += (out.empty() ? "" : ", ") + name;
+  }
+  return out;
+}
+
+std::string to_text(const live::InstallOutcome& outcome, const std::string& running) {
+  std::string out =
+      fmt::format("{} is {} for {}", outcome.patch.name,
+                  outcome.was_there ? "installed already" : "installed", outcome.release);
+  if (outcome.release != running) {
+    out += fmt::format(", which does not run now ({} does)", running);
+  }
+  out += '\n';
+  if (!outcome.superseded.empty()) {
+    out += fmt::format("it takes over from {}: not applied while it is installed\n",
+                       joined(outcome.superseded));
+  }
+  return out;
+}
+
+// Loads what is not loaded yet. Where the kernel does not take it, the next boot shall not try.
+Result<std::string> load_now(const live::Machine& machine, const live::Store& store,
+                             const live::InstallOutcome& outcome) {
+  if (live::module_loaded(machine, outcome.patch.name)) {
+    return fmt::format("{} is loaded already\n", outcome.patch.name);
+  }
+  auto loaded = live::load(machine, store.of(outcome.release) / outcome.patch.file(), {});
+  if (loaded) {
+    return fmt::format("{} is in force, after {:.1f} s\n", loaded->name,
+                       loaded->transition_seconds);
+  }
+  Error error = loaded.error();
+  if (error.code != Code::transition_incomplete && !outcome.was_there) {
+    TRY(live::uninstall(store, outcome.release, outcome.patch.name));
+    error.reason += "; it is not installed either";
+  }
+  return std::unexpected(std::move(error));
+}
+
+Result<Report> run(const Options& options) {
+  const live::Machine machine;
+  const live::Store store;
+  const std::string running = live::running_release(machine);
+  Report report;
+  report.json["installed"] = Json::array();
+  for (const fs::path& module : options.modules) {
+    const live::InstallOutcome outcome = TRY(live::install(store, module));
+    report.json["installed"].push_back({{"name", outcome.patch.name},
+                                        {"release", outcome.release},
+                                        {"was_there", outcome.was_there},
+                                        {"superseded", outcome.superseded}});
+    report.text += to_text(outcome, running);
+    if (options.now && outcome.release == running) {
+      report.text += TRY(load_now(machine, store, outcome));
+    }
+  }
+  if (!options.now) {
+    report.text += "nothing was loaded now: suture load MODULE, or install --now\n";
+  }
+  return report;
+}
+
+struct UninstallOptions {
+  std::vector<std::string> names;
+  std::string release;
+  bool now = false;
+};
+
+Result<Report> run_uninstall(UninstallOptions options) {
+  const live::Machine machine;
+  const live::Store store;
+  const std::string running = live::running_release(machine);
+  if (options.release.empty()) {
+    options.release = running;
+  }
+  Report report;
+  report.json["uninstalled"] = Json::array();
+  for (const std::string& name : options.names) {
+    TRY(live::uninstall(store, options.release, name));
+    report.json["uninstalled"].push_back({{"name", name}, {"release", options.release}});
+    report.text += fmt::format("{} is not installed any more for {}\n", name, options.release);
+    if (options.release != running || !live::module_loaded(machine, name)) {
+      continue;
+    }
+    if (options.now) {
+      const live::LoadOutcome unloaded = TRY(live::unload(machine, name, {}));
+      report.text += fmt::format("{} is taken back, after {:.1f} s\n", unloaded.name,
+                                 unloaded.transition_seconds);
+    } else {
+      report.text += fmt::format("it stays in force until the next boot: suture unload {}\n", name);
+    }
+  }
+  return report;
+}
+
+}  // namespace
+
+void register_install(Commands& commands) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = commands.app().add_subcommand(
+      "install", "Have patches loaded at each boot of the kernel that they are for");
+  command
+      ->add_option("MODULE", options->modules,
+                   "Patch modules (.ko), applied in this order, after those that are installed")
+      ->required()
+      ->check(CLI::ExistingFile);
+  command->add_flag("--now", options->now,
+                    "Load them now, too; one that cannot be loaded is not installed");
+  commands.on_run(command, [options] { return run(*options); });
+}
+
+void register_uninstall(Commands& commands) {
+  auto options = std::make_shared<UninstallOptions>();
+  CLI::App* command =
+      commands.app().add_subcommand("uninstall", "Have patches no longer loaded at boot");
+  command->add_option("NAME", options->names, "Names of installed patches")->required();
+  command->add_option("-k,--kernel", options->release,
+                      "Release that they are installed for (default: the running one)");
+  command->add_flag("--now", options->now, "Take them back now, too");
+  commands.on_run(command, [options] { return run_uninstall(*options); });
+}
+
+}  // namespace suture::cli

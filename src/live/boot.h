@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Applying what is installed: at boot, by suture.service, or by hand.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "live/guard.h"
+#include "live/load.h"
+#include "live/store.h"
+#include "live/sysfs.h"
+
+namespace suture::live {
+
+struct ApplyOptions {
+  bool retry = false;  // although the machine died with these patches
+  LoadOptions load;
+};
+
+struct AppliedPatch {
+  std::string name;
+  bool was_loaded = false;  // before
+  double transition_seconds = 0;
+};
+
+struct ApplyOutcome {
+  std::string release;
+  std::string nothing;  // why there was nothing to apply; empty where there was
+  std::vector<AppliedPatch> applied;
+  std::vector<std::string> superseded;  // a cumulative patch that came later has taken over
+  std::vector<Error> failures;          // of patches that could not be applied
+};
+
+// The latest cumulative patch that loads, then what was installed after it. One that cannot be
+// loaded does not keep the others from it. boot-guard, untrusted-file, bad-config, and what raising
+// the guard gives: then nothing is applied, since nothing would stop it from doing so again.
+Result<ApplyOutcome> apply_installed(const Machine& machine, const Store& store,
+                                     const ApplyOptions& options);
+
+// The machine is well: lowers the guard that this boot raised. True where it did.
+Result<bool> confirm(const Machine& machine, const Store& store);
+
+// Why the next apply would refuse; nothing where it would not.
+std::optional<Error> held_back(const Machine& machine, const std::string& release,
+                               const Guard& guard, const std::vector<InstalledPatch>& patches);
+
+// `suture=off` stands on the kernel's command line.
+bool switched_off(const Machine& machine);
+
+// The release of the running kernel.
+std::string running_release(const Machine& machine);
+
+}  // namespace suture::live

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "live/diagnosis.h"
+
+#include <fmt/format.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <sstream>
+#include <string_view>
+
+#include "elf/object.h"
+#include "live/kernel_log.h"
+
+namespace suture::live {
+
+namespace {
+
+constexpr std::size_t most_log_lines = 400;
+
+std::string first_line(const fs::path& path) {
+  auto text = read_text(path);
+  return text ? text->substr(0, text->find('\n')) : std::string{};
+}
+
+// Of a file of ELF notes in sysfs.
+std::string build_id_of(const fs::path& notes) {
+  auto bytes = read_bytes(notes);
+  return bytes ? elf::build_id(*bytes).value_or("") : std::string{};
+}
+
+bool any_of(std::string_view text, std::initializer_list<std::string_view> words) {
+  return std::ranges::any_of(words, [&](std::string_view word) { return text.contains(word); });
+}
+
+std::vector<std::string> command_line(const Machine& machine) {
+  std::vector<std::string> out;
+  std::istringstream words(first_line(machine.proc / "cmdline"));
+  for (std::string word; words >> word;) {
+    if (any_of(word, {"suture", "livepatch", "module.", "lockdown", "lsm=", "security=", "kaslr",
+                      "ftrace"})) {
+      out.push_back(word);
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> log_lines(const Machine& machine) {
+  std::vector<std::string> out;
+  auto log = LogReader::open(machine.log, LogReader::From::oldest);
+  while (log) {
+    auto record = log->next();
+    if (!record) {
+      break;
+    }
+    if (any_of(record->text,
+               {"livepatch", "taint", "suture", "Loading of", "module verification", "Lockdown",
+                "BUG:", "WARNING:", "Oops", "disagrees about version", "Unknown symbol"})) {
+      out.push_back(fmt::format("[{:12.6f}] {}", static_cast<double>(record->microseconds) * 1e-6,
+                                record->text));
+    }
+  }
+  if (out.size() > most_log_lines) {
+    out.erase(out.begin(), out.end() - most_log_lines);
+  }
+  return out;
+}
+
+std::vector<LoadedModule> loaded_modules(const Machine& machine) {
+  std::vector<LoadedModule> out;
+  for (LoadedPatch& patch : loaded_patches(machine).value_or(std::vector<LoadedPatch>{})) {
+    const fs::path module = machine.sys / "module" / patch.name;
+    LoadedModule loaded{.patch = std::move(patch),
+                        .version = first_line(module / "version"),
+                        .build_id = build_id_of(module / "notes" / ".note.gnu.build-id")};
+    out.push_back(std::move(loaded));
+  }
+  return out;
+}
+
+// The file system that holds `path`, or what is there of it.
+std::optional<Space> space_at(fs::path path) {
+  struct statvfs st {};
+  while (::statvfs(path.c_str(), &st) != 0) {
+    if (!path.has_relative_path()) {
+      return std::nullopt;
+    }
+    path = path.parent_path();
+  }
+  return Space{.path = path.string(),
+               .free_bytes = static_cast<std::uint64_t>(st.f_bfree) * st.f_frsize,
+               .read_only = (st.f_flag & ST_RDONLY) != 0};
+}
+
+InstalledRelease installed_release(const Machine& machine, const Store& store,
+                                   const std::string& release, Diagnosis& out) {
+  InstalledRelease entry{.release = release};
+  auto patches = installed_patches(store, release);
+  if (!patches) {
+    out.problems.push_back(patches.error());
+    return entry;
+  }
+  for (const InstalledPatch& patch : *patches) {
+    InstalledState state{.patch = patch, .loaded = module_loaded(machine, patch.name)};
+    if (auto checked = check_installed(store, release, patch); !checked) {
+      state.wrong = checked.error();
+      out.problems.push_back(checked.error());
+    }
+    entry.patches.push_back(std::move(state));
+  }
+  auto guard = read_guard(store, release);
+  if (!guard) {
+    out.problems.push_back(guard.error());
+    return entry;
+  }
+  entry.guard = std::move(*guard);
+  if (auto held = held_back(machine, release, entry.guard, *patches);
+      held && release == out.release) {
+    out.problems.insert(out.problems.begin(), std::move(*held));
+  }
+  return entry;
+}
+
+// What should be in force, and is not.
+void miss_patches(const InstalledRelease& entry, std::vector<Error>& problems) {
+  auto last = std::ranges::find_if(entry.patches.rbegin(), entry.patches.rend(),
+                                   [](const InstalledState& it) { return it.patch.replace; });
+  auto start = last == entry.patches.rend() ? entry.patches.begin() : last.base() - 1;
+  for (auto it = start; it != entry.patches.end(); ++it) {
+    if (!it->loaded) {
+      problems.push_back(Error{Code::not_loaded, it->patch.name,
+                               "it is installed, and not in force", "suture apply"});
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<TaintFlag> taint_flags(std::uint64_t bits) {
+  static constexpr std::array<std::pair<char, std::string_view>, 19> known{{
+      {'P', "a proprietary module was loaded"},
+      {'F', "a module was loaded by force"},
+      {'S', "the hardware is out of specification"},
+      {'R', "a module was unloaded by force"},
+      {'M', "the processor reported a machine check"},
+      {'B', "a page was in a bad state"},
+      {'U', "user space asked for it"},
+      {'D', "the kernel died (oops or BUG)"},
+      {'A', "an ACPI table was overridden"},
+      {'W', "the kernel warned"},
+      {'C', "a staging driver was loaded"},
+      {'I', "a workaround for a firmware bug is in use"},
+      {'O', "a module from outside the kernel was loaded"},
+      {'E', "an unsigned module was loaded"},
+      {'L', "there was a soft lockup"},
+      {'K', "the kernel is live-patched"},
+      {'X', "the distribution's own meaning"},
+      {'T', "the layout of structures is randomized"},
+      {'N', "a test of the kernel was run"},
+  }};
+  std::vector<TaintFlag> out;
+  for (unsigned bit = 0; bit < 64; ++bit) {
+    if ((bits >> bit & 1) != 0) {
+      out.push_back(bit < known.size() ? TaintFlag{known[bit].first, std::string(known[bit].second)}
+                                       : TaintFlag{'?', fmt::format("bit {}", bit)});
+    }
+  }
+  return out;
+}
+
+Diagnosis diagnose(const Machine& machine, const Store& store) {
+  Diagnosis out;
+  out.release = running_release(machine);
+  out.version = first_line(machine.proc / "sys" / "kernel" / "version");
+  out.build_id = build_id_of(machine.sys / "kernel" / "notes");
+  out.command_line = command_line(machine);
+  out.livepatch = has_livepatch(machine);
+  out.signing = signing_facts(machine);
+  const std::string tainted = first_line(machine.proc / "sys" / "kernel" / "tainted");
+  std::uint64_t bits = 0;
+  std::from_chars(tainted.data(), tainted.data() + tainted.size(), bits);
+  out.taint = taint_flags(bits);
+  out.loaded = loaded_modules(machine);
+  out.log = log_lines(machine);
+  if (!out.livepatch) {
+    out.problems.push_back(Error{Code::no_livepatch, out.release,
+                                 "this kernel has no livepatch core",
+                                 "use a kernel with CONFIG_LIVEPATCH"});
+  }
+  for (const std::string& release : installed_releases(store)) {
+    out.installed.push_back(installed_release(machine, store, release, out));
+    if (release == out.release && !switched_off(machine)) {
+      miss_patches(out.installed.back(), out.problems);
+    }
+  }
+  for (const fs::path& path : {store.directory, fs::temp_directory_path()}) {
+    if (auto space = space_at(path)) {
+      out.space.push_back(std::move(*space));
+    }
+  }
+  return out;
+}
+
+}  // namespace suture::live

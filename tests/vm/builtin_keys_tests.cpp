@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The keys that are built into a stock kernel, judged by that kernel's own modules.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "kernel/kernel.h"
+#include "kernel/module_image.h"
+#include "kernel/trusted_keys.h"
+#include "live/signing_policy.h"
+
+namespace suture {
+namespace {
+
+class BuiltinKeys : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const kernel::Kernel kernel = kernel::find("").value();
+    const kernel::Image image = kernel::Image::open(kernel.vmlinux).value();
+    facts_ = {.enforced = true,
+              .lockdown = "none",
+              .builtin = kernel::builtin_certificates(image).value()};
+    const auto modules = kernel::ModuleDirectory::open(kernel.modules).value();
+    module_ = read_bytes(modules.find("fat").value()).value();
+  }
+
+  live::SigningFacts facts_;
+  Bytes module_;
+};
+
+TEST_F(BuiltinKeys, SignedTheStockModules) {
+  EXPECT_EQ(live::would_be_accepted(facts_, module_).acceptance, live::Acceptance::yes);
+}
+
+TEST_F(BuiltinKeys, DidNotSignAModuleThatWasChanged) {
+  module_[4096] ^= 1;
+  EXPECT_EQ(live::would_be_accepted(facts_, module_).acceptance, live::Acceptance::no);
+}
+
+}  // namespace
+}  // namespace suture

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Words for tests in a Debian guest: a stock kernel under QEMU, systemd, and what `cmake --install`
+# puts onto a machine. The guest's root forgets at each boot; its /var/lib/suture is store.img.
+[ "$(id -u)" -eq 0 ] || { echo "only root can make the guest's file system"; exit 77; }
+debian=$(dirname "${BASH_SOURCE[0]}")
+
+# needs_of MODULE...: the modules' files, each after those that it depends on.
+needs_of() {
+  local name file
+  for name in "$@"; do
+    file=$(find "$entry/modules" -name "$name.ko" -o -name "${name//_/-}.ko")
+    # shellcheck disable=SC2046
+    needs_of $(modinfo -F depends "$file" | tr , ' ')
+    echo "$file"
+  done
+}
+
+# debian_guest: makes what boots needs. Files of the current directory named here come to /test.
+debian_guest() {
+  local name
+  root=$("$debian/make-root" "$(dirname "$(dirname "$entry")")/tests")
+  mkdir -p guest/{bin,modules,proc,dev,root,stage/test,stage/etc/systemd/system/multi-user.target.wants}
+  cp "$(command -v busybox)" guest/bin/busybox
+  cp "$debian/init" guest/init
+  needs_of virtio_pci virtio_blk crc32c_generic ext4 | awk '!seen[$0]++' >needed
+  while read -r name; do
+    cp "$name" guest/modules
+    basename "$name" >>guest/modules/order
+  done <needed
+  DESTDIR=$work/guest/stage cmake --install "$(dirname "$suture")" >install.txt
+  cp "$debian/probe.service" guest/stage/etc/systemd/system
+  for name in /usr/local/lib/systemd/system/suture.service /etc/systemd/system/probe.service; do
+    ln -s "$name" guest/stage/etc/systemd/system/multi-user.target.wants
+  done
+  for name in "$@"; do cp "$name" guest/stage/test; done
+  truncate -s 8M store.img
+  mke2fs -q -t ext4 -m 0 store.img
+}
+
+# boots KERNEL_ARGUMENT... < SCRIPT: one boot of the guest, which runs the script (bash -eux) once
+# the network is up, then shuts down in order. What it prints is in said.txt, the console in
+# console.txt. Fails where the script does, or does not come to its end.
+boots() {
+  { echo 'exec >/dev/ttyS1 2>&1; trap "systemctl --no-block start poweroff.target" EXIT; set -eux; cd /test'
+    cat "$debian/words"
+    cat
+    echo 'set +x; echo "the script is done"'; } >guest/stage/test/run
+  (cd guest && find . | busybox cpio -o -H newc 2>/dev/null) >guest.cpio
+  timeout --foreground 240 qemu-system-x86_64 -accel tcg,thread=single -cpu max -smp 2 -m 1024 \
+    -nodefaults -no-user-config -display none -no-reboot \
+    -serial file:console.txt -serial file:said.txt \
+    -drive "file=$root,format=raw,if=none,id=root,snapshot=on" -device virtio-blk-pci,drive=root \
+    -drive "file=store.img,format=raw,if=none,id=store" -device virtio-blk-pci,drive=store \
+    -kernel "$entry/vmlinuz" -initrd guest.cpio \
+    -append "console=ttyS0 panic=-1 no_timer_check systemd.show_status=0 quiet $*" || true
+  grep -q '^the script is done' said.txt
+}
+# tells WHAT: shows what the last boot left, for a test that fails.
+tells() { tail -n 40 console.txt; cat said.txt; echo "wrong: $*"; exit 1; }
