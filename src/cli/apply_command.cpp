@@ -88,8 +88,8 @@ void register_apply(Commands& commands) {
                  "(suture-confirm.timer and an orderly shutdown say so by themselves)")
       ->excludes(retry);
   command
-      ->add_option("--timeout", options->apply.load.timeout,
-                   "Seconds to wait for each transition (default: 60)")
+      ->add_option("--deadline", options->apply.load.patience.deadline,
+                   "Seconds that each transition may take before it is taken back (default: 60)")
       ->check(CLI::PositiveNumber);
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }

@@ -116,10 +116,6 @@ class Applier {
 
 }  // namespace
 
-std::string running_release(const Machine& machine) {
-  return first_line(machine.proc / "sys" / "kernel" / "osrelease");
-}
-
 bool switched_off(const Machine& machine) {
   std::istringstream words(first_line(machine.proc / "cmdline"));
   for (std::string word; words >> word;) {

@@ -50,7 +50,4 @@ std::optional<Error> held_back(const Machine& machine, const std::string& releas
 // `suture=off` stands on the kernel's command line.
 bool switched_off(const Machine& machine);
 
-// The release of the running kernel.
-std::string running_release(const Machine& machine);
-
 }  // namespace suture::live
