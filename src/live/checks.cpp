@@ -12,10 +12,14 @@
 #include <set>
 
 #include "elf/object.h"
+#include "kernel/image.h"
+#include "kernel/kernel.h"
 #include "kernel/module_image.h"
+#include "kernel/trusted_keys.h"
 #include "live/kernel_checks.h"
 #include "live/loaded_metadata.h"
 #include "live/shared_checks.h"
+#include "live/signing_policy.h"
 #include "module/states.h"
 
 namespace suture::live {
@@ -108,39 +112,44 @@ Check build_id_check(const Machine& machine, const module::PatchedObject& object
           .code = Code::wrong_kernel};
 }
 
-bool is_signed(const fs::path& module) {
-  constexpr std::string_view mark = "~Module signature appended~\n";  // kernel/module_signature.c
-  auto file = MappedFile::open(module);
-  return file && as_text(file->bytes()).ends_with(mark);
+// Keys that are built into the running kernel, where its image is in the cache.
+std::optional<std::vector<Bytes>> builtin_keys(const Machine& machine) {
+  auto kernel = kernel::find(running_release(machine));
+  if (!kernel || kernel->build_id != running_build_id(machine, "vmlinux")) {
+    return std::nullopt;
+  }
+  auto image = kernel::Image::open(kernel->vmlinux);
+  auto keys = image ? kernel::builtin_certificates(*image)
+                    : Result<std::vector<Bytes>>(std::unexpected(image.error()));
+  return keys ? std::optional(std::move(*keys)) : std::nullopt;
 }
 
-Check signature_check(const Machine& machine, const fs::path& module) {
-  const std::string lockdown = first_line(machine.sys / "kernel" / "security" / "lockdown");
-  const bool locked = !lockdown.empty() && lockdown.find("[none]") == std::string::npos;
-  const bool enforced =
-      locked || first_line(machine.sys / "module" / "module" / "parameters" / "sig_enforce") == "Y";
-  const std::string why = locked ? "lockdown " + lockdown : "module.sig_enforce";
+Check signature_check(const Machine& machine, const fs::path& module, Depth depth) {
+  Check check{.id = "signature"};
   if (first_line(machine.proc / "sys" / "kernel" / "modules_disabled") == "1") {
-    return {.id = "signature",
-            .verdict = Verdict::failed,
-            .detail = "this machine takes no modules any more (kernel.modules_disabled)",
-            .remedy = "reboot it into a kernel with the fix",
-            .code = Code::not_permitted};
+    check.verdict = Verdict::failed;
+    check.detail = "this machine takes no modules any more (kernel.modules_disabled)";
+    check.remedy = "reboot it into a kernel with the fix";
+    check.code = Code::not_permitted;
+    return check;
   }
-  if (!enforced) {
-    return {.id = "signature", .detail = "none is asked for"};
+  auto file = MappedFile::open(module);
+  const ByteView bytes = file ? file->bytes() : ByteView{};
+  SigningFacts facts = signing_facts(machine);
+  SigningVerdict verdict = would_be_accepted(facts, bytes);
+  if (verdict.acceptance == Acceptance::unknown && depth == Depth::everything) {
+    facts.builtin = builtin_keys(machine);
+    verdict = would_be_accepted(facts, bytes);
   }
-  if (!is_signed(module)) {
-    return {.id = "signature",
-            .verdict = Verdict::failed,
-            .detail = fmt::format("it is not signed, and this kernel insists on that ({})", why),
-            .remedy = "sign it with a key that this kernel trusts",
-            .code = Code::not_permitted};
+  if (verdict.acceptance == Acceptance::no) {
+    check.verdict = Verdict::failed;
+    check.code = Code::not_permitted;
+  } else if (verdict.acceptance == Acceptance::unknown) {
+    check.verdict = Verdict::unknown;
   }
-  return {.id = "signature",
-          .verdict = Verdict::unknown,
-          .detail = fmt::format("it is signed, and this kernel insists on that ({})", why),
-          .remedy = "whether it trusts the key shows when it is loaded"};
+  check.detail = std::move(verdict.reason);
+  check.remedy = std::move(verdict.remedy);
+  return check;
 }
 
 std::vector<PatchedObject> redirected_objects(const module::Metadata& metadata) {
@@ -307,7 +316,7 @@ Result<CheckedModule> check_module(const Machine& machine, const fs::path& modul
   checks.push_back(name_check(machine, metadata));
   checks.push_back(transition_check(patches));
   checks.push_back(dependencies_check(machine, image));
-  checks.push_back(signature_check(machine, module));
+  checks.push_back(signature_check(machine, module, depth));
   checks.push_back(states_check(machine, metadata, patches));
   conflict_checks(machine, metadata, patches, checks);
   if (depth == Depth::everything) {

@@ -85,19 +85,11 @@ TEST_F(ChecksTest, EnforcedSignaturesRefuseAnUnsignedModule) {
 }
 
 TEST_F(ChecksTest, LockdownRefusesAnUnsignedModule) {
+  put("sys/module/module/parameters/sig_enforce", "N\n");
   put("sys/kernel/security/lockdown", "none [integrity] confidentiality\n");
   EXPECT_EQ(find(checks(), "signature").verdict, Verdict::failed);
   put("sys/kernel/security/lockdown", "[none] integrity confidentiality\n");
   EXPECT_EQ(find(checks(), "signature").verdict, Verdict::ok);
-}
-
-TEST_F(ChecksTest, WhetherTheKeyIsTrustedCannotBeTold) {
-  put("sys/module/module/parameters/sig_enforce", "Y\n");
-  const fs::path path = module("f");
-  put("fix.ko", read_text(path).value() + "~Module signature appended~\n");
-  auto checked = check_module(machine_, path, Depth::before_load);
-  ASSERT_TRUE(checked);
-  EXPECT_EQ(find(checked->checks, "signature").verdict, Verdict::unknown);
 }
 
 TEST_F(ChecksTest, PatchOfTheSameFunctionIsAWarningUnlessItIsReplaced) {
