@@ -42,6 +42,7 @@ std::string_view code_name(Code code) {
     case Code::bad_module: return "bad-module";
     case Code::bad_package: return "bad-package";
     case Code::bad_config: return "bad-config";
+    case Code::bad_manifest: return "bad-manifest";
     case Code::unknown_release: return "unknown-release";
     case Code::not_cached: return "not-cached";
     case Code::missing_tool: return "missing-tool";
@@ -59,6 +60,8 @@ std::string_view code_name(Code code) {
     case Code::guest_failed: return "guest-failed";
     case Code::test_failed: return "test-failed";
     case Code::not_permitted: return "not-permitted";
+    case Code::not_on_trial: return "not-on-trial";
+    case Code::no_transition: return "no-transition";
     case Code::bad_key: return "bad-key";
     case Code::untrusted_file: return "untrusted-file";
     case Code::not_installed: return "not-installed";

@@ -10,6 +10,7 @@
 
 #include "base/digest.h"
 #include "base/process.h"
+#include "build/author.h"
 #include "build/compile_units.h"
 #include "build/export_versions.h"
 #include "build/headers.h"
@@ -22,6 +23,7 @@
 #include "match/match.h"
 #include "match/shipped_code.h"
 #include "module/link.h"
+#include "module/states.h"
 #include "module/signature.h"
 #include "source/patch.h"
 
@@ -55,11 +57,15 @@ class Builder {
     for (const std::string& path : intake_.touched.ignored) {
       out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
     }
+    if (!request_.onto.empty()) {
+      previous_ = TRY(read_previous(request_.onto, intake_.metadata));
+    }
     TRY(lay_out());
     out_.seconds.source = now_seconds() - start;
     TRY(compile());
     TRY(compare());
     TRY(compare_types());
+    judge_previous();
     if (out_.refusals.empty()) {
       TRY(match_all());
       check_changes();
@@ -112,7 +118,9 @@ class Builder {
     directory_ = TRY(WorkDir::create(kernel_.derived / "work", "build"));
     place_ = WorkPlace{.shadow = directory_.path() / "tree", .objects = directory_.path()};
     TRY(make_directories(place_.shadow));
-    return make_shadow_tree(intake_.files, kernel_.source, place_.shadow);
+    std::vector<source::ChangedFile> files = intake_.files;
+    files.push_back(author_header());
+    return make_shadow_tree(files, kernel_.source, place_.shadow);
   }
 
   Status compile() {
@@ -246,7 +254,10 @@ class Builder {
           [&] {
             return side_.types() ? side_.types()->parameters() : match::ShippedCode::Parameters{};
           });
-      work.diff = diff::compare(*work.pre, *work.post,
+      auto directives =
+          TRY(directives_of(work.post_graph, work.unit.command.path(), request_.ignored));
+      TRY(join(directives, work.unit.command.source, intake_.metadata));
+      work.diff = diff::compare(*work.pre, *work.post, std::move(directives),
                                 [&](std::string_view function, elf::AddressArguments arguments) {
                                   return shipped.fate(function, arguments);
                                 });
@@ -350,6 +361,17 @@ class Builder {
     return {};
   }
 
+  void judge_previous() {
+    if (!previous_) {
+      return;
+    }
+    auto conflict =
+        module::judge_states(module::states_of(intake_.metadata), {module::states_of(*previous_)});
+    if (conflict) {
+      out_.refusals.push_back(std::move(*conflict));
+    }
+  }
+
   Status match_all() {
     double start = now_seconds();
     // What only includes a changed header, and compiles to the same, is not touched.
@@ -451,6 +473,9 @@ class Builder {
     }
     TRY(write_file(out_.module, linked.module));
     out_.metadata = std::move(linked.metadata);
+    if (previous_) {
+      out_.succession = succession(*previous_, out_.metadata);
+    }
     out_.seconds.link += now_seconds() - start;
     return {};
   }
@@ -482,6 +507,7 @@ class Builder {
   const kernel::Progress& progress_;
   Outcome out_;
   Intake intake_;
+  std::optional<module::Metadata> previous_;
   WorkDir directory_;
   WorkPlace place_;
   Modules modules_;

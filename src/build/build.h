@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "build/onto.h"
 #include "kernel/kernel.h"
 #include "kernel/packages.h"
 #include "match/explain.h"
@@ -25,13 +26,16 @@ struct Signing {
 struct Request {
   kernel::Kernel kernel;
   std::vector<fs::path> patches;
-  std::string name;  // of the module; empty: from the first patch's file name
-  std::string version = "1";
+  std::string name;               // of the module; empty: from the first patch's file name
+  std::string version;            // empty: 1
   std::string description;        // empty: the first line of the first patch's own text
   std::vector<std::string> cves;  // joined with those that the patches' texts name
   fs::path output_directory;
   fs::path keep_objects;  // where the compiled objects are left for `check --prove`; may be empty
   bool replace = true;
+  std::vector<module::SystemState> states;  // beside those that the diffs state
+  std::vector<module::Ignored> ignored;     // likewise
+  fs::path onto;                            // a patch that it is to be loaded onto; may be empty
   std::optional<Signing> signing;  // nothing: the module is not signed
   std::string tool_version;
 };
@@ -49,6 +53,7 @@ struct Outcome {
   std::vector<std::string> notes;
   std::vector<Error> refusals;                 // not empty: nothing was written
   std::vector<match::Explanation> mismatches;  // one for each refusal that is run-pre-mismatch
+  std::optional<Succession> succession;        // where the request names an earlier patch
   prove::Proof proof;                          // of the module that was written
   Seconds seconds;
 };

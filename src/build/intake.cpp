@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <set>
 
+#include "build/author.h"
+
 namespace suture::build {
 
 namespace {
@@ -81,11 +83,13 @@ Result<Intake> take_in(const Request& request) {
     metadata.description = request.description;
   }
   metadata.name = TRY(module_name(request));
-  metadata.version = request.version;
+  metadata.version = request.version.empty() ? "1" : request.version;
   metadata.release = request.kernel.release;
   metadata.replace = request.replace;
   metadata.tool = request.tool_version;
+  metadata.states = request.states;
   out.files = TRY(source::apply(patches, request.kernel.source));
+  TRY(check_files(request.ignored, out.files));
   out.touched = TRY(touched_units(out.files, request.kernel.source));
   if (out.touched.sources.empty() && out.touched.headers.empty()) {
     return fail(Code::no_change, request.patches[0].string(),

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "build/build.h"
+#include "build/manifest.h"
 #include "cli/command.h"
 #include "cli/proof_report.h"
 
@@ -42,10 +43,32 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
                                {"remedy", refusal.remedy}});
   }
   out["notes"] = outcome.notes;
+  if (const auto& onto = outcome.succession) {
+    out["onto"] = {{"previous", onto->previous},
+                   {"takes_over", onto->takes_over},
+                   {"adds", onto->adds},
+                   {"drops", onto->drops},
+                   {"keeps", onto->keeps}};
+  }
   const build::Seconds& s = outcome.seconds;
   out["seconds"] = {{"source", s.source}, {"compile", s.compile}, {"diff", s.diff},
                     {"match", s.match},   {"link", s.link},       {"prove", s.prove},
                     {"total", s.total}};
+  return out;
+}
+
+std::string succession_text(const build::Succession& onto) {
+  std::string out =
+      fmt::format("\nonto {}: {}\n", onto.previous,
+                  onto.takes_over ? "it takes over from that patch" : "both patches stay in force");
+  auto list = [&](std::string_view what, const std::vector<std::string>& functions) {
+    for (const std::string& function : functions) {
+      out += fmt::format("  {:<6} {}\n", what, function);
+    }
+  };
+  list("adds", onto.adds);
+  list("drops", onto.drops);
+  list("keeps", onto.keeps);
   return out;
 }
 
@@ -72,6 +95,9 @@ std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel,
     }
   }
   out += table(rows);
+  if (outcome.succession) {
+    out += succession_text(*outcome.succession);
+  }
   out += fmt::format(
       "\n{} for {}: {} of {} functions of the touched files match the shipped "
       "kernel;\n{}\n",
@@ -83,12 +109,39 @@ std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel,
 struct Options {
   KernelChoice kernel;
   build::Request request;
+  fs::path manifest;
   bool no_replace = false;
   build::Signing signing;
 };
 
+// The command line wins over the manifest; the diffs of both count, the manifest's first.
+Status add_manifest(Options& options) {
+  build::Request& request = options.request;
+  if (!options.manifest.empty()) {
+    build::Manifest manifest = TRY(build::read_manifest(options.manifest));
+    request.patches.insert(request.patches.begin(), manifest.diffs.begin(), manifest.diffs.end());
+    auto fill = [](std::string& to, const std::optional<std::string>& from) {
+      to = to.empty() ? from.value_or("") : to;
+    };
+    fill(request.name, manifest.name);
+    fill(request.version, manifest.version);
+    fill(request.description, manifest.description);
+    request.cves.insert(request.cves.end(), manifest.cves.begin(), manifest.cves.end());
+    request.replace = manifest.replace.value_or(true);
+    request.states = std::move(manifest.states);
+    request.ignored = std::move(manifest.ignored);
+  }
+  if (request.patches.empty()) {
+    return fail(Code::usage, "build", "no diff is given",
+                "name diffs on the command line or in the manifest");
+  }
+  request.replace = request.replace && !options.no_replace;
+  return {};
+}
+
 Result<Report> run(Options& options, bool json) {
   options.request.kernel = TRY(options.kernel.find());
+  TRY(add_manifest(options));
   options.request.replace = !options.no_replace;
   if (!options.signing.key.empty()) {
     options.request.signing = options.signing;
@@ -113,8 +166,9 @@ void register_build(Commands& commands) {
   auto options = std::make_shared<Options>();
   CLI::App* command = commands.app().add_subcommand("build", "Make a patch module of diffs");
   build::Request& request = options->request;
-  command->add_option("PATCH", request.patches, "Unified diffs, applied in this order (-p1)")
-      ->required();
+  command->add_option("PATCH", request.patches, "Unified diffs, applied in this order (-p1)");
+  command->add_option("--manifest", options->manifest,
+                      "A TOML file with what the diffs do not say: docs/patch-author-guide.md");
   options->kernel.add_options(command);
   command->add_option("-n,--name", request.name, "Name of the module (default: the first diff's)");
   command->add_option("-o,--output", request.output_directory,
@@ -127,6 +181,9 @@ void register_build(Commands& commands) {
       "A CVE that it fixes; may be repeated, and those named in the diffs are found");
   command->add_option("--keep-objects", request.keep_objects,
                       "Directory to leave the compiled objects in, for `suture check --prove`");
+  command->add_option("--onto", request.onto,
+                      "An earlier patch's module: say what this one adds, drops and keeps, and "
+                      "refuse what could not follow it");
   command->add_flag("--no-replace", options->no_replace,
                     "Leave earlier patches in force instead of taking over from them");
   build::Signing& signing = options->signing;

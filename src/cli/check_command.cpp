@@ -5,8 +5,10 @@
 #include <memory>
 
 #include "build/proving.h"
-#include "cli/command.h"
+#include "cli/live_report.h"
 #include "cli/proof_report.h"
+#include "live/checks.h"
+#include "live/image_checks.h"
 #include "module/metadata.h"
 #include "module/signature.h"
 
@@ -20,9 +22,13 @@ struct Options {
   bool prove = false;
 };
 
-Result<Report> run(Options options, bool json) {
+bool names_kernel(const Options& options) {
+  return !options.kernel.release.empty() || !options.kernel.files.vmlinuz.empty();
+}
+
+Result<Report> prove_again(Options options, bool json) {
   const module::Metadata metadata = TRY(module::read_metadata(options.module));
-  if (options.kernel.release.empty() && options.kernel.files.vmlinuz.empty()) {
+  if (!names_kernel(options)) {
     options.kernel.release = metadata.release;
   }
   const kernel::Kernel kernel = TRY(options.kernel.find());
@@ -50,24 +56,75 @@ Result<Report> run(Options options, bool json) {
   return report;
 }
 
+// What people read: a row a check, and below what to do about those that are not ok.
+std::string checks_text(const live::CheckedModule& checked) {
+  std::vector<std::vector<std::string>> rows{{"CHECK", "VERDICT", "SEEN"}};
+  std::string remedies;
+  for (const live::Check& check : checked.checks) {
+    const bool unknown = check.verdict == live::Verdict::unknown;
+    rows.push_back({check.id,
+                    unknown ? "cannot tell" : std::string(live::verdict_word(check.verdict)),
+                    check.detail});
+    if (check.verdict != live::Verdict::ok) {
+      remedies += fmt::format("{}: {}\n", check.id, check.remedy);
+    }
+  }
+  return table(rows) + (remedies.empty() ? "" : "\nWhat to do:\n" + remedies);
+}
+
+// Of the running machine, or of the kernel that is named.
+Result<Report> check(const Options& options) {
+  live::CheckedModule checked;
+  std::string release;
+  if (names_kernel(options)) {
+    const kernel::Kernel kernel = TRY(options.kernel.find());
+    release = kernel.release;
+    checked = TRY(live::check_for_kernel(kernel, options.module));
+  } else {
+    const live::Machine machine;
+    release = live::running_release(machine);
+    checked = TRY(live::check_module(machine, options.module, live::Depth::everything));
+  }
+  const auto failure = checked.failure(options.module.string());
+  Report report;
+  report.json = {{"module", options.module.string()},
+                 {"name", checked.metadata.name},
+                 {"kernel", release},
+                 {"verdict", failure ? "failed" : "ok"},
+                 {"checks", Json::array()}};
+  for (const live::Check& it : checked.checks) {
+    report.json["checks"].push_back(to_json(it));
+  }
+  report.text = checks_text(checked);
+  report.exit_status = failure ? exit_code(failure->code) : 0;
+  return report;
+}
+
 }  // namespace
 
 void register_check(Commands& commands) {
   auto options = std::make_shared<Options>();
   CLI::App* command = commands.app().add_subcommand(
-      "check", "Prove that a patch module means what its sources mean");
+      "check", "Check whether a patch module may be loaded, or prove that it means its sources");
   command->add_option("MODULE", options->module, "The module file (.ko)")->required();
   options->kernel.add_options(command);
-  command
-      ->add_flag("--prove", options->prove,
-                 "Load it in memory as the kernel would, and compare it with the compiled objects; "
-                 "this version checks nothing else, so it must be given")
-      ->required();
-  command
-      ->add_option("--source-objects", options->objects,
-                   "The directory that `suture build --keep-objects` left")
-      ->required();
-  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
+  // The running machine is what is meant here where none is named.
+  command->get_option("--kernel")
+      ->description(
+          "Release of a cached kernel, instead of the running machine (with --prove: of the one "
+          "that "
+          "the module is for)");
+  auto* objects = command->add_option("--source-objects", options->objects,
+                                      "With --prove: the directory that `suture build "
+                                      "--keep-objects` left");
+  auto* prove = command->add_flag(
+      "--prove", options->prove,
+      "Load it in memory as the kernel would, and compare it with the compiled objects, instead");
+  prove->needs(objects);
+  objects->needs(prove);
+  commands.on_run(command, [options, &commands] {
+    return options->prove ? prove_again(*options, commands.json()) : check(*options);
+  });
 }
 
 }  // namespace suture::cli

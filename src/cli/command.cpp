@@ -67,7 +67,7 @@ void Commands::finish(Result<Report> result) {
     exit_status_ = exit_code(error.code);
     return;
   }
-  if (json_) {
+  if (json_ && !result->streamed) {
     print_json(result->json);
   }
   std::fputs(result->text.c_str(), json_ ? stderr : stdout);

@@ -20,9 +20,10 @@ using Json = nlohmann::ordered_json;
 
 // What a command hands back when it succeeded: one object for --json, text for people otherwise.
 struct Report {
-  Json json;            // without "schema", which print adds
-  std::string text;     // ends with a newline, or is empty
-  int exit_status = 0;  // non-zero for a verdict that is a failure, e.g. of a test
+  Json json;              // without "schema", which print adds
+  std::string text;       // ends with a newline, or is empty
+  int exit_status = 0;    // non-zero for a verdict that is a failure, e.g. of a test
+  bool streamed = false;  // all JSON was printed as it came
 };
 
 // Adds a command. The body runs after parsing; its report or error is printed here, and the exit
@@ -73,6 +74,11 @@ void register_load(Commands& commands);
 void register_unload(Commands& commands);
 void register_list(Commands& commands);
 void register_status(Commands& commands);
+void register_watch(Commands& commands);
+void register_signal(Commands& commands);
+void register_force(Commands& commands);
+void register_accept(Commands& commands);
+void register_keep_trial(Commands& commands);
 void register_install(Commands& commands);
 void register_uninstall(Commands& commands);
 void register_apply(Commands& commands);

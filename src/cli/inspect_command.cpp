@@ -23,11 +23,27 @@ Json to_json(const module::Metadata& metadata) {
            {"replace", metadata.replace},
            {"description", metadata.description},
            {"cves", metadata.cves},
+           {"states", Json::array()},
+           {"callbacks", Json::array()},
+           {"ignored", Json::array()},
            {"diffs", Json::array()},
            {"objects", Json::array()},
            {"symbols", {{"livepatch", metadata.klp_symbols}, {"exported", metadata.imports}}}};
   for (const module::SourceDiff& diff : metadata.diffs) {
     out["diffs"].push_back({{"sha256", diff.sha256}, {"file", diff.file}});
+  }
+  for (const module::SystemState& state : metadata.states) {
+    out["states"].push_back({{"id", state.id}, {"version", state.version}});
+  }
+  for (const module::Callback& callback : metadata.callbacks) {
+    out["callbacks"].push_back({{"object", callback.object},
+                                {"kind", callback.kind},
+                                {"function", callback.function},
+                                {"source", callback.source}});
+  }
+  for (const module::Ignored& ignored : metadata.ignored) {
+    out["ignored"].push_back(
+        {{"source", ignored.source}, {"name", ignored.name}, {"reason", ignored.reason}});
   }
   for (const module::PatchedObject& object : metadata.objects) {
     Json entry{{"name", object.name}, {"build_id", object.build_id}, {"functions", Json::array()}};
@@ -64,6 +80,16 @@ std::string to_text(const module::Metadata& metadata) {
   }
   for (const module::SourceDiff& diff : metadata.diffs) {
     line("diff", fmt::format("{} {}", diff.sha256.substr(0, 16), diff.file));
+  }
+  for (const module::SystemState& state : metadata.states) {
+    line("state", fmt::format("{} at version {}", state.id, state.version));
+  }
+  for (const module::Callback& callback : metadata.callbacks) {
+    line(callback.kind,
+         fmt::format("{} of {}  {}", callback.function, callback.object, callback.source));
+  }
+  for (const module::Ignored& ignored : metadata.ignored) {
+    line("ignored", fmt::format("{}  {}: {}", ignored.name, ignored.source, ignored.reason));
   }
   for (const module::PatchedObject& object : metadata.objects) {
     line("object", object.build_id.empty() ? object.name

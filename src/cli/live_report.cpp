@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/live_report.h"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <vector>
+
 namespace suture::cli {
 
 std::string state_word(const live::LoadedPatch& patch) {
@@ -24,6 +32,143 @@ Json to_json(const live::LoadedPatch& patch) {
     out["objects"].push_back(std::move(entry));
   }
   return out;
+}
+
+Json to_json(const live::BlockingTask& task) {
+  return {{"pid", task.pid},
+          {"tid", task.tid},
+          {"comm", task.comm},
+          {"state", task.state},
+          {"kernel_thread", task.kernel_thread},
+          {"function", task.function},
+          {"stack", task.stack}};
+}
+
+Json to_json(const live::Check& check) {
+  Json out{{"id", check.id},
+           {"verdict", live::verdict_word(check.verdict)},
+           {"detail", check.detail},
+           {"remedy", check.remedy}};
+  if (check.verdict == live::Verdict::failed) {
+    out["code"] = code_name(check.code);
+  }
+  return out;
+}
+
+Json to_json(const live::Attachment& attachment) {
+  return {{"object", attachment.object},
+          {"function", attachment.function},
+          {"what", attachment.what},
+          {"effect", live::effect_word(attachment.effect)}};
+}
+
+std::string task_text(const live::BlockingTask& task) {
+  std::string why = "  its kernel stack does not show why";
+  if (!task.function.empty()) {
+    why = fmt::format("  in the patched function {}", task.function);
+  } else if (task.state.starts_with('R')) {
+    why = "  running";
+  }
+  std::string out = fmt::format("  {} {}{}  {}{}\n", task.tid, task.comm,
+                                task.kernel_thread ? " (kernel thread)" : "", task.state, why);
+  for (const std::string& frame : task.stack) {
+    out += fmt::format("      {}\n", frame);
+  }
+  return out;
+}
+
+std::string duration_text(double seconds) {
+  const long whole = static_cast<long>(seconds + 0.5);
+  if (whole < 120) {
+    return fmt::format("{} s", whole);
+  }
+  if (whole < 7200) {
+    return fmt::format("{} min {} s", whole / 60, whole % 60);
+  }
+  return fmt::format("{} h {} min", whole / 3600, whole / 60 % 60);
+}
+
+namespace {
+
+// What of a transition was told already.
+struct Told {
+  std::vector<int> tasks;
+  double line = 0;  // seconds of the last plain line
+};
+
+void tell(const live::TransitionView& view, Told& told, const kernel::Progress& line) {
+  constexpr double plain_line_every = 10;
+  std::vector<int> tasks;
+  for (const live::BlockingTask& task : view.tasks) {
+    tasks.push_back(task.tid);
+  }
+  std::string text;
+  if (view.stalled && tasks != told.tasks) {
+    for (const live::BlockingTask& task : view.tasks) {
+      text += task_text(task);
+    }
+    told.tasks = std::move(tasks);
+  }
+  for (const live::Nudged& nudged : view.nudged) {
+    text += fmt::format("  {} {}: {}\n", nudged.pid, nudged.comm, nudged.what);
+  }
+  const std::string summary =
+      fmt::format("{}: {} since {}; {} to switch", view.patch,
+                  view.enabled ? "in transition" : "on its way back", duration_text(view.seconds),
+                  view.waiting == 1 ? "1 task has" : fmt::format("{} tasks have", view.waiting));
+  const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  if (terminal) {
+    line("");
+  }
+  if (terminal || !text.empty() || view.seconds - told.line >= plain_line_every) {
+    line(summary);
+    told.line = view.seconds;
+  }
+  if (!text.empty()) {
+    std::fprintf(stderr, "%s%s", terminal ? "\n" : "", text.c_str());
+  }
+}
+
+}  // namespace
+
+live::TransitionWatcher transition_watcher() {
+  // One object for all copies of the watcher; its end clears the line.
+  struct State {
+    Told told;
+    kernel::Progress line = progress();
+    bool shown = false;
+    State() = default;
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+    ~State() {
+      if (shown) {
+        line("");
+      }
+    }
+  };
+  return [state = std::make_shared<State>()](const live::TransitionView& view) {
+    tell(view, state->told, state->line);
+    state->shown = true;
+  };
+}
+
+CLI::Option* add_duration(CLI::App* command, const std::string& name, double& seconds,
+                          const std::string& text) {
+  const std::map<std::string, double> units{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+  return command->add_option(name, seconds, text)
+      ->transform(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE, "TIME"))
+      ->check(CLI::PositiveNumber);
+}
+
+void add_patience(CLI::App* command, live::Patience& patience) {
+  add_duration(command, "--deadline", patience.deadline,
+               "Time that each transition may take: 90, 90s, 10m, 2h (default: 60s)");
+  command
+      ->add_option_function<double>(
+          "--signal-after", [&patience](const double& seconds) { patience.signal_after = seconds; },
+          "Seconds after which the tasks in the way are nudged as by `suture signal`; the kernel "
+          "does so by itself after 15 (default: left to it)")
+      ->check(CLI::PositiveNumber);
 }
 
 }  // namespace suture::cli

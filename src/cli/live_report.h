@@ -1,17 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// What list and status have in common.
+// What the commands about the running machine have in common.
 #pragma once
 
 #include <string>
 
 #include "cli/command.h"
-#include "live/sysfs.h"
+#include "live/load.h"
+#include "live/status.h"
 
 namespace suture::cli {
 
 // "enabled", "enabling", "disabling" or "disabled".
 std::string state_word(const live::LoadedPatch& patch);
 Json to_json(const live::LoadedPatch& patch);
+Json to_json(const live::BlockingTask& task);
+Json to_json(const live::Check& check);
+Json to_json(const live::Attachment& attachment);
+
+// The task, why it is in the way, and its stack below.
+std::string task_text(const live::BlockingTask& task);
+
+// "3 min 20 s", "12 s"
+std::string duration_text(double seconds);
+
+// Tells of a transition that takes time, on standard error.
+live::TransitionWatcher transition_watcher();
+
+// --deadline, --signal-after.
+void add_patience(CLI::App* command, live::Patience& patience);
+
+// Reads "90", "90s", "10m", "2h" into seconds.
+CLI::Option* add_duration(CLI::App* command, const std::string& name, double& seconds,
+                          const std::string& text);
 
 }  // namespace suture::cli

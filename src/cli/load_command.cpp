@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <memory>
 
-#include "cli/command.h"
+#include "cli/live_report.h"
 #include "live/load.h"
 
 namespace suture::cli {
@@ -13,9 +14,47 @@ namespace {
 struct Options {
   std::vector<fs::path> modules;
   live::LoadOptions load;
+  double trial = 0;
+  bool no_revert = false;
 };
 
-Result<Report> run(const Options& options) {
+Json outcome_json(const live::LoadOutcome& outcome, const live::LoadOptions& options) {
+  Json out{{"name", outcome.name},
+           {"transition_seconds", outcome.transition_seconds},
+           {"removed", outcome.removed},
+           {"warnings", Json::array()}};
+  if (options.trial_seconds) {
+    out["trial_seconds"] = *options.trial_seconds;
+  }
+  for (const live::Check& warning : outcome.warnings) {
+    out["warnings"].push_back(to_json(warning));
+  }
+  return out;
+}
+
+std::string to_text(const live::LoadOutcome& outcome, const live::LoadOptions& options, int fd) {
+  std::string out;
+  for (const live::Check& warning : outcome.warnings) {
+    out += fmt::format("{} {}; {}\n", paint("warning:", Tone::bad, fd), warning.detail,
+                       warning.remedy);
+  }
+  out += fmt::format("{} is in force, after {:.1f} s\n", outcome.name, outcome.transition_seconds);
+  for (const std::string& name : outcome.removed) {
+    out += fmt::format("{} was replaced, and its module removed\n", name);
+  }
+  if (options.trial_seconds) {
+    out += fmt::format("it is taken back in {} unless you run: suture accept {}\n",
+                       duration_text(*options.trial_seconds), outcome.name);
+  }
+  return out;
+}
+
+Result<Report> run(Options& options, bool json) {
+  options.load.revert = !options.no_revert;
+  options.load.patience.watch = transition_watcher();
+  if (options.trial > 0) {
+    options.load.trial_seconds = options.trial;
+  }
   Report report;
   report.json["loaded"] = Json::array();
   std::string before;
@@ -29,10 +68,8 @@ Result<Report> run(const Options& options) {
       return std::unexpected(std::move(error));
     }
     before += (before.empty() ? "" : ", ") + outcome->name;
-    report.json["loaded"].push_back(
-        {{"name", outcome->name}, {"transition_seconds", outcome->transition_seconds}});
-    report.text +=
-        fmt::format("{} is in force, after {:.1f} s\n", outcome->name, outcome->transition_seconds);
+    report.json["loaded"].push_back(outcome_json(*outcome, options.load));
+    report.text += to_text(*outcome, options.load, json ? STDERR_FILENO : STDOUT_FILENO);
   }
   return report;
 }
@@ -42,15 +79,17 @@ Result<Report> run(const Options& options) {
 void register_load(Commands& commands) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
-      commands.app().add_subcommand("load", "Load patch modules and wait for their transitions");
+      commands.app().add_subcommand("load", "Load patch modules and see them through");
   command->add_option("MODULE", options->modules, "Patch modules (.ko), loaded in this order")
       ->required()
       ->check(CLI::ExistingFile);
-  command
-      ->add_option("--timeout", options->load.timeout,
-                   "Seconds to wait for each transition (default: 60)")
-      ->check(CLI::PositiveNumber);
-  commands.on_run(command, [options] { return run(*options); });
+  add_patience(command, options->load.patience);
+  command->add_flag("--no-revert", options->no_revert,
+                    "Leave a transition that is not over at the deadline under way, instead of "
+                    "taking the patch back");
+  add_duration(command, "--try", options->trial,
+               "Take the patch back after this time unless `suture accept` comes: 10m");
+  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }
 
 }  // namespace suture::cli

@@ -24,6 +24,11 @@ int main(int argc, char** argv) {
   suture::cli::register_unload(commands);
   suture::cli::register_list(commands);
   suture::cli::register_status(commands);
+  suture::cli::register_watch(commands);
+  suture::cli::register_signal(commands);
+  suture::cli::register_force(commands);
+  suture::cli::register_accept(commands);
+  suture::cli::register_keep_trial(commands);
   suture::cli::register_install(commands);
   suture::cli::register_uninstall(commands);
   suture::cli::register_apply(commands);

@@ -2,73 +2,214 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <memory>
+
 #include "cli/live_report.h"
+#include "cli/prometheus.h"
+#include "live/status.h"
 
 namespace suture::cli {
 
 namespace {
 
-std::string patch_text(const live::LoadedPatch& patch) {
-  std::string out =
-      fmt::format("{}: {}\n", paint(patch.name, Tone::strong, STDOUT_FILENO), state_word(patch));
+struct Options {
+  std::vector<std::string> names;
+  bool prometheus = false;
+};
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) {
+    out += (out.empty() ? "" : ", ") + word;
+  }
+  return out;
+}
+
+std::vector<std::string> object_names(const live::LoadedPatch& patch) {
+  std::vector<std::string> out;
   for (const live::PatchedObject& object : patch.objects) {
-    out += fmt::format("  {}{}\n", object.name, object.patched ? "" : " (not loaded)");
+    out.push_back(object.name + (object.patched ? "" : " (not loaded)"));
+  }
+  return out;
+}
+
+std::size_t function_count(const live::LoadedPatch& patch) {
+  std::size_t count = 0;
+  for (const live::PatchedObject& object : patch.objects) {
+    count += object.functions.size();
+  }
+  return count;
+}
+
+std::string functions_text(const live::LoadedPatch& patch) {
+  std::string out = fmt::format("{} changes:\n", patch.name);
+  for (const live::PatchedObject& object : patch.objects) {
     for (const live::RedirectedFunction& function : object.functions) {
       out += fmt::format(
-          "    {}{}\n", function.name,
+          "  {} {}{}\n", object.name, function.name,
           function.sympos > 1 ? fmt::format(" (number {} of that name)", function.sympos) : "");
     }
   }
   return out;
 }
 
-std::string task_text(const live::BlockingTask& task) {
-  std::string out = fmt::format("  {} {}  {}\n", task.tid, task.comm, task.state);
-  for (const std::string& frame : task.stack) {
-    out += fmt::format("      {}\n", frame);
+std::string patches_text(const live::MachineStatus& status, const Options& options) {
+  if (status.patches.empty()) {
+    return "no patches are loaded\n";
+  }
+  std::vector<std::vector<std::string>> rows{
+      {"PATCH", "STATE", "VERSION", "FUNCTIONS", "OBJECTS", "CVES"}};
+  std::string details;
+  for (const live::PatchStatus& it : status.patches) {
+    const bool ours = it.metadata.has_value();
+    rows.push_back({it.patch.name, state_word(it.patch),
+                    ours && !it.metadata->version.empty() ? it.metadata->version : "-",
+                    fmt::format("{}", function_count(it.patch)), joined(object_names(it.patch)),
+                    ours ? joined(it.metadata->cves) : ""});
+    if (const std::string text = live::undertaking_text(it); !text.empty()) {
+      details += fmt::format("{}: {}\n", it.patch.name, text);
+    }
+    if (std::ranges::find(options.names, it.patch.name) != options.names.end()) {
+      details += functions_text(it.patch);
+    }
+  }
+  return table(rows) + details;
+}
+
+std::string transition_text(const live::MachineStatus& status) {
+  auto moving = std::ranges::find_if(
+      status.patches, [](const live::PatchStatus& it) { return it.patch.transition; });
+  if (moving == status.patches.end()) {
+    return "";
+  }
+  std::string out =
+      fmt::format("in transition: {}; tasks that it waits for: {}{}\n", moving->patch.name,
+                  status.blocking.size(),
+                  status.blocking.empty() ? " (the kernel looks again within a second)" : "");
+  for (const live::BlockingTask& task : status.blocking) {
+    out += task_text(task);
   }
   return out;
 }
 
-Result<Report> run() {
-  const live::Machine machine;
-  std::vector<live::LoadedPatch> patches = TRY(live::loaded_patches(machine));
-  Report report;
-  Json all = Json::array();
-  Json blocking = Json::array();
-  Json transition;
-  std::string waiting = "no transition is under way\n";
-  for (const live::LoadedPatch& patch : patches) {
-    all.push_back(to_json(patch));
-    report.text += patch_text(patch);
-    if (!patch.transition) {
-      continue;
-    }
-    transition = patch.name;
-    std::vector<live::BlockingTask> tasks = live::blocking_tasks(machine, patch.enabled);
-    waiting =
-        fmt::format("in transition: {}; tasks that it waits for: {}\n", patch.name, tasks.size());
-    for (const live::BlockingTask& task : tasks) {
-      waiting += task_text(task);
-      blocking.push_back({{"pid", task.pid},
-                          {"tid", task.tid},
-                          {"comm", task.comm},
-                          {"state", task.state},
-                          {"stack", task.stack}});
+// What is not as it should be.
+std::string troubles_text(const live::MachineStatus& status, int fd) {
+  std::string out;
+  auto warn = [&](const std::string& text) {
+    out += fmt::format("{} {}\n", paint("warning:", Tone::bad, fd), text);
+  };
+  for (const live::Attachment& it : status.attached.found) {
+    if (it.effect != live::Effect::beside) {
+      const live::Check check = live::conflict(it);
+      warn(fmt::format("{}; {}", check.detail, check.remedy));
     }
   }
-  report.json = {{"transition", transition}, {"patches", all}, {"blocking", blocking}};
-  report.text += patches.empty() ? "no patches are loaded\n" : waiting;
+  for (const std::string& name : status.changed_modules) {
+    warn(
+        fmt::format("the module {} is not the one that its patch was built for; build the patch "
+                    "for it",
+                    name));
+  }
+  if (!status.patches.empty() && !status.attached.unreadable.empty()) {
+    out += fmt::format("who else is at the patched functions cannot be read: {}\n",
+                       joined(status.attached.unreadable));
+  }
+  for (const std::string& name : status.dropped) {
+    out += fmt::format(
+        "the module {} is in memory, and its patch is off; remove it: suture unload {}\n", name,
+        name);
+  }
+  return out;
+}
+
+Json patch_json(const live::PatchStatus& it) {
+  Json out = to_json(it.patch);
+  if (it.metadata) {
+    out["version"] = it.metadata->version;
+    out["description"] = it.metadata->description;
+    out["replace"] = it.metadata->replace;
+    out["cves"] = it.metadata->cves;
+  }
+  if (it.record) {
+    const bool trial = it.record->trial_seconds > 0;
+    out["undertaking"] = {{"kind", it.record->kind == live::Record::Kind::reverting ? "reverting"
+                                   : trial                                          ? "trial"
+                                                                                    : "loading"},
+                          {"pid", it.record->pid},
+                          {"alive", it.keeper_alive}};
+    if (it.record->deadline > 0) {
+      out["undertaking"]["seconds_left"] =
+          std::max(0.0, it.record->deadline - live::seconds_since_boot());
+    }
+  }
+  out["explanation"] = live::undertaking_text(it);
+  return out;
+}
+
+Json status_json(const live::MachineStatus& status) {
+  Json out{{"kernel", status.release},
+           {"effective", status.effective},
+           {"cves", status.cves},
+           {"transition", nullptr},
+           {"patches", Json::array()},
+           {"blocking", Json::array()},
+           {"attached", Json::array()},
+           {"unreadable", status.attached.unreadable},
+           {"changed_modules", status.changed_modules},
+           {"dropped_modules", status.dropped}};
+  for (const live::PatchStatus& it : status.patches) {
+    out["patches"].push_back(patch_json(it));
+    if (it.patch.transition) {
+      out["transition"] = it.patch.name;
+    }
+  }
+  for (const live::BlockingTask& task : status.blocking) {
+    out["blocking"].push_back(to_json(task));
+  }
+  for (const live::Attachment& attachment : status.attached.found) {
+    out["attached"].push_back(to_json(attachment));
+  }
+  return out;
+}
+
+Result<Report> run(const Options& options, bool json) {
+  const live::MachineStatus status = TRY(live::machine_status(live::Machine{}));
+  for (const std::string& name : options.names) {
+    if (std::ranges::none_of(status.patches,
+                             [&](const auto& it) { return it.patch.name == name; })) {
+      return fail(Code::not_loaded, name, "no patch of that name is loaded",
+                  "see what is: suture list");
+    }
+  }
+  Report report;
+  if (options.prometheus) {
+    report.text = prometheus_text(status);
+    return report;
+  }
+  if (json) {
+    report.json = status_json(status);
+  } else {
+    report.text = patches_text(status, options) + transition_text(status) +
+                  troubles_text(status, STDOUT_FILENO);
+    if (!status.cves.empty()) {
+      report.text += fmt::format("fixed now: {}\n", joined(status.cves));
+    }
+  }
   return report;
 }
 
 }  // namespace
 
 void register_status(Commands& commands) {
-  commands.on_run(
-      commands.app().add_subcommand(
-          "status", "Show what is patched, and what a transition that is under way waits for"),
-      run);
+  auto options = std::make_shared<Options>();
+  CLI::App* command = commands.app().add_subcommand(
+      "status", "Show what is patched, what a transition waits for, and what is in the way");
+  command->add_option("NAME", options->names, "Show the functions of these patches, too");
+  command->add_flag("--prometheus", options->prometheus,
+                    "Write metrics in Prometheus' text format, for node_exporter's textfile "
+                    "collector");
+  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }
 
 }  // namespace suture::cli

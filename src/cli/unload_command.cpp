@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "cli/command.h"
+#include "cli/live_report.h"
 #include "live/load.h"
 
 namespace suture::cli {
@@ -15,15 +15,20 @@ struct Options {
   live::LoadOptions load;
 };
 
-Result<Report> run(const Options& options) {
+Result<Report> run(Options& options) {
+  options.load.patience.watch = transition_watcher();
   Report report;
   report.json["unloaded"] = Json::array();
   for (const std::string& name : options.names) {
     live::LoadOutcome outcome = TRY(live::unload(live::Machine{}, name, options.load));
-    report.json["unloaded"].push_back(
-        {{"name", outcome.name}, {"transition_seconds", outcome.transition_seconds}});
+    report.json["unloaded"].push_back({{"name", outcome.name},
+                                       {"transition_seconds", outcome.transition_seconds},
+                                       {"removed", outcome.removed}});
     report.text +=
         fmt::format("{} is out, after {:.1f} s\n", outcome.name, outcome.transition_seconds);
+    for (const std::string& removed : outcome.removed) {
+      report.text += fmt::format("{} had been replaced, and its module is removed, too\n", removed);
+    }
   }
   return report;
 }
@@ -37,10 +42,7 @@ void register_unload(Commands& commands) {
   command
       ->add_option("NAME", options->names, "Names of loaded patches, as `suture list` shows them")
       ->required();
-  command
-      ->add_option("--timeout", options->load.timeout,
-                   "Seconds to wait for each transition (default: 60)")
-      ->check(CLI::PositiveNumber);
+  add_patience(command, options->load.patience);
   commands.on_run(command, [options] { return run(*options); });
 }
 

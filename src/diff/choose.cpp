@@ -34,16 +34,18 @@ namespace {
 
 class Chooser {
  public:
-  Chooser(const Side& pre, const Side& post, const OutsideFate& outside)
+  Chooser(const Side& pre, const Side& post, Directives directives, const OutsideFate& outside)
       : pre_(pre),
         post_(post),
         before_addresses_(pre, outside),
         after_addresses_(post, outside),
         count_(post.graph.pieces().size()) {
     out_.correlation = correlate(pre, post);
+    out_.directives = std::move(directives);
     out_.fate.assign(count_, Fate::out);
     differs_.assign(count_, false);
     copied_.assign(count_, false);
+    ignored_.assign(count_, false);
     before_names_ = names_of(pre_.graph);
     after_names_ = names_of(post_.graph);
     index_referrers();
@@ -51,6 +53,7 @@ class Chooser {
 
   ObjectDiff run() {
     check_shared_places();
+    find_ignored();
     judge_all();
     judge_removed();
     spread_to_callers();
@@ -61,6 +64,7 @@ class Chooser {
         take(static_cast<std::int32_t>(i), Fate::fresh);
       }
     }
+    take_callbacks();
     take_printk_index();
     note_lost_state();
     note_exports();
@@ -127,6 +131,43 @@ class Chooser {
     return named(piece.symbol) || std::ranges::any_of(piece.aliases, named);
   }
 
+  // What the author answers for stays as it runs.
+  void find_ignored() {
+    for (const Directives::Ignored& ignored : out_.directives.ignored) {
+      bool found = false;
+      for (std::size_t i = 0; i < count_; ++i) {
+        const auto index = static_cast<std::int32_t>(i);
+        const std::int32_t home = owner_of(index);
+        if (post_piece(home).name == ignored.name && partner(home) >= 0) {
+          ignored_[i] = true;
+          found = true;
+        }
+      }
+      if (found) {
+        add_note(fmt::format("{} stays as it runs, by the author's word: {}", ignored.name,
+                             ignored.reason));
+      } else {
+        refuse(Code::bad_manifest, ignored.name,
+               "it is to be ignored, and the file has no function or variable of that name before "
+               "and after the diff",
+               "name what the file defines, as `nm` shows it");
+      }
+    }
+  }
+
+  void take_callbacks() {
+    for (const Directives::Callback& callback : out_.directives.callbacks) {
+      const Piece& function = post_piece(callback.function);
+      if (init(function) || partner(callback.function) >= 0) {
+        refuse(Code::bad_manifest, describe(function),
+               "it is to be a callback, and is the kernel's own or runs at boot only",
+               "write a function of its own for the callback");
+      } else {
+        take(callback.function, Fate::fresh);
+      }
+    }
+  }
+
   void judge_all() {
     for (std::size_t i = 0; i < count_; ++i) {
       auto index = static_cast<std::int32_t>(i);
@@ -139,7 +180,7 @@ class Chooser {
         judge_new(piece);
         continue;
       }
-      if (equal(pre_, post_, out_.correlation, before, index)) {
+      if (equal(pre_, post_, out_.correlation, before, index) || ignored_[i]) {
         continue;
       }
       if (is_freed_section(post_.graph.section_of(piece).name)) {
@@ -574,6 +615,7 @@ class Chooser {
   std::vector<std::vector<Referrer>> referrers_;
   std::vector<bool> differs_;  // to be redirected
   std::vector<bool> copied_;   // not the kernel's but a changed copy of it is used
+  std::vector<bool> ignored_;  // by the author's word
   std::vector<bool> taken_;
   NameMap before_names_;
   NameMap after_names_;
@@ -596,15 +638,16 @@ std::set<std::string_view> exports_of(const elf::ObjectFile& object) {
 }
 
 bool ObjectDiff::any_changed() const {
-  return std::ranges::find(fate, Fate::changed) != fate.end();
+  return std::ranges::find(fate, Fate::changed) != fate.end() || !directives.callbacks.empty();
 }
 
 bool ObjectDiff::takes_anything() const {
   return std::ranges::any_of(fate, [](Fate one) { return one != Fate::out; });
 }
 
-ObjectDiff compare(const Side& pre, const Side& post, const OutsideFate& outside) {
-  return Chooser(pre, post, outside).run();
+ObjectDiff compare(const Side& pre, const Side& post, Directives directives,
+                   const OutsideFate& outside) {
+  return Chooser(pre, post, std::move(directives), outside).run();
 }
 
 }  // namespace suture::diff

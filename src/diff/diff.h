@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "diff/directives.h"
 #include "diff/pieces.h"
 #include "diff/tables.h"
 
@@ -34,11 +35,12 @@ enum class Fate : std::uint8_t {
 struct ObjectDiff {
   Correlation correlation;
   std::vector<Fate> fate;          // per post piece
+  Directives directives;           // what post says to Suture
   std::vector<std::string> notes;  // what was seen and left out, for people
   std::vector<Error> refusals;     // why this object cannot be patched; empty when it can
   bool init_changed = false;       // something that only runs at boot or load changed
-  bool any_changed() const;
-  bool takes_anything() const;  // changed or fresh
+  bool any_changed() const;        // a function is replaced, or a callback added
+  bool takes_anything() const;     // changed or fresh
 };
 
 struct Side {
@@ -75,7 +77,9 @@ std::set<std::string_view> exports_of(const elf::ObjectFile& object);
 using OutsideFate =
     std::function<elf::AddressFate(std::string_view function, elf::AddressArguments arguments)>;
 
-// `outside` is asked about the code that pre and post call and the running kernel has.
-ObjectDiff compare(const Side& pre, const Side& post, const OutsideFate& outside);
+// `directives` are post's, with what the manifest adds; `outside` is asked about the code that pre
+// and post call and the running kernel has.
+ObjectDiff compare(const Side& pre, const Side& post, Directives directives,
+                   const OutsideFate& outside);
 
 }  // namespace suture::diff

@@ -138,6 +138,9 @@ class Run {
 
   // A patch that fails and can be taken out does not keep the next one from its trial.
   void all() {
+    if (plan_.patches.empty()) {
+      script("alone");
+    }
     for (const PlannedPatch& patch : plan_.patches) {
       patch_ = patch;
       ok_ = true;
@@ -201,7 +204,9 @@ class Run {
     }
   }
 
-  LoadOptions options() const { return {.timeout = plan_.transition_timeout}; }
+  LoadOptions options() const {
+    return {.patience = {.deadline = plan_.transition_timeout}, .revert = false};
+  }
 
   // Announces and reports a phase. `body` gives the seconds that count, or why it failed.
   bool phase(const std::string& name, const std::function<Result<double>()>& body) {
@@ -363,6 +368,8 @@ void mount_all() {
   mount_at("tmpfs", "/tmp");
   mount_at("tmpfs", "/run");
   mount_at("debugfs", "/sys/kernel/debug");
+  mount_at("tracefs", "/sys/kernel/tracing");
+  mount_at("securityfs", "/sys/kernel/security");
 }
 
 }  // namespace

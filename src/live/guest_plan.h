@@ -38,7 +38,8 @@ struct PlannedPatch {
 struct GuestPlan {
   std::vector<PlannedPatch> patches;  // tried one after the other, each gone before the next
   ModuleOrder module_order = ModuleOrder::before;
-  std::string script;       // run with before, patched, reverted; may be empty
+  // Run with before, patched, reverted; once with alone where there are no patches. May be empty.
+  std::string script;
   std::string load_script;  // runs in the background all the while; may be empty
   unsigned rounds = 1;
   double transition_timeout = 60;

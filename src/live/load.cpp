@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Problem: turn one patch on or off on a live machine, and know at every moment which state it is
-// in. Method: check what can be checked beforehand, let the kernel do the work, watch its
-// `transition` file, and when something fails fetch the kernel's own words from its log. Invariant:
-// nothing here undoes by itself what the caller did not ask to undo; an error names the state that
-// is left.
+// in. Method: check what can be checked beforehand, let the kernel do the work, wait for its words
+// and look at its `transition` file, and when something fails fetch the kernel's own words from its
+// log. A record under /run says what this process has undertaken, for the case that it is killed.
+// Invariant: a load that ends with an error has either taken the patch back or says that it did not
+// (and an interrupt undoes nothing); an error names the state that is left.
 #include "live/load.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <libkmod.h>
-#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -22,36 +23,12 @@
 #include "base/process.h"
 #include "kernel/module_image.h"
 #include "live/kernel_log.h"
-#include "module/metadata.h"
+#include "live/records.h"
+#include "live/trial.h"
 
 namespace suture::live {
 
 namespace {
-
-constexpr int poll_milliseconds = 100;
-
-enum class Waited { done, deadline, interrupted };
-
-template <class Done>
-Waited wait_until(double deadline, const Done& done) {
-  for (;;) {
-    if (done()) {
-      return Waited::done;
-    }
-    if (interrupted()) {
-      return Waited::interrupted;
-    }
-    if (now_seconds() >= deadline) {
-      return Waited::deadline;
-    }
-    ::poll(nullptr, 0, poll_milliseconds);
-  }
-}
-
-std::string running_release(const Machine& machine) {
-  auto text = read_text(machine.proc / "sys" / "kernel" / "osrelease");
-  return text ? text->substr(0, text->find('\n')) : std::string{};
-}
 
 // What the kernel said since `log` was opened, as one line.
 std::string kernel_words(std::optional<LogReader>& log) {
@@ -116,63 +93,35 @@ Status insert_file(const Machine& machine, const fs::path& path) {
   return {};
 }
 
-Status check_dependencies(const Machine& machine, const fs::path& path) {
-  kernel::ModuleImage image = TRY(kernel::ModuleImage::open(path));
-  for (const std::string& needed : image.depends()) {
-    std::error_code ec;
-    if (!module_loaded(machine, needed) && !fs::exists(machine.sys / "module" / needed, ec)) {
-      return fail(Code::load_failed, path.string(),
-                  fmt::format("it needs the module '{}', which is not loaded", needed),
-                  fmt::format("run: modprobe {}", needed));
-    }
+// How the kernel stands to a patch, without what it changes.
+struct Look {
+  bool there = false;
+  bool enabled = false;
+  bool transition = false;
+};
+
+Look look(const Machine& machine, const std::string& name) {
+  auto found = find_patch(machine, name);
+  if (!found || !*found) {
+    return {};
   }
-  return {};
+  return {.there = true, .enabled = (*found)->enabled, .transition = (*found)->transition};
 }
 
-// Everything that can be known before the kernel is asked. Gives the module's name.
-Result<std::string> check_before_load(const Machine& machine, const fs::path& path) {
-  std::vector<LoadedPatch> patches = TRY(loaded_patches(machine));
-  module::Metadata metadata = TRY(module::read_metadata(path));
-  const std::string release = running_release(machine);
-  if (metadata.release != release) {
-    return fail(Code::wrong_kernel, path.string(),
-                fmt::format("it is for kernel {}, and this machine runs {}",
-                            metadata.release.empty() ? "(unknown)" : metadata.release, release),
-                fmt::format("build it for this kernel: suture build -k {} PATCH", release));
+std::unexpected<Error> incomplete(const Machine& machine, const std::string& name, double seconds,
+                                  const std::string& outcome, const std::string& remedy) {
+  auto found = find_patch(machine, name);
+  std::vector<BlockingTask> tasks;
+  if (found && *found) {
+    tasks = blocking_tasks(machine, **found);
   }
-  if (!metadata.livepatch) {
-    return fail(Code::bad_module, path.string(), "it is not a livepatch module",
-                "give a module that `suture build` made; other modules are modprobe's");
-  }
-  if (module_loaded(machine, metadata.name)) {
-    return fail(Code::busy, metadata.name, "a module of that name is loaded already",
-                fmt::format("suture unload {}, or build this patch under another name (-n)",
-                            metadata.name));
-  }
-  for (const LoadedPatch& patch : patches) {
-    if (patch.transition) {
-      return fail(Code::busy, metadata.name,
-                  fmt::format("the patch '{}' is still in transition", patch.name),
-                  "wait until `suture status` shows no transition, then load again");
-    }
-  }
-  TRY(check_dependencies(machine, path));
-  return metadata.name;
-}
-
-std::unexpected<Error> incomplete(const Machine& machine, const std::string& name, bool enabled,
-                                  double timeout) {
-  std::vector<BlockingTask> tasks = blocking_tasks(machine, enabled);
   return fail(
       Code::transition_incomplete, name,
-      fmt::format("{} is still under way after {:g} s; {} wait{} to switch{}{}",
-                  enabled ? "the transition to the patch" : "the transition back", timeout,
-                  tasks.size() == 1 ? "1 task" : fmt::format("{} tasks", tasks.size()),
-                  tasks.size() == 1 ? "s" : "", tasks.empty() ? "" : ": ", describe(tasks, 5)),
-      enabled
-          ? fmt::format("it goes on by itself: suture status; or take it back: suture unload {0}",
-                        name)
-          : fmt::format("it goes on by itself: suture status; then suture unload {} again", name));
+      fmt::format("{} after {:g} s{}; {}{}{}", "the transition was not over", seconds, outcome,
+                  tasks.size() == 1 ? "1 task waits to switch"
+                                    : fmt::format("{} tasks wait to switch", tasks.size()),
+                  tasks.empty() ? "" : ": ", describe(tasks, 5)),
+      remedy);
 }
 
 std::unexpected<Error> stopped_waiting(const std::string& name, std::string_view state) {
@@ -180,61 +129,208 @@ std::unexpected<Error> stopped_waiting(const std::string& name, std::string_view
               fmt::format("see `suture status`; take it back with: suture unload {}", name));
 }
 
+// A module that the core has dropped may still be held for the moment in which its patch's
+// directory goes.
+Status remove_when_free(const Machine& machine, const std::string& name, LivepatchEvents& events) {
+  const Patience patience{.deadline = 2};
+  wait_until(machine, name, patience, events,
+             [&] { return module_references(machine, name).value_or(0) == 0; });
+  return remove_module(name);
+}
+
+// The modules that the core has dropped do nothing any more. One that cannot go (a transition was
+// forced) stays.
+std::vector<std::string> remove_dropped(const Machine& machine, LivepatchEvents& events) {
+  std::vector<std::string> removed;
+  for (const std::string& name : dropped_modules(machine)) {
+    if (remove_when_free(machine, name, events)) {
+      remove_record(machine, name);
+      removed.push_back(name);
+    }
+  }
+  return removed;
+}
+
+// Turns the patch off and its module out. Nothing where that is done, else how the wait ended.
+Result<std::optional<Waited>> take_out(const Machine& machine, const std::string& name,
+                                       const Patience& patience, LivepatchEvents& events) {
+  if (look(machine, name).enabled) {
+    TRY(set_enabled(machine, name, false));
+  }
+  // The core drops its reference to the module after it has removed the patch's directory.
+  Waited waited = wait_until(machine, name, patience, events, [&] {
+    return !look(machine, name).there && module_references(machine, name).value_or(0) == 0;
+  });
+  if (waited == Waited::interrupted || (waited == Waited::deadline && look(machine, name).there)) {
+    return waited;
+  }
+  TRY(remove_module(name));
+  return std::nullopt;
+}
+
+// The deadline has passed: what becomes of the patch.
+std::unexpected<Error> give_up(const Machine& machine, const std::string& name,
+                               const LoadOptions& options, LivepatchEvents& events) {
+  const double seconds = options.patience.deadline;
+  const std::string by_hand = fmt::format(
+      "see what is in the way: suture status; then: suture signal, or suture unload {}", name);
+  if (!options.revert) {
+    return incomplete(machine, name, seconds, ", and goes on by itself", by_hand);
+  }
+  // What was in the way is only known before the patch goes back.
+  auto found = find_patch(machine, name);
+  const std::string who =
+      found && *found ? describe(blocking_tasks(machine, **found), 5) : std::string{};
+  auto out = take_out(machine, name, options.patience, events);
+  if (!out) {
+    Error error = out.error();
+    error.reason =
+        fmt::format("the transition was not over after {:g} s, and cannot be reversed: {}", seconds,
+                    error.reason);
+    return std::unexpected(std::move(error));
+  }
+  if (*out) {
+    return incomplete(machine, name, seconds, "; the way back, too, is under way", by_hand);
+  }
+  return fail(
+      Code::transition_incomplete, name,
+      fmt::format("the transition was not over after {:g} s, so the patch was taken back{}{}",
+                  seconds, who.empty() ? "" : "; in the way were: ", who),
+      "end or wake what was in the way and load it again, with a longer --deadline, or "
+      "with --no-revert");
+}
+
+// Why the kernel did not take the module: where a check fails, that says it better.
+std::unexpected<Error> explain(const Machine& machine, const fs::path& module, Error error) {
+  auto checked = check_module(machine, module, Depth::everything);
+  auto failure = checked ? checked->failure(module.string()) : std::nullopt;
+  if (failure) {
+    error.code = failure->code;
+    error.reason = fmt::format("{}; {}", failure->reason, error.reason);
+    error.remedy = failure->remedy;
+  }
+  return std::unexpected(std::move(error));
+}
+
+// The record of the load, from before the module is inserted. Gone when this goes, unless it was
+// kept.
+class Undertaking {
+ public:
+  Undertaking(const Machine& machine, std::string name)
+      : machine_(machine), name_(std::move(name)) {}
+  Undertaking(const Undertaking&) = delete;
+  Undertaking& operator=(const Undertaking&) = delete;
+  ~Undertaking() {
+    if (!kept_) {
+      remove_record(machine_, name_);
+    }
+  }
+
+  Status begin(const LoadOptions& options) const {
+    const double seconds = options.patience.deadline;
+    if (options.trial_seconds) {
+      return prepare_trial(machine_, name_, seconds, *options.trial_seconds);
+    }
+    Record record{.patch = name_, .deadline = options.revert ? seconds_since_boot() + seconds : 0};
+    keep_by_this_process(machine_, record);
+    // Only `status` would miss it.
+    std::ignore = write_record(machine_, record);
+    return {};
+  }
+  void keep() { kept_ = true; }
+
+ private:
+  const Machine& machine_;
+  std::string name_;
+  bool kept_ = false;
+};
+
 }  // namespace
 
 Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
                          const LoadOptions& options) {
-  const std::string name = TRY(check_before_load(machine, module));
+  CheckedModule checked = TRY(check_module(machine, module, Depth::before_load));
+  if (auto failure = checked.failure(module.string())) {
+    return std::unexpected(std::move(*failure));
+  }
+  const std::string name = checked.metadata.name;
+  LivepatchEvents events(machine);
+  Undertaking undertaking(machine, name);
+  TRY(undertaking.begin(options));
   const double start = now_seconds();
-  TRY(insert_file(machine, module));
-  std::optional<LoadedPatch> patch;
-  Waited waited = wait_until(start + options.timeout, [&] {
-    auto found = find_patch(machine, name);
-    patch = found ? std::move(*found) : std::nullopt;
-    return !patch || !patch->transition;
-  });
+  if (auto inserted = insert_file(machine, module); !inserted) {
+    return explain(machine, module, std::move(inserted.error()));
+  }
+  Waited waited = wait_until(machine, name, options.patience, events,
+                             [&] { return !look(machine, name).transition; });
   if (waited == Waited::deadline) {
-    return incomplete(machine, name, patch->enabled, options.timeout);
+    return give_up(machine, name, options, events);
   }
   if (waited == Waited::interrupted) {
+    undertaking.keep();
     return stopped_waiting(name, "the patch is loaded, and its transition goes on by itself");
   }
-  if (!patch || !patch->enabled) {
+  if (!look(machine, name).enabled) {
     return fail(Code::load_failed, name,
                 "the module is loaded, but its patch was taken back meanwhile, or never turned on",
                 fmt::format("remove it: suture unload {}", name));
   }
-  return LoadOutcome{.name = name, .transition_seconds = now_seconds() - start};
+  LoadOutcome outcome{.name = name, .transition_seconds = now_seconds() - start};
+  if (options.trial_seconds) {
+    TRY(start_trial(machine, name));
+    undertaking.keep();
+  }
+  outcome.removed = remove_dropped(machine, events);
+  std::ranges::copy_if(checked.checks, std::back_inserter(outcome.warnings),
+                       [](const Check& check) { return check.verdict == Verdict::warning; });
+  return outcome;
 }
 
 Result<LoadOutcome> unload(const Machine& machine, const std::string& name,
                            const LoadOptions& options) {
-  std::optional<LoadedPatch> patch = TRY(find_patch(machine, name));
-  if (!patch && !module_loaded(machine, name)) {
+  if (!TRY(find_patch(machine, name)) && !module_loaded(machine, name)) {
+    remove_record(machine, name);
     return fail(Code::not_loaded, name, "no patch or module of that name is loaded",
                 "see what is: suture list");
   }
+  LivepatchEvents events(machine);
   const double start = now_seconds();
-  if (patch && patch->enabled) {
-    TRY(set_enabled(machine, name, false));
+  std::optional<Waited> waited = TRY(take_out(machine, name, options.patience, events));
+  if (waited == Waited::deadline) {
+    return incomplete(machine, name, options.patience.deadline, ", and goes on by itself",
+                      fmt::format("see `suture status`; then: suture unload {} again", name));
   }
-  // The core drops its reference to the module after it has removed the patch's directory.
-  Waited waited = wait_until(start + options.timeout, [&] {
-    auto found = find_patch(machine, name);
-    patch = found ? std::move(*found) : std::nullopt;
-    return !patch && module_references(machine, name).value_or(0) == 0;
-  });
   if (waited == Waited::interrupted) {
-    return stopped_waiting(name, patch ? "the transition back goes on by itself, and the module "
-                                         "stays loaded"
-                                       : "the patch is off, and its module stays loaded");
+    return stopped_waiting(name, look(machine, name).there
+                                     ? "the transition back goes on by itself, and the module "
+                                       "stays loaded"
+                                     : "the patch is off, and its module stays loaded");
   }
-  if (waited == Waited::deadline && patch) {
-    return incomplete(machine, name, false, options.timeout);
+  remove_record(machine, name);
+  LoadOutcome outcome{.name = name, .transition_seconds = now_seconds() - start};
+  outcome.removed = remove_dropped(machine, events);
+  return outcome;
+}
+
+Result<LoadedPatch> force(const Machine& machine, const std::string& name) {
+  auto patch = TRY(find_patch(machine, name));
+  if (!patch) {
+    return fail(Code::not_loaded, name, "no patch of that name is loaded",
+                "see what is: suture list");
   }
-  const double transition = now_seconds() - start;
-  TRY(remove_module(name));
-  return LoadOutcome{.name = name, .transition_seconds = transition};
+  if (!patch->transition) {
+    return fail(Code::no_transition, name, "it is in no transition, so there is nothing to force",
+                "see `suture status`");
+  }
+  LivepatchEvents events(machine);
+  TRY(force_transition(machine, name));
+  // The kernel's own worker ends the transition; it comes by every second.
+  Waited waited = wait_until(machine, name, Patience{.deadline = 10}, events,
+                             [&] { return !look(machine, name).transition; });
+  if (waited != Waited::done) {
+    return incomplete(machine, name, 10, " although it was forced", "see `suture status`");
+  }
+  return *patch;
 }
 
 Status insert_module(const Machine& machine, const fs::path& module) {

@@ -5,26 +5,34 @@
 // names: not loaded, in transition (which way), or loaded.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "live/checks.h"
 #include "live/sysfs.h"
+#include "live/transition.h"
 
 namespace suture::live {
 
 struct LoadOptions {
-  double timeout = 60;  // seconds that the transition may take
+  Patience patience;
+  bool revert = true;                   // a load takes the patch back where the deadline passes
+  std::optional<double> trial_seconds;  // a load is on trial for so long
 };
 
 struct LoadOutcome {
-  std::string name;               // the module's
-  double transition_seconds = 0;  // from the module's start to the end of the transition
+  std::string name;                  // the module's
+  double transition_seconds = 0;     // from the module's start to the end of the transition
+  std::vector<std::string> removed;  // modules of patches that were replaced
+  std::vector<Check> warnings;       // a load's
 };
 
 // wrong-kernel, bad-module, busy (it is loaded already, or another transition is under way),
-// load-failed with the kernel's own words, transition-incomplete with the tasks in the way.
+// load-failed with the kernel's own words, transition-incomplete with the tasks in the way and what
+// was done about it.
 Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
                          const LoadOptions& options);
 
@@ -32,6 +40,10 @@ Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
 // that a later one replaced is only removed. not-loaded, busy, transition-incomplete.
 Result<LoadOutcome> unload(const Machine& machine, const std::string& name,
                            const LoadOptions& options);
+
+// Ends the transition that the patch is in, and waits until the kernel has it ended. The way it
+// went. not-loaded, no-transition.
+Result<LoadedPatch> force(const Machine& machine, const std::string& name);
 
 // Inserts any module that is no livepatch; one that is there already is fine.
 Status insert_module(const Machine& machine, const fs::path& module);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // What the kernel's livepatch core tells and takes through files
-// (Documentation/ABI/testing/sysfs-kernel-livepatch; patch_state in
-// Documentation/filesystems/proc.rst).
+// (Documentation/ABI/testing/sysfs-kernel-livepatch), and what sysfs says of modules
+// (Documentation/ABI/testing/sysfs-module).
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,8 @@ struct Machine {
   fs::path sys = "/sys";
   fs::path proc = "/proc";
   fs::path log = "/dev/kmsg";
+  fs::path run = "/run/suture";       // records of Suture's own, gone with the next boot
+  fs::path modules = "/lib/modules";  // of every release
 };
 
 struct RedirectedFunction {
@@ -40,16 +42,6 @@ struct LoadedPatch {
   std::vector<PatchedObject> objects;  // "vmlinux" first
 };
 
-// A task that a transition still waits for.
-struct BlockingTask {
-  int pid = 0;
-  int tid = 0;
-  std::string comm;
-  std::string state;  // "S (sleeping)"
-  std::vector<std::string>
-      stack;  // kernel frames, innermost first; empty without the right to read
-};
-
 bool has_livepatch(const Machine& machine);
 
 // All patches that the core knows, by name. no-livepatch where the kernel has no livepatch core.
@@ -58,18 +50,22 @@ Result<std::vector<LoadedPatch>> loaded_patches(const Machine& machine);
 // That patch, or nothing where the core does not know it (any more).
 Result<std::optional<LoadedPatch>> find_patch(const Machine& machine, const std::string& name);
 
-// The tasks whose patch state is not yet `patched`; empty where no transition is under way.
-std::vector<BlockingTask> blocking_tasks(const Machine& machine, bool patched);
-
-// "PID COMM in FUNCTION, ..." for an error, at most `limit` tasks and how many more there are.
-std::string describe(const std::vector<BlockingTask>& tasks, std::size_t limit);
-
 // Turns the patch on or off; in the middle of its transition this reverses it.
 Status set_enabled(const Machine& machine, const std::string& name, bool enabled);
+
+// Ends the patch's transition, whatever the tasks that it waits for are doing.
+Status force_transition(const Machine& machine, const std::string& name);
 
 // A module's name as the kernel spells it is loaded, whatever it is.
 bool module_loaded(const Machine& machine, const std::string& name);
 // How many use the module; nothing where it is not loaded.
 std::optional<long> module_references(const Machine& machine, const std::string& name);
+
+// The patch modules that are in memory and whose patches the core has dropped: replaced, or turned
+// off by hand. Sorted.
+std::vector<std::string> dropped_modules(const Machine& machine);
+
+// Its release: "6.1.0-56-amd64"; empty where procfs is not there.
+std::string running_release(const Machine& machine);
 
 }  // namespace suture::live

@@ -18,6 +18,8 @@
 // entries that would need them (late_keys.h).
 #include "module/link.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "module/code_tables.h"
@@ -54,8 +56,11 @@ class Linker {
     placing_.add_glue(glue_graph_, glue_tables_);
     for (const Source& source : placing_.sources()) {
       TRY(collect_functions(source));
+      TRY(collect_callbacks(source));
     }
-    write_patch_data(redirects_, metadata_.replace, glue_, arch_, placing_, assembly_);
+    content_.replace = metadata_.replace;
+    content_.states = metadata_.states;
+    write_patch_data(content_, glue_, arch_, placing_, assembly_);
     for (const Source& source : placing_.sources()) {
       TRY(write_source(source));
     }
@@ -98,9 +103,33 @@ class Linker {
         continue;
       }
       Binding binding = TRY(input.binder->run_symbol(input.diff->correlation.pre_of[i]));
-      redirects_[object.name].push_back(Redirect{binding.name, binding.sympos, source.places[i]});
+      content_.objects[object.name].redirects.push_back(
+          Redirect{binding.name, binding.sympos, source.places[i]});
       object.functions.push_back(
           PatchedFunction{.name = binding.name, .sympos = binding.sympos, .source = input.source});
+    }
+    return {};
+  }
+
+  Status collect_callbacks(const Source& source) {
+    if (source.input == nullptr) {
+      return {};
+    }
+    const LinkInput& input = *source.input;
+    const std::string& object = input.binder->object();
+    for (const diff::Directives::Callback& callback : input.diff->directives.callbacks) {
+      const std::string kind(callback.kind);
+      const auto slot = static_cast<std::size_t>(callback.function);
+      if (!content_.objects[object].callbacks.emplace(kind, source.places[slot]).second) {
+        return fail(Code::bad_manifest, input.source,
+                    fmt::format("another file gives {} a {} callback, too", object, kind),
+                    "call both from one callback");
+      }
+      metadata_.callbacks.push_back(
+          Callback{.object = object,
+                   .kind = kind,
+                   .function = std::string(source.graph->piece(callback.function).name),
+                   .source = input.source});
     }
     return {};
   }
@@ -142,7 +171,7 @@ class Linker {
   Placing placing_;
   diff::PieceGraph glue_graph_;
   diff::CodeTables glue_tables_;
-  std::map<std::string, std::vector<Redirect>> redirects_;
+  PatchContent content_;
 };
 
 }  // namespace

@@ -29,8 +29,8 @@ struct Linked {
   Metadata metadata;  // with objects, functions, symbols filled in
 };
 
-// `metadata` carries name, version, description, diffs, cves, release, replace. Errors:
-// symbol-unresolved, symbol-ambiguous, module-static-key, special-section.
+// `metadata` carries name, version, description, diffs, cves, release, replace, states, ignored.
+// Errors: symbol-unresolved, symbol-ambiguous, module-static-key, special-section, bad-manifest.
 Result<Linked> link(const std::vector<LinkInput>& inputs, const Glue& glue,
                     const kernel::Symvers& symvers, Metadata metadata);
 

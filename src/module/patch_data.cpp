@@ -42,33 +42,56 @@ class Writer {
   std::int32_t data_;
 };
 
-}  // namespace
-
-// struct klp_patch, then klp_object[], then each object's klp_func[]; every array ends with zeros.
-void write_patch_data(const std::map<std::string, std::vector<Redirect>>& redirects, bool replace,
-                      const Glue& glue, const elf::Arch& arch, Placing& placing,
-                      Assembly& assembly) {
-  Writer out(glue, arch, assembly);
-  Place patch = out.reserve("klp_patch", 1);
-  Place object = out.reserve("klp_object", redirects.size() + 1);
-  placing.add_global("suture_patch", patch);
-  out.point(out.member(patch, "klp_patch.mod"), placing.global("__this_module"));
-  out.point(out.member(patch, "klp_patch.objs"), object);
-  out.set<std::uint8_t>(out.member(patch, "klp_patch.replace"), replace ? 1 : 0);
-  for (const auto& [name, functions] : redirects) {
-    Place function = out.reserve("klp_func", functions.size() + 1);
+void write_objects(const std::map<std::string, ObjectContent>& objects, Place at, const Glue& glue,
+                   Writer& out) {
+  for (const auto& [name, content] : objects) {
+    Place function = out.reserve("klp_func", content.redirects.size() + 1);
     if (name != "vmlinux") {
-      out.point_at_string(out.member(object, "klp_object.name"), name);
+      out.point_at_string(out.member(at, "klp_object.name"), name);
     }
-    out.point(out.member(object, "klp_object.funcs"), function);
-    for (const Redirect& redirect : functions) {
+    out.point(out.member(at, "klp_object.funcs"), function);
+    for (const auto& [kind, callback] : content.callbacks) {
+      out.point(out.member(at, ("klp_object.callbacks." + kind).c_str()), callback);
+    }
+    for (const Redirect& redirect : content.redirects) {
       out.point_at_string(out.member(function, "klp_func.old_name"), redirect.name);
       out.point(out.member(function, "klp_func.new_func"), redirect.target);
       out.set<std::uint64_t>(out.member(function, "klp_func.old_sympos"), redirect.sympos);
       function.offset += glue.constant("klp_func");
     }
-    object.offset += glue.constant("klp_object");
+    at.offset += glue.constant("klp_object");
   }
+}
+
+void write_states(const std::vector<SystemState>& states, Place patch, const Glue& glue,
+                  Writer& out) {
+  if (states.empty()) {
+    return;
+  }
+  Place at = out.reserve("klp_state", states.size() + 1);
+  out.point(out.member(patch, "klp_patch.states"), at);
+  for (const SystemState& state : states) {
+    out.set<std::uint64_t>(out.member(at, "klp_state.id"), state.id);
+    out.set<std::uint32_t>(out.member(at, "klp_state.version"), state.version);
+    at.offset += glue.constant("klp_state");
+  }
+}
+
+}  // namespace
+
+// struct klp_patch, then klp_object[], then each object's klp_func[], then klp_state[]; every array
+// ends with zeros.
+void write_patch_data(const PatchContent& content, const Glue& glue, const elf::Arch& arch,
+                      Placing& placing, Assembly& assembly) {
+  Writer out(glue, arch, assembly);
+  Place patch = out.reserve("klp_patch", 1);
+  Place objects = out.reserve("klp_object", content.objects.size() + 1);
+  placing.add_global("suture_patch", patch);
+  out.point(out.member(patch, "klp_patch.mod"), placing.global("__this_module"));
+  out.point(out.member(patch, "klp_patch.objs"), objects);
+  out.set<std::uint8_t>(out.member(patch, "klp_patch.replace"), content.replace ? 1 : 0);
+  write_objects(content.objects, objects, glue, out);
+  write_states(content.states, patch, glue, out);
 }
 
 }  // namespace suture::module

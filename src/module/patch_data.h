@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "module/glue.h"
+#include "module/metadata.h"
 #include "module/placing.h"
 
 namespace suture::module {
@@ -18,9 +19,19 @@ struct Redirect {
   Place target;
 };
 
-// `redirects`: object → its functions. Adds the global suture_patch.
-void write_patch_data(const std::map<std::string, std::vector<Redirect>>& redirects, bool replace,
-                      const Glue& glue, const elf::Arch& arch, Placing& placing,
-                      Assembly& assembly);
+struct ObjectContent {
+  std::vector<Redirect> redirects;
+  std::map<std::string, Place> callbacks;  // pre_patch, ... → the function
+};
+
+struct PatchContent {
+  std::map<std::string, ObjectContent> objects;  // "vmlinux" or a module
+  std::vector<SystemState> states;
+  bool replace = false;
+};
+
+// Adds the global suture_patch.
+void write_patch_data(const PatchContent& content, const Glue& glue, const elf::Arch& arch,
+                      Placing& placing, Assembly& assembly);
 
 }  // namespace suture::module

@@ -77,10 +77,10 @@ std::optional<Place> References::inside(const Holder& holder, const Reference& r
     return here ? std::optional(source.places[target]) : std::nullopt;
   }
   std::string_view name = symbol_name(source, reference);
-  if (source.input != nullptr) {
-    return placing_.fresh_global(name);
+  if (name == "suture_patch") {
+    return placing_.global(name);
   }
-  return name == "suture_patch" ? std::optional(placing_.global(name)) : std::nullopt;
+  return source.input != nullptr ? placing_.fresh_global(name) : std::nullopt;
 }
 
 // What stays in the kernel, and how it is reached.

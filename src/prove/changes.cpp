@@ -120,8 +120,13 @@ class Comparer {
 
 class Finder {
  public:
-  Finder(const Read& pre, const Read& post, const Pairing& pairing)
-      : pre_(pre), post_(post), pairing_(pairing), count_(post.object.parts().size()) {
+  Finder(const Read& pre, const Read& post, const Pairing& pairing,
+         const std::set<std::string, std::less<>>& ignored)
+      : pre_(pre),
+        post_(post),
+        pairing_(pairing),
+        ignored_(ignored),
+        count_(post.object.parts().size()) {
     out_.differs.resize(count_, false);
     out_.stale.resize(count_, false);
     users_.resize(count_);
@@ -169,7 +174,9 @@ class Finder {
 
   void compare(std::int32_t index) {
     const std::int32_t before = pairing_.pre(index);
-    if (before < 0 || boot_only(index) || is_copy_as_good(post_.object, part(index)) ||
+    const std::string_view own = post_.object.name(part(index));
+    if (before < 0 || ignored_.contains(own) || ignored_.contains(split_from(own)) ||
+        boot_only(index) || is_copy_as_good(post_.object, part(index)) ||
         Comparer(pre_, post_, pairing_).same(before, index)) {
       return;
     }
@@ -258,6 +265,7 @@ class Finder {
   const Read& pre_;
   const Read& post_;
   const Pairing& pairing_;
+  const std::set<std::string, std::less<>>& ignored_;
   std::size_t count_;
   std::vector<std::vector<User>> users_;  // by post part
   std::vector<std::int32_t> work_;
@@ -266,8 +274,9 @@ class Finder {
 
 }  // namespace
 
-Changes find_changes(const Read& pre, const Read& post, const Pairing& pairing) {
-  return Finder(pre, post, pairing).run();
+Changes find_changes(const Read& pre, const Read& post, const Pairing& pairing,
+                     const std::set<std::string, std::less<>>& ignored) {
+  return Finder(pre, post, pairing, ignored).run();
 }
 
 }  // namespace suture::prove

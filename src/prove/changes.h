@@ -4,6 +4,8 @@
 // therefore run no more.
 #pragma once
 
+#include <set>
+#include <string>
 #include <vector>
 
 #include "prove/pairing.h"
@@ -16,6 +18,8 @@ struct Changes {
   std::vector<Error> lost;    // changes that no patch of functions can bring about
 };
 
-Changes find_changes(const Read& pre, const Read& post, const Pairing& pairing);
+// `ignored`: the names of what the author leaves as it runs.
+Changes find_changes(const Read& pre, const Read& post, const Pairing& pairing,
+                     const std::set<std::string, std::less<>>& ignored);
 
 }  // namespace suture::prove

@@ -343,8 +343,13 @@ void Meaning::check_undefined(const Holder& holder, const Field& field, std::uin
   Side& side = sides_[holder.side];
   const std::string_view name = symbol_name(side, field.target.symbol);
   const std::string where = describe(holder, field.offset);
-  if (side.unit == nullptr && name == patch_symbol) {
-    patch_address_ = symbol_at;
+  if (name == patch_symbol) {
+    if (side.unit == nullptr) {
+      patch_address_ = symbol_at;
+    } else if (symbol_at != patch_address_) {
+      accuse(where, fmt::format("it should point at the patch, and points at {}",
+                                describe_address(symbol_at)));
+    }
     return;
   }
   if (side.unit != nullptr) {

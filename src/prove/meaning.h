@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "prove/author.h"
 #include "prove/changes.h"
 #include "prove/form.h"
 #include "prove/load.h"
@@ -23,6 +24,7 @@ struct Side {
   Read pre, post;
   Pairing pairing;
   Changes changes;
+  AuthorsWord word;
   std::set<std::int32_t> redirected;                   // post parts
   std::map<std::uint64_t, std::int32_t> functions_at;  // run address → pre part
 };

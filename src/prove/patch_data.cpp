@@ -19,11 +19,16 @@ class Reader {
     out_.module = TRY(word(patch, "klp_patch.mod", 8));
     out_.replaces = TRY(word(patch, "klp_patch.replace", 1)) != 0;
     const std::uint64_t objects = TRY(word(patch, "klp_patch.objs", 8));
+    const std::uint64_t states = TRY(word(patch, "klp_patch.states", 8));
     TRY(nothing_else(patch));
+    if (states != 0) {
+      TRY(read_states(states));
+    }
     for (std::uint64_t at = objects;; at += TRY(constant("klp_object"))) {
       Structure object = TRY(structure("klp_object", at));
       const std::uint64_t name = TRY(word(object, "klp_object.name", 8));
       const std::uint64_t functions = TRY(word(object, "klp_object.funcs", 8));
+      std::vector<Callback> callbacks = TRY(read_callbacks(object));
       TRY(nothing_else(object));
       if (name == 0 && functions == 0) {
         return std::move(out_);
@@ -31,6 +36,10 @@ class Reader {
       const std::string module = name == 0 ? std::string{} : TRY(text(name));
       if (module == "vmlinux") {
         return wrong(name, "the core would wait for a module of that name");
+      }
+      for (Callback& callback : callbacks) {
+        callback.object = name == 0 ? "vmlinux" : module;
+        out_.callbacks.push_back(std::move(callback));
       }
       TRY(read_functions(name == 0 ? "vmlinux" : module, functions));
     }
@@ -72,7 +81,11 @@ class Reader {
       return wrong(from.address, fmt::format("{} is not in the module", member));
     }
     std::fill_n(from.rest.begin() + static_cast<std::ptrdiff_t>(offset), size, std::uint8_t{0});
-    return size == 1 ? std::uint64_t{(*field)[0]} : *read_le<std::uint64_t>(*field, 0);
+    switch (size) {
+      case 1: return std::uint64_t{(*field)[0]};
+      case 4: return std::uint64_t{*read_le<std::uint32_t>(*field, 0)};
+      default: return *read_le<std::uint64_t>(*field, 0);
+    }
   }
 
   Status nothing_else(const Structure& from) const {
@@ -89,6 +102,30 @@ class Reader {
     }
     out_.extents.emplace_back(address, found->size() + 1);
     return std::string(*found);
+  }
+
+  Result<std::vector<Callback>> read_callbacks(Structure& object) {
+    std::vector<Callback> out;
+    for (const char* kind : {"pre_patch", "post_patch", "pre_unpatch", "post_unpatch"}) {
+      const std::uint64_t to = TRY(word(object, fmt::format("klp_object.callbacks.{}", kind), 8));
+      if (to != 0) {
+        out.push_back(Callback{.object = {}, .kind = kind, .to = to});
+      }
+    }
+    return out;
+  }
+
+  Status read_states(std::uint64_t at) {
+    for (;; at += TRY(constant("klp_state"))) {
+      Structure state = TRY(structure("klp_state", at));
+      const std::uint64_t id = TRY(word(state, "klp_state.id", 8));
+      const std::uint64_t version = TRY(word(state, "klp_state.version", 4));
+      TRY(nothing_else(state));
+      if (id == 0) {
+        return {};
+      }
+      out_.states.emplace_back(id, static_cast<std::uint32_t>(version));
+    }
   }
 
   Status read_functions(const std::string& object, std::uint64_t at) {

@@ -18,7 +18,15 @@ struct Redirect {
   std::uint64_t to = 0;  // the new function
 };
 
+struct Callback {
+  std::string object;
+  std::string kind;  // pre_patch, post_patch, pre_unpatch or post_unpatch
+  std::uint64_t to = 0;
+};
+
 struct PatchData {
+  std::vector<Callback> callbacks;
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> states;  // id and version
   std::vector<Redirect> redirects;
   bool replaces = false;
   std::uint64_t module = 0;                                      // what klp_patch.mod points at

@@ -53,6 +53,7 @@ class Prover {
     for (const Redirect& redirect : data.redirects) {
       follow_redirect(meaning, redirect);
     }
+    follow_callbacks(meaning, data);
     for (const auto& [place, address] : new_code_) {
       meaning.expect(place.first, place.second, address);
     }
@@ -60,6 +61,7 @@ class Prover {
     meaning.expect_unreached();
     meaning.check_rest(data.extents);
     check_metadata(meaning, data);
+    check_authors_word(meaning, data);
     check_nothing_left_out(meaning);
     return {};
   }
@@ -78,7 +80,8 @@ class Prover {
       side.pre = TRY(Read::open(*unit.pre, arch, *about_.constants));
       side.post = TRY(Read::open(*unit.post, arch, *about_.constants));
       side.pairing = pair_up(side.pre, side.post);
-      side.changes = find_changes(side.pre, side.post, side.pairing);
+      side.changes = find_changes(side.pre, side.post, side.pairing, ignored_in(unit.source));
+      side.word = TRY(read_authors_word(side.post.object));
       proof_.compared += side.post.object.parts().size();
       for (const auto& [symbol, place] : unit.defined) {
         const elf::Symbol& named = unit.pre->symbols().at(symbol);
@@ -90,6 +93,18 @@ class Prover {
       }
     }
     return {};
+  }
+
+  // By the author's word, as .modinfo states it for people to see.
+  std::set<std::string, std::less<>> ignored_in(const std::string& source) const {
+    std::set<std::string, std::less<>> out;
+    for (std::string_view stated : patch_.modinfo("suture.ignored")) {
+      if (stated.starts_with(source + " ")) {
+        stated.remove_prefix(source.size() + 1);
+        out.emplace(stated.substr(0, stated.find(' ')));
+      }
+    }
+    return out;
   }
 
   // The struct module of the glue leads to its init function, and that to the patch.
@@ -178,6 +193,28 @@ class Prover {
                                       running_.describe(*address)));
   }
 
+  // Every callback is one that a file asks for, and all of those are there.
+  void follow_callbacks(Meaning& meaning, const PatchData& data) {
+    std::size_t asked = 0;
+    for (std::size_t i = 1; i < sides_.size(); ++i) {
+      const Side& side = sides_[i];
+      for (const auto& [kind, part] : side.word.callbacks) {
+        ++asked;
+        auto given = std::ranges::find_if(data.callbacks, [&](const Callback& callback) {
+          return callback.object == side.unit->object && callback.kind == kind;
+        });
+        if (given == data.callbacks.end()) {
+          meaning.accuse(fmt::format("{}: {}", side.unit->source, kind), "the patch lacks it");
+        } else {
+          new_code_.emplace_back(std::pair(i, part), given->to);
+        }
+      }
+    }
+    if (data.callbacks.size() > asked) {
+      meaning.accuse("klp_object.callbacks", "there is one that no file asks for");
+    }
+  }
+
   // What .modinfo says for people and for `suture load` must be so.
   void check_metadata(Meaning& meaning, const PatchData& data) {
     auto compare = [&](std::string_view key, const std::set<std::string>& wanted) {
@@ -211,6 +248,41 @@ class Prover {
     compare("suture.func", functions_);
     compare("suture.new", fresh);
     compare("suture.object", objects);
+  }
+
+  void check_authors_word(Meaning& meaning, const PatchData& data) {
+    auto stated = [&](std::string_view key) {
+      const auto found = patch_.modinfo(key);
+      return std::set<std::string>(found.begin(), found.end());
+    };
+    std::set<std::string> states;
+    for (const auto& [id, version] : data.states) {
+      states.insert(fmt::format("{} {}", id, version));
+    }
+    std::set<std::string> callbacks;
+    for (const Side& side : sides_) {
+      const std::string source = side.unit == nullptr ? std::string{} : side.unit->source;
+      for (const auto& [id, version] : side.word.states) {
+        if (!states.contains(fmt::format("{} {}", id, version))) {
+          meaning.accuse(source, fmt::format("the patch lacks its system state {}", id));
+        }
+      }
+      for (const auto& [kind, part] : side.word.callbacks) {
+        callbacks.insert(fmt::format("{} {} {} {}", side.unit->object, kind,
+                                     side.post.object.name(side.post.object.part(part)), source));
+      }
+      for (const auto& [name, reason] : side.word.ignored) {
+        if (!stated("suture.ignored").contains(fmt::format("{} {} {}", source, name, reason))) {
+          meaning.accuse(source, fmt::format("the module does not say that {} is ignored", name));
+        }
+      }
+    }
+    if (stated("suture.state") != states || data.states.size() != states.size()) {
+      meaning.accuse(".modinfo", "suture.state does not list the patch's system states");
+    }
+    if (stated("suture.callback") != callbacks) {
+      meaning.accuse(".modinfo", "suture.callback does not list the patch's callbacks");
+    }
   }
 
   void check_nothing_left_out(Meaning& meaning) {

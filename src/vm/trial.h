@@ -21,7 +21,8 @@ struct TrialPatch {
 };
 
 struct TrialOptions {
-  std::vector<TrialPatch> patches;  // tried one after the other in one guest
+  // Tried one after the other in one guest. Where there are none, only the script runs, once.
+  std::vector<TrialPatch> patches;
   fs::path program;                 // this program, process 1 of the guest
   fs::path script;                  // run with before, patched, reverted; may be empty
   fs::path load_script;             // runs in the background all the while; may be empty

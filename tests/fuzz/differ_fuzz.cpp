@@ -123,8 +123,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   walk(pre);
   walk(post);
+  auto directives = diff::read_directives(post.graph);
+  if (!directives) {
+    require(!undamaged);
+    return 0;
+  }
   const diff::ObjectDiff found = diff::compare(
-      {pre.graph, pre.tables}, {post.graph, post.tables},
+      {pre.graph, pre.tables}, {post.graph, post.tables}, std::move(*directives),
       [](std::string_view, elf::AddressArguments) { return elf::AddressFate::leaves; });
   require(found.fate.size() == post.graph.pieces().size());
   require(!undamaged || (found.any_changed() && found.refusals.empty()));

@@ -31,8 +31,21 @@ constexpr const char* warn = "WARN_ON_ONCE(jiffies == 1);";
 constexpr const char* bug = "BUG_ON(jiffies == 1);";
 constexpr const char* count = "static int suture_seen; suture_seen++;";
 
+constexpr const char* by_the_author =
+    "#include <linux/seq_file.h>\n"
+    "#include <suture.h>\n"
+    "SUTURE_STATE(7, 3);\n"
+    "static int begin(struct klp_object *object) { return suture_get_state(7) ? 0 : -EINVAL; }\n"
+    "static void ready(struct klp_object *object) { pr_info(\"suture: ready\\n\"); }\n"
+    "static void end(struct klp_object *object) { pr_info(\"suture: end\\n\"); }\n"
+    "SUTURE_PRE_PATCH(begin);\n"
+    "SUTURE_POST_PATCH(ready);\n"
+    "SUTURE_POST_UNPATCH(end);\n";
+
 constexpr Edit edits[] = {
     {"a string", "fs/proc/cmdline.c", nullptr, "seq_putc(m, '\\n');", "seq_puts(m, \" x\\n\");"},
+    {"callbacks and a state", "fs/proc/cmdline.c", nullptr, "#include <linux/seq_file.h>\n",
+     by_the_author},
     {"BUG, alternatives and a .cold part", "kernel/fork.c", "copy_process", nullptr, bug},
     {"exception table entries", "kernel/sys.c", "prctl_set_mm", nullptr, warn},
     {"a system call without an entry call", "kernel/sys.c", "SYSCALL_DEFINE5(prctl", nullptr, bug},
@@ -190,7 +203,8 @@ TEST_F(Mutants, AreAllAccusedAndNoGoodModuleIs) {
   for (const char* kind :
        {"swapped call", "swapped data", "changed addend", "wrong sympos", "changed byte",
         "dropped .cold", "dropped entry", "shifted entry", "dropped ORC", "shifted ORC",
-        "changed ORC", "function left out", "crossed redirects"}) {
+        "changed ORC", "function left out", "crossed redirects", "dropped callback",
+        "crossed callbacks", "another state"}) {
     EXPECT_GT(caught[kind], 0) << kind;
   }
 }

@@ -63,6 +63,8 @@ class Maker {
     change_unwinding();
     leave_a_function_out();
     cross_redirects();
+    change_callbacks();
+    change_states();
     return std::move(out_);
   }
 
@@ -209,8 +211,8 @@ class Maker {
             static_cast<std::uint8_t>(other);
         const std::string stated =
             fmt::format("suture.func={} {} ", function.object, function.name);
-        file.replace(file.find(".modinfo"), fmt::format("{}{} ", stated, function.position),
-                     fmt::format("{}{} ", stated, other));
+        say(file, fmt::format("{}{} ", stated, function.position),
+            fmt::format("{}{} ", stated, other));
         add("wrong sympos", fmt::format("{} redirected at {}", function.name, other), file);
       }
     }
@@ -279,7 +281,7 @@ class Maker {
     }
   }
 
-  std::uint64_t size(const char* constant) const {
+  std::uint64_t size(const std::string& constant) const {
     auto it = sizes_.find(constant);
     return it == sizes_.end() ? 0 : it->second;
   }
@@ -388,8 +390,16 @@ class Maker {
                                .new_func = *pointer(at + size("klp_func.new_func"))});
         at += size("klp_func");
       }
-      out.back().last = true;
+      if (!out.empty()) {
+        out.back().last = true;
+      }
     }
+  }
+
+  // Wherever the module says it of itself.
+  static void say(ModuleFile& file, const std::string& from, const std::string& to) {
+    file.replace(file.find(".modinfo"), from, to);
+    file.replace(file.find(".note.suture"), from, to);
   }
 
   // The last of an object's functions, which ends its array one earlier; what the module says of
@@ -408,7 +418,7 @@ class Maker {
       file.byte(patch_section(), function.at + size("klp_func.old_sympos")) = 0;
       const std::string stated =
           fmt::format("{} {} {} ", function.object, function.name, function.position);
-      file.replace(file.find(".modinfo"), "suture.func=" + stated, "suture.left=" + stated);
+      say(file, "suture.func=" + stated, "suture.left=" + stated);
       add("function left out", function.name, file);
     }
   }
@@ -427,6 +437,52 @@ class Maker {
       file.set(b.new_func);
       add("crossed redirects", fmt::format("{} and {}", a.name, b.name), file);
     }
+  }
+
+  static constexpr const char* callback_kinds[] = {"pre_patch", "post_patch", "pre_unpatch",
+                                                   "post_unpatch"};
+
+  void change_callbacks() {
+    const auto objects = pointer(size("klp_patch.objs"));
+    std::vector<Field> callbacks;
+    for (const char* kind : callback_kinds) {
+      auto field = pointer(static_cast<std::uint64_t>(objects->value.r_addend) +
+                           size(fmt::format("klp_object.callbacks.{}", kind)));
+      if (field) {
+        callbacks.push_back(*field);
+        ModuleFile file = file_;
+        file.drop(*field);
+        add("dropped callback", kind, file);
+      }
+    }
+    for (std::size_t i = 0; i + 1 < callbacks.size(); ++i) {
+      ModuleFile file = file_;
+      Field a = callbacks[i];
+      Field b = callbacks[i + 1];
+      std::swap(a.value.r_info, b.value.r_info);
+      std::swap(a.value.r_addend, b.value.r_addend);
+      file.set(a);
+      file.set(b);
+      add("crossed callbacks", fmt::format("{} and the next", i), file);
+    }
+  }
+
+  void change_states() {
+    const auto states = pointer(size("klp_patch.states"));
+    if (!states) {
+      return;
+    }
+    const auto at = static_cast<std::uint64_t>(states->value.r_addend);
+    const auto id = *read_le<std::uint64_t>(file_.data(patch_section()), at + size("klp_state.id"));
+    ModuleFile file = file_;
+    const std::uint8_t version = file.byte(patch_section(), at + size("klp_state.version"))++;
+    const std::string stated = fmt::format("suture.state={} ", id);
+    say(file, fmt::format("{}{}", stated, version), fmt::format("{}{}", stated, version + 1));
+    add("another state", stated, file);
+    ModuleFile without = file_;
+    without.drop(*states);
+    say(without, stated, fmt::format("suture.stale={} ", id));
+    add("another state", "none", without);
   }
 
   const Bytes& good_;

@@ -32,16 +32,33 @@ class Linking : public Pair {
                    "Module.symvers")
                    .value();
     glue_.object = elf::ObjectFile::open(assemble("glue", glue_source)).value();
-    glue_.constants = {{"klp_patch", 64},           {"klp_patch.mod", 0},
-                       {"klp_patch.objs", 8},       {"klp_patch.replace", 16},
-                       {"klp_object", 64},          {"klp_object.name", 0},
-                       {"klp_object.funcs", 8},     {"klp_func", 64},
-                       {"klp_func.old_name", 0},    {"klp_func.new_func", 8},
-                       {"klp_func.old_sympos", 16}, {"module.name", 24},
-                       {"module_name_len", 56},     {"modversion_info", 64},
-                       {"modversion_info.name", 8}, {"bug_entry", 12},
-                       {"alt_instr", 12},           {"exception_table_entry", 12},
-                       {"jump_entry", 16}};
+    glue_.constants = {{"klp_patch", 64},
+                       {"klp_patch.mod", 0},
+                       {"klp_patch.objs", 8},
+                       {"klp_patch.replace", 16},
+                       {"klp_object", 64},
+                       {"klp_object.name", 0},
+                       {"klp_object.funcs", 8},
+                       {"klp_func", 64},
+                       {"klp_func.old_name", 0},
+                       {"klp_func.new_func", 8},
+                       {"klp_func.old_sympos", 16},
+                       {"module.name", 24},
+                       {"module_name_len", 56},
+                       {"modversion_info", 64},
+                       {"modversion_info.name", 8},
+                       {"bug_entry", 12},
+                       {"alt_instr", 12},
+                       {"exception_table_entry", 12},
+                       {"jump_entry", 16},
+                       {"klp_patch.states", 24},
+                       {"klp_state", 16},
+                       {"klp_state.id", 0},
+                       {"klp_state.version", 8},
+                       {"klp_object.callbacks.pre_patch", 16},
+                       {"klp_object.callbacks.post_patch", 24},
+                       {"klp_object.callbacks.pre_unpatch", 32},
+                       {"klp_object.callbacks.post_unpatch", 40}};
   }
 
   // The module that makes `post` of `pre`, which runs as `run` in `object`.
@@ -55,9 +72,9 @@ class Linking : public Pair {
     post_tables_ = diff::CodeTables::build(post_graph_, glue_.constants).value();
     const diff::Side before{graph_, pre_tables_};
     const diff::Side after{post_graph_, post_tables_};
-    diff_ = diff::compare(before, after, [](std::string_view, elf::AddressArguments) {
-      return elf::AddressFate::leaves;
-    });
+    diff_ = diff::compare(
+        before, after, diff::read_directives(post_graph_).value(),
+        [](std::string_view, elf::AddressArguments) { return elf::AddressFate::leaves; });
     EXPECT_TRUE(diff_.refusals.empty());
     const module::Binder binder(run_, run_, symvers_, graph_, matched_);
     return module::link(

@@ -4,40 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "live/load.h"
+#include "support/fake_machine.h"
 
 namespace suture::live {
 namespace {
 
-// A directory that looks like the /sys and /proc of a machine.
-class SysfsTest : public testing::Test {
- protected:
-  void SetUp() override {
-    auto dir = TempDir::create(fs::temp_directory_path(), "suture-sysfs-test");
-    ASSERT_TRUE(dir);
-    dir_ = std::move(*dir);
-    machine_ = Machine{
-        .sys = dir_.path() / "sys", .proc = dir_.path() / "proc", .log = dir_.path() / "kmsg"};
-  }
-  void put(const std::string& path, std::string_view text) {
-    const fs::path file = dir_.path() / path;
-    ASSERT_TRUE(make_directories(file.parent_path()));
-    ASSERT_TRUE(write_file(file, text));
-  }
-  void add_patch(const std::string& name, const char* enabled, const char* transition) {
-    put("sys/kernel/livepatch/" + name + "/enabled", enabled);
-    put("sys/kernel/livepatch/" + name + "/transition", transition);
-  }
-  void add_task(const std::string& pid, const std::string& tid, const char* state) {
-    const std::string task = "proc/" + pid + "/task/" + tid + "/";
-    put(task + "patch_state", state);
-    put(task + "comm", "worker\n");
-    put(task + "status", "Name:\tworker\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t1\n");
-    put(task + "stack", "[<0>] pipe_read+0x12/0x40\n[<0>] vfs_read+0x1/0x2\n");
-  }
-
-  TempDir dir_;
-  Machine machine_;
-};
+using SysfsTest = test::FakeMachine;
 
 TEST_F(SysfsTest, KernelWithoutLivepatchIsNoLivepatch) {
   EXPECT_FALSE(has_livepatch(machine_));
@@ -91,30 +63,6 @@ TEST_F(SysfsTest, NameWithSlashIsNoPatch) {
   EXPECT_FALSE(*patch);
 }
 
-TEST_F(SysfsTest, TasksOfTheOtherStateBlock) {
-  add_task("1", "1", "1\n");
-  add_task("7", "7", "0\n");
-  add_task("7", "9", "0\n");
-  add_task("8", "8", "-1\n");
-  put("proc/self/task/x", "");
-  auto tasks = blocking_tasks(machine_, true);
-  ASSERT_EQ(tasks.size(), 2u);
-  EXPECT_EQ(tasks[0].tid, 7);
-  EXPECT_EQ(tasks[1].tid, 9);
-  EXPECT_EQ(tasks[1].pid, 7);
-  EXPECT_EQ(tasks[0].comm, "worker");
-  EXPECT_EQ(tasks[0].state, "S (sleeping)");
-  ASSERT_EQ(tasks[0].stack.size(), 2u);
-  EXPECT_EQ(tasks[0].stack[0], "pipe_read+0x12/0x40");
-  EXPECT_EQ(blocking_tasks(machine_, false).size(), 1u);
-}
-
-TEST_F(SysfsTest, DescriptionNamesTaskAndFunctionAndCountsTheRest) {
-  add_task("7", "7", "0\n");
-  add_task("9", "9", "0\n");
-  EXPECT_EQ(describe(blocking_tasks(machine_, true), 1), "7 worker in pipe_read and 1 more");
-}
-
 TEST_F(SysfsTest, SetEnabledWritesTheFile) {
   add_patch("fix", "1", "1\n");
   ASSERT_TRUE(set_enabled(machine_, "fix", false));
@@ -128,9 +76,31 @@ TEST_F(SysfsTest, BuiltInModuleIsNotLoaded) {
   EXPECT_EQ(module_references(machine_, "ext4"), 3);
 }
 
+TEST_F(SysfsTest, AttributeOfAPatchThatIsGoneIsNotLoaded) {
+  make("sys/kernel/livepatch");
+  auto forced = force_transition(machine_, "fix");
+  ASSERT_FALSE(forced);
+  EXPECT_EQ(forced.error().code, Code::not_loaded);
+}
+
+TEST_F(SysfsTest, ModuleOfAPatchThatTheCoreDroppedIsKnownByItsTaint) {
+  add_patch("current", "1\n", "0\n");
+  put("sys/module/current/taint", "OEK\n");
+  put("sys/module/replaced/taint", "OEK\n");
+  put("sys/module/ext4/taint", "\n");
+  EXPECT_EQ(dropped_modules(machine_), std::vector<std::string>{"replaced"});
+}
+
+TEST_F(SysfsTest, ForceOutsideOfATransitionIsNoTransition) {
+  add_patch("fix", "1\n", "0\n");
+  auto forced = force(machine_, "fix");
+  ASSERT_FALSE(forced);
+  EXPECT_EQ(forced.error().code, Code::no_transition);
+}
+
 TEST_F(SysfsTest, UnloadOfUnknownPatchIsNotLoaded) {
   ASSERT_TRUE(make_directories(machine_.sys / "kernel/livepatch"));
-  auto outcome = unload(machine_, "fix", LoadOptions{.timeout = 1});
+  auto outcome = unload(machine_, "fix", LoadOptions{.patience = {.deadline = 1}});
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, Code::not_loaded);
 }
@@ -138,7 +108,7 @@ TEST_F(SysfsTest, UnloadOfUnknownPatchIsNotLoaded) {
 TEST_F(SysfsTest, UnloadThatDoesNotFinishNamesTheTasks) {
   add_patch("fix", "1\n", "1\n");
   add_task("7", "7", "1\n");
-  auto outcome = unload(machine_, "fix", LoadOptions{.timeout = 0.1});
+  auto outcome = unload(machine_, "fix", LoadOptions{.patience = {.deadline = 0.1}});
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, Code::transition_incomplete);
   EXPECT_NE(outcome.error().reason.find("7 worker in pipe_read"), std::string::npos);

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "cli/live_report.h"
+#include "live/load.h"
+
+namespace suture::cli {
+
+namespace {
+
+constexpr const char* consequences =
+    "tasks in the middle of old code go on with it beside the new code, which nothing has shown to "
+    "be safe; and the module of whatever patch goes with this transition can never be removed, "
+    "until the machine reboots";
+
+struct Options {
+  std::string name;
+  bool confirmed = false;
+};
+
+Result<Report> run(const Options& options, bool json) {
+  if (!options.confirmed) {
+    return fail(Code::usage, options.name,
+                fmt::format("forcing is for the last resort: {}", consequences),
+                "wait, nudge the tasks (suture signal) or take the patch back (suture unload); "
+                "else add --give-up-consistency");
+  }
+  const live::LoadedPatch was = TRY(live::force(live::Machine{}, options.name));
+  Report report;
+  report.json = {{"name", was.name}, {"enabled", was.enabled}};
+  report.text = fmt::format("{} {}\n{} is {}: its transition was forced\n",
+                            paint("warning:", Tone::bad, json ? STDERR_FILENO : STDOUT_FILENO),
+                            consequences, was.name, was.enabled ? "in force" : "off");
+  return report;
+}
+
+}  // namespace
+
+void register_force(Commands& commands) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = commands.app().add_subcommand(
+      "force", "End a transition at any price: consistency is given up");
+  command->add_option("NAME", options->name, "The patch that is in transition")->required();
+  command->add_flag("--give-up-consistency", options->confirmed,
+                    std::string("Must be given. ") + "What it means: " + consequences);
+  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
+}
+
+}  // namespace suture::cli

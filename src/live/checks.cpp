@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: find out whether a module may be loaded here, and would have its effect, before anything
+// is changed. Method: each check compares one thing that the module says about itself with what the
+// running kernel says; all are made, so that one look shows everything. Invariant: what cannot be
+// read is `unknown` and never `ok`, and only what is known to be wrong is `failed`.
+#include "live/checks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "elf/object.h"
+#include "kernel/module_image.h"
+#include "live/kernel_checks.h"
+#include "live/loaded_metadata.h"
+#include "live/shared_checks.h"
+#include "module/states.h"
+
+namespace suture::live {
+
+namespace {
+
+std::string first_line(const fs::path& path) {
+  auto text = read_text(path);
+  return text ? text->substr(0, text->find('\n')) : std::string{};
+}
+
+std::string build_id_in(const fs::path& notes) {
+  auto bytes = read_bytes(notes);
+  return bytes ? elf::build_id(*bytes).value_or("") : std::string{};
+}
+
+Check name_check(const Machine& machine, const module::Metadata& metadata) {
+  if (!module_loaded(machine, metadata.name)) {
+    return {.id = "name", .detail = metadata.name + " is free"};
+  }
+  return {.id = "name",
+          .verdict = Verdict::failed,
+          .detail = fmt::format("a module of the name {} is loaded already", metadata.name),
+          .remedy = fmt::format("suture unload {}, or build this patch under another name (-n)",
+                                metadata.name),
+          .code = Code::busy};
+}
+
+Check transition_check(const std::vector<LoadedPatch>& patches) {
+  auto moving = std::ranges::find(patches, true, &LoadedPatch::transition);
+  if (moving == patches.end()) {
+    return {.id = "transition", .detail = "none is under way"};
+  }
+  return {.id = "transition",
+          .verdict = Verdict::failed,
+          .detail = fmt::format("the patch '{}' is still in transition", moving->name),
+          .remedy = "wait until `suture status` shows no transition, then load again",
+          .code = Code::busy};
+}
+
+Check dependencies_check(const Machine& machine, const kernel::ModuleImage& image) {
+  std::string all;
+  for (std::string needed : image.depends()) {
+    std::ranges::replace(needed, '-', '_');
+    std::error_code ec;
+    if (!module_loaded(machine, needed) && !fs::exists(machine.sys / "module" / needed, ec)) {
+      return {.id = "dependencies",
+              .verdict = Verdict::failed,
+              .detail = fmt::format("it needs the module '{}', which is not loaded", needed),
+              .remedy = fmt::format("run: modprobe {}", needed)};
+    }
+    all += (all.empty() ? "" : ", ") + needed;
+  }
+  return {.id = "dependencies", .detail = all.empty() ? "none" : all};
+}
+
+// Of what is loaded: vmlinux, or a module. Empty where it does not say.
+std::string running_build_id(const Machine& machine, const std::string& object) {
+  return build_id_in(object == "vmlinux"
+                         ? machine.sys / "kernel" / "notes"
+                         : machine.sys / "module" / object / "notes" / ".note.gnu.build-id");
+}
+
+// What the object was when the patch was built, against what is loaded.
+Check build_id_check(const Machine& machine, const module::PatchedObject& object) {
+  const bool kernel = object.name == "vmlinux";
+  const std::string id =
+      kernel ? "kernel-build-id" : fmt::format("module-build-id {}", object.name);
+  if (!kernel && !module_loaded(machine, object.name)) {
+    return {.id = id, .detail = "not loaded: patched when it comes"};
+  }
+  const std::string running = running_build_id(machine, object.name);
+  const std::optional<bool> fits = build_fits(machine, object);
+  if (!fits) {
+    return {.id = id,
+            .verdict = Verdict::unknown,
+            .detail = object.build_id.empty() ? "the patch does not say which it is for"
+                                              : "what is loaded does not say which it is",
+            .remedy = object.build_id.empty() ? "build it with Suture" : "mount sysfs at /sys"};
+  }
+  if (*fits) {
+    return {.id = id, .detail = running};
+  }
+  return {.id = id,
+          .verdict = Verdict::failed,
+          .detail = fmt::format("it is for the {} with build-id {}, and {} is loaded", object.name,
+                                object.build_id, running),
+          .remedy = kernel ? "build it for the kernel that runs, not for one of the same release"
+                           : "build it for the module that is loaded",
+          .code = Code::wrong_kernel};
+}
+
+bool is_signed(const fs::path& module) {
+  constexpr std::string_view mark = "~Module signature appended~\n";  // kernel/module_signature.c
+  auto file = MappedFile::open(module);
+  return file && as_text(file->bytes()).ends_with(mark);
+}
+
+Check signature_check(const Machine& machine, const fs::path& module) {
+  const std::string lockdown = first_line(machine.sys / "kernel" / "security" / "lockdown");
+  const bool locked = !lockdown.empty() && lockdown.find("[none]") == std::string::npos;
+  const bool enforced =
+      locked || first_line(machine.sys / "module" / "module" / "parameters" / "sig_enforce") == "Y";
+  const std::string why = locked ? "lockdown " + lockdown : "module.sig_enforce";
+  if (first_line(machine.proc / "sys" / "kernel" / "modules_disabled") == "1") {
+    return {.id = "signature",
+            .verdict = Verdict::failed,
+            .detail = "this machine takes no modules any more (kernel.modules_disabled)",
+            .remedy = "reboot it into a kernel with the fix",
+            .code = Code::not_permitted};
+  }
+  if (!enforced) {
+    return {.id = "signature", .detail = "none is asked for"};
+  }
+  if (!is_signed(module)) {
+    return {.id = "signature",
+            .verdict = Verdict::failed,
+            .detail = fmt::format("it is not signed, and this kernel insists on that ({})", why),
+            .remedy = "sign it with a key that this kernel trusts",
+            .code = Code::not_permitted};
+  }
+  return {.id = "signature",
+          .verdict = Verdict::unknown,
+          .detail = fmt::format("it is signed, and this kernel insists on that ({})", why),
+          .remedy = "whether it trusts the key shows when it is loaded"};
+}
+
+std::vector<PatchedObject> redirected_objects(const module::Metadata& metadata) {
+  std::vector<PatchedObject> out;
+  for (const module::PatchedObject& object : metadata.objects) {
+    PatchedObject entry{.name = object.name};
+    for (const module::PatchedFunction& function : object.functions) {
+      if (!function.is_new) {
+        entry.functions.push_back({.name = function.name, .sympos = function.sympos});
+      }
+    }
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
+// Another patch on the same function: the later one wins, without what the earlier one changed.
+void other_patches(const module::Metadata& metadata, const std::vector<LoadedPatch>& patches,
+                   std::vector<Check>& checks) {
+  if (metadata.replace) {
+    return;
+  }
+  for (const LoadedPatch& patch : patches) {
+    for (const PatchedObject& object : patch.objects) {
+      for (const RedirectedFunction& function : object.functions) {
+        const bool ours = std::ranges::any_of(metadata.objects, [&](const auto& it) {
+          return it.name == object.name &&
+                 std::ranges::any_of(it.functions, [&](const module::PatchedFunction& mine) {
+                   return !mine.is_new && mine.name == function.name;
+                 });
+        });
+        if (ours) {
+          checks.push_back(
+              {.id = "patches",
+               .verdict = Verdict::warning,
+               .detail = fmt::format("{} is patched by '{}' already, whose change of it this one "
+                                     "would undo",
+                                     function.name, patch.name),
+               .remedy = "build both diffs into one patch that replaces the other"});
+        }
+      }
+    }
+  }
+}
+
+// The system states that it modifies, against those of the patches that are loaded.
+Check states_check(const Machine& machine, const module::Metadata& metadata,
+                   const std::vector<LoadedPatch>& patches) {
+  std::vector<module::PatchStates> loaded;
+  std::string silent;
+  for (const LoadedPatch& patch : patches) {
+    if (auto about = loaded_metadata(machine, patch.name)) {
+      loaded.push_back(module::states_of(*about));
+    } else {
+      silent += (silent.empty() ? "" : ", ") + patch.name;
+    }
+  }
+  if (auto against = module::judge_states(module::states_of(metadata), loaded)) {
+    return {.id = "states",
+            .verdict = Verdict::failed,
+            .detail = against->reason,
+            .remedy = against->remedy,
+            .code = against->code};
+  }
+  if (!silent.empty() && (metadata.replace || !metadata.states.empty())) {
+    return {.id = "states",
+            .verdict = Verdict::unknown,
+            .detail = "these do not say which states they modify: " + silent,
+            .remedy = "the kernel knows, and refuses what does not fit"};
+  }
+  return {.id = "states",
+          .detail = metadata.states.empty() ? "it modifies none" : "they fit what is loaded"};
+}
+
+void conflict_checks(const Machine& machine, const module::Metadata& metadata,
+                     const std::vector<LoadedPatch>& patches, std::vector<Check>& checks) {
+  const std::size_t before = checks.size();
+  other_patches(metadata, patches, checks);
+  const Attachments attached = attachments(machine, redirected_objects(metadata), patches);
+  for (const Attachment& it : attached.found) {
+    if (it.effect != Effect::beside) {
+      checks.push_back(conflict(it));
+    }
+  }
+  if (!attached.unreadable.empty()) {
+    std::string kinds;
+    for (const std::string& kind : attached.unreadable) {
+      kinds += (kinds.empty() ? "" : ", ") + kind;
+    }
+    checks.push_back(
+        {.id = "conflicts",
+         .verdict = Verdict::unknown,
+         .detail = fmt::format("who else is at the functions cannot be read: {}", kinds),
+         .remedy = "run it as root, with debugfs at /sys/kernel/debug"});
+  } else if (checks.size() == before) {
+    checks.push_back({.id = "conflicts", .detail = "nothing else is at these functions"});
+  }
+}
+
+}  // namespace
+
+std::string_view verdict_word(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::ok: return "ok";
+    case Verdict::warning: return "warning";
+    case Verdict::failed: return "failed";
+    case Verdict::unknown: return "unknown";
+  }
+  return "";
+}
+
+Check conflict(const Attachment& attachment) {
+  Check check{.id = "conflicts", .verdict = Verdict::warning, .code = Code::busy};
+  const std::string what = fmt::format("{} has {}", attachment.function, attachment.what);
+  switch (attachment.effect) {
+    case Effect::beside:
+      check.verdict = Verdict::ok;
+      check.detail = what;
+      break;
+    case Effect::silenced:
+      check.detail = what + ", in code that no longer runs: it never fires";
+      check.remedy = "set it again on the new function, or at the entry";
+      break;
+    case Effect::wins:
+      check.detail = what + ", which may keep the new code from running";
+      check.remedy = "detach it";
+      break;
+    case Effect::refuses:
+      check.verdict = Verdict::failed;
+      check.detail = what + ", beside which the kernel refuses the patch";
+      check.remedy = "detach it";
+      break;
+  }
+  return check;
+}
+
+std::optional<bool> build_fits(const Machine& machine, const module::PatchedObject& object) {
+  const std::string running = running_build_id(machine, object.name);
+  if (running.empty() || object.build_id.empty()) {
+    return std::nullopt;
+  }
+  return running == object.build_id;
+}
+
+std::optional<Error> CheckedModule::failure(const std::string& where) const {
+  auto failed = std::ranges::find(checks, Verdict::failed, &Check::verdict);
+  if (failed == checks.end()) {
+    return std::nullopt;
+  }
+  return Error{failed->code, where, failed->detail, failed->remedy};
+}
+
+Result<CheckedModule> check_module(const Machine& machine, const fs::path& module, Depth depth) {
+  const std::vector<LoadedPatch> patches = TRY(loaded_patches(machine));
+  const kernel::ModuleImage image = TRY(kernel::ModuleImage::open(module));
+  CheckedModule out{.metadata = TRY(module::read_metadata(image.elf(), module.string())),
+                    .checks = {}};
+  const module::Metadata& metadata = out.metadata;
+  std::vector<Check>& checks = out.checks;
+  checks = {form_check(metadata), release_check(running_release(machine), metadata)};
+  for (const module::PatchedObject& object : metadata.objects) {
+    checks.push_back(build_id_check(machine, object));
+  }
+  checks.push_back(name_check(machine, metadata));
+  checks.push_back(transition_check(patches));
+  checks.push_back(dependencies_check(machine, image));
+  checks.push_back(signature_check(machine, module));
+  checks.push_back(states_check(machine, metadata, patches));
+  conflict_checks(machine, metadata, patches, checks);
+  if (depth == Depth::everything) {
+    std::ranges::move(kernel_checks(machine, module, metadata), std::back_inserter(checks));
+  }
+  return out;
+}
+
+}  // namespace suture::live

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "live/nudge.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "live/directory.h"
+#include "live/proc_stat.h"
+
+namespace suture::live {
+
+namespace {
+
+// Whether the process has a handler for that signal: SigCgt of its `status`.
+bool handles(const Directory& process, int signal) {
+  const std::string text = process.read("status").value_or("");
+  constexpr std::string_view key = "\nSigCgt:\t";
+  std::size_t at = text.find(key);
+  std::uint64_t caught = 0;
+  if (at != std::string::npos) {
+    std::from_chars(text.data() + at + key.size(), text.data() + text.size(), caught, 16);
+  }
+  return (caught >> (signal - 1) & 1) != 0;
+}
+
+// Why the process is better left to the kernel; empty where nothing speaks against a signal.
+std::string why_not(const Directory& process, const BlockingTask& task) {
+  const ProcStat stat = read_stat(process).value_or(ProcStat{});
+  const char state = task.state.empty() ? stat.state : task.state.front();
+  if (task.kernel_thread || stat.kernel_thread) {
+    return "a kernel thread: only the kernel can wake it, which it tries every 15 s";
+  }
+  if (stat.state == 'T' || stat.state == 't' || state == 'T' || state == 't') {
+    return "stopped or traced: left alone, so that it stays so";
+  }
+  if (state == 'D') {
+    return "in a sleep that no signal ends: wait for what it waits for";
+  }
+  if (state == 'R') {
+    return "running: it switches when it returns to user space";
+  }
+  if (stat.terminal != 0) {
+    return "it has a terminal, whose shell would see it stop: left to the kernel's own signal";
+  }
+  if (handles(process, SIGCONT)) {
+    return "it handles SIGCONT: left to the kernel's own signal";
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<Nudged> nudge(const Machine& machine, const std::vector<BlockingTask>& tasks) {
+  std::vector<Nudged> out;
+  for (const BlockingTask& task : tasks) {
+    auto process = Directory::open(machine.proc / fmt::format("{}", task.pid));
+    std::string against = process ? why_not(*process, task) : "gone meanwhile";
+    auto known = std::ranges::find(out, task.pid, &Nudged::pid);
+    if (known == out.end()) {
+      out.push_back(Nudged{.pid = task.pid, .comm = task.comm, .what = against});
+      known = out.end() - 1;
+    }
+    if (!against.empty()) {
+      continue;
+    }
+    // Back to back: whatever runs between them would be seen stopped for that long. The stop goes
+    // to the very thread; the other takes back every stop that its process was not yet seen to
+    // follow.
+    const int stopped = ::tgkill(task.pid, task.tid, SIGSTOP);
+    const int err = errno;
+    const int continued = ::kill(task.pid, SIGCONT);
+    known->signalled = stopped == 0 && continued == 0;
+    known->what = known->signalled ? "signalled: its system call begins anew"
+                                   : fmt::format("not signalled: {}", std::strerror(err));
+  }
+  return out;
+}
+
+}  // namespace suture::live

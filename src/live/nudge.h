@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Getting tasks that sleep in a system call to leave it, as harmlessly as user space can.
+//
+// From 5.1 on the kernel does this by itself: every 15 s it wakes what has not switched and sleeps
+// interruptibly, by a signal that is none (kernel/livepatch/transition.c, klp_send_signals; the
+// file `signal` of earlier kernels is gone). What is here comes earlier, and is all that a process
+// can do to another without a trace: SIGSTOP wakes it, and SIGCONT right behind takes the stop back
+// before it is acted on; the system call begins anew, or ends with EINTR where it always does so
+// after a signal. Whoever might notice is left to the kernel: processes with a terminal (their
+// shell would see them stop), with a handler for SIGCONT, stopped ones, and kernel threads.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "live/tasks.h"
+
+namespace suture::live {
+
+struct Nudged {
+  int pid = 0;
+  std::string comm;
+  bool signalled = false;
+  std::string what;  // that was done, or why nothing was: "signalled", "a kernel thread: ..."
+};
+
+// One answer a process, in the order of the tasks.
+std::vector<Nudged> nudge(const Machine& machine, const std::vector<BlockingTask>& tasks);
+
+}  // namespace suture::live

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "live/records.h"
+
+#include <fmt/format.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "live/directory.h"
+#include "live/proc_stat.h"
+
+namespace suture::live {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view suffix = ".json";
+constexpr std::array<std::pair<Record::Kind, std::string_view>, 3> kind_names = {{
+    {Record::Kind::loading, "loading"},
+    {Record::Kind::trial, "trial"},
+    {Record::Kind::reverting, "reverting"},
+}};
+
+fs::path records_directory(const Machine& machine) { return machine.run / "patches"; }
+
+std::optional<ProcStat> stat_of(const Machine& machine, int pid) {
+  auto process = Directory::open(machine.proc / fmt::format("{}", pid));
+  return process ? read_stat(*process) : std::nullopt;
+}
+
+}  // namespace
+
+std::string to_json(const Record& record) {
+  auto kind = std::ranges::find(kind_names, record.kind, [](const auto& it) { return it.first; });
+  return json{{"patch", record.patch},       {"kind", kind->second},
+              {"pid", record.pid},           {"start_time", record.start_time},
+              {"deadline", record.deadline}, {"trial_seconds", record.trial_seconds}}
+             .dump(2) +
+         "\n";
+}
+
+std::optional<Record> parse_record_file(std::string_view text) {
+  try {
+    const json parsed = json::parse(text);
+    const std::string word = parsed.at("kind");
+    auto kind = std::ranges::find(kind_names, word, [](const auto& it) { return it.second; });
+    if (kind == kind_names.end()) {
+      return std::nullopt;
+    }
+    return Record{.patch = parsed.at("patch"),
+                  .kind = kind->first,
+                  .pid = parsed.at("pid"),
+                  .start_time = parsed.at("start_time"),
+                  .deadline = parsed.at("deadline"),
+                  .trial_seconds = parsed.at("trial_seconds")};
+  } catch (const json::exception&) {
+    return std::nullopt;
+  }
+}
+
+std::vector<Record> read_records(const Machine& machine) {
+  std::vector<Record> records;
+  std::error_code ec;
+  for (fs::directory_iterator it(records_directory(machine), ec), end; !ec && it != end;
+       it.increment(ec)) {
+    if (it->path().extension() != suffix) {
+      continue;
+    }
+    auto text = read_text(it->path());
+    if (auto record = text ? parse_record_file(*text) : std::nullopt) {
+      records.push_back(std::move(*record));
+    }
+  }
+  std::ranges::sort(records, {}, &Record::patch);
+  return records;
+}
+
+std::optional<Record> read_record(const Machine& machine, const std::string& patch) {
+  auto text = read_text(record_path(machine, patch));
+  return text ? parse_record_file(*text) : std::nullopt;
+}
+
+fs::path record_path(const Machine& machine, const std::string& patch) {
+  return records_directory(machine) / (patch + std::string(suffix));
+}
+
+Result<FileLock> lock_records(const Machine& machine) {
+  TRY(make_directories(records_directory(machine)));
+  return FileLock::acquire(records_directory(machine) / ".lock");
+}
+
+Status write_record(const Machine& machine, const Record& record) {
+  TRY(make_directories(records_directory(machine)));
+  return write_file(record_path(machine, record.patch), to_json(record));
+}
+
+bool remove_record(const Machine& machine, const std::string& patch) {
+  return ::unlink(record_path(machine, patch).c_str()) == 0;
+}
+
+bool keeper_alive(const Machine& machine, const Record& record) {
+  auto stat = stat_of(machine, record.pid);
+  return stat && stat->start_time == record.start_time && stat->state != 'Z';
+}
+
+void keep_by(const Machine& machine, Record& record, int pid) {
+  record.pid = pid;
+  record.start_time = stat_of(machine, pid).value_or(ProcStat{}).start_time;
+}
+
+void keep_by_this_process(const Machine& machine, Record& record) {
+  keep_by(machine, record, ::getpid());
+}
+
+double seconds_since_boot() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+}  // namespace suture::live

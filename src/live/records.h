@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What a process of Suture has undertaken for a patch, as a file under /run/suture: so that others
+// can tell what is to happen to the patch, also when that process was killed. Each is JSON, put in
+// place by a rename and gone with the next boot.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "live/sysfs.h"
+
+namespace suture::live {
+
+struct Record {
+  enum class Kind {
+    loading,    // a load waits for the transition, and takes the patch back at the deadline
+    trial,      // the patch is taken back at the deadline unless it is accepted
+    reverting,  // that deadline has passed: it is being taken back
+  };
+  std::string patch;
+  Kind kind = Kind::loading;
+  int pid = 0;  // the process that sees to it
+  unsigned long long start_time = 0;
+  double deadline = 0;       // seconds since boot, sleep included; 0 for none
+  double trial_seconds = 0;  // how long the trial is to be, once the transition is over
+};
+
+std::string to_json(const Record& record);
+std::optional<Record> parse_record_file(std::string_view json);
+
+// All records, by patch. Files that are no records are left out.
+std::vector<Record> read_records(const Machine& machine);
+std::optional<Record> read_record(const Machine& machine, const std::string& patch);
+fs::path record_path(const Machine& machine, const std::string& patch);
+
+// Held by whoever reads a record in order to change it.
+Result<FileLock> lock_records(const Machine& machine);
+Status write_record(const Machine& machine, const Record& record);
+// True for the one caller that took the record away.
+bool remove_record(const Machine& machine, const std::string& patch);
+
+// The process that sees to it is alive.
+bool keeper_alive(const Machine& machine, const Record& record);
+// Fills in that process, or this one.
+void keep_by(const Machine& machine, Record& record, int pid);
+void keep_by_this_process(const Machine& machine, Record& record);
+
+// The clock of the deadlines: seconds since boot, sleep included.
+double seconds_since_boot();
+
+}  // namespace suture::live

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "live/status.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "live/checks.h"
+#include "live/loaded_metadata.h"
+
+namespace suture::live {
+
+namespace {
+
+// Those of the patches in force, each once: two patches may replace one function.
+std::vector<PatchedObject> redirected(const std::vector<PatchStatus>& patches) {
+  std::vector<PatchedObject> out;
+  for (const PatchStatus& status : patches) {
+    if (status.patch.enabled) {
+      std::ranges::copy_if(status.patch.objects, std::back_inserter(out), &PatchedObject::patched);
+    }
+  }
+  return out;
+}
+
+// Modules that came after the patch, and are not those that it was built for: the kernel patches
+// them all the same.
+void add_changed_modules(const Machine& machine, const PatchStatus& status, MachineStatus& out) {
+  if (!status.metadata) {
+    return;
+  }
+  for (const module::PatchedObject& object : status.metadata->objects) {
+    if (object.name != "vmlinux" && !build_fits(machine, object).value_or(true)) {
+      out.changed_modules.push_back(object.name);
+    }
+  }
+}
+
+void add_effective(const std::vector<PatchStatus>& patches, MachineStatus& out) {
+  std::set<std::string> cves;
+  for (const PatchStatus& status : patches) {
+    if (!in_force(status.patch)) {
+      continue;
+    }
+    out.effective += (out.effective.empty() ? "" : ", ") + status.patch.name;
+    if (status.metadata) {
+      if (!status.metadata->version.empty()) {
+        out.effective += " " + status.metadata->version;
+      }
+      cves.insert(status.metadata->cves.begin(), status.metadata->cves.end());
+    }
+  }
+  out.cves.assign(cves.begin(), cves.end());
+}
+
+}  // namespace
+
+bool in_force(const LoadedPatch& patch) { return patch.enabled && !patch.transition; }
+
+Result<MachineStatus> machine_status(const Machine& machine) {
+  MachineStatus out{.release = running_release(machine)};
+  std::vector<LoadedPatch> patches = TRY(loaded_patches(machine));
+  const std::vector<Record> records = read_records(machine);
+  for (const LoadedPatch& patch : patches) {
+    PatchStatus status{.patch = patch, .metadata = loaded_metadata(machine, patch.name)};
+    auto record = std::ranges::find(records, patch.name, &Record::patch);
+    if (record != records.end()) {
+      status.record = *record;
+      status.keeper_alive = keeper_alive(machine, *record);
+    }
+    if (patch.transition) {
+      out.blocking = blocking_tasks(machine, patch);
+    }
+    add_changed_modules(machine, status, out);
+    out.patches.push_back(std::move(status));
+  }
+  out.attached = attachments(machine, redirected(out.patches), patches);
+  out.dropped = dropped_modules(machine);
+  add_effective(out.patches, out);
+  return out;
+}
+
+std::string undertaking_text(const PatchStatus& status) {
+  if (!status.record) {
+    return status.patch.transition
+               ? fmt::format(
+                     "nobody waits for its transition; it goes on by itself, or is taken "
+                     "back by: suture unload {}",
+                     status.patch.name)
+               : "";
+  }
+  const Record& record = *status.record;
+  const std::string gone =
+      status.keeper_alive
+          ? ""
+          : fmt::format(", but the process that would see to that ({}) is gone", record.pid);
+  if (record.kind == Record::Kind::reverting) {
+    return fmt::format("its trial is over: it is being taken back{}{}", gone,
+                       gone.empty() ? "" : "; run: suture unload " + record.patch);
+  }
+  const double left = std::max(0.0, record.deadline - seconds_since_boot());
+  if (record.trial_seconds > 0) {
+    return fmt::format("on trial: it is taken back in {:.0f} s unless accepted{}{}",
+                       std::ceil(left), gone,
+                       gone.empty() ? "" : "; run: suture accept or suture unload " + record.patch);
+  }
+  if (!status.keeper_alive) {
+    return fmt::format(
+        "the `suture load` that waited for it ({}) is gone, and nothing takes it "
+        "back by itself{}",
+        record.pid, status.patch.transition ? "; its transition goes on" : "; it is complete");
+  }
+  return record.deadline == 0
+             ? fmt::format("a `suture load` ({}) waits for it", record.pid)
+             : fmt::format(
+                   "a `suture load` ({}) waits for it, and takes it back in {:.0f} s if "
+                   "it is not over",
+                   record.pid, std::ceil(left));
+}
+
+}  // namespace suture::live

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The whole picture of live patching on this machine.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "live/attachments.h"
+#include "live/records.h"
+#include "live/sysfs.h"
+#include "live/tasks.h"
+#include "module/metadata.h"
+
+namespace suture::live {
+
+struct PatchStatus {
+  LoadedPatch patch;
+  std::optional<module::Metadata> metadata;  // of a patch that Suture made
+  std::optional<Record> record;              // what a process of Suture has undertaken for it
+  bool keeper_alive = false;                 // that process
+};
+
+struct MachineStatus {
+  std::string release;
+  std::vector<PatchStatus> patches;          // by name
+  std::vector<BlockingTask> blocking;        // of the one in transition
+  Attachments attached;                      // to functions of patches that are in force
+  std::vector<std::string> changed_modules;  // patched, and not those that the patch was built for
+  std::vector<std::string> dropped;          // modules of patches that the core has dropped
+  // "NAME VERSION" of each patch that is in force, by name.
+  std::string effective;
+  std::vector<std::string> cves;  // fixed by them, sorted
+};
+
+// In force: turned on, and no task runs old code any more.
+bool in_force(const LoadedPatch& patch);
+
+// no-livepatch. Tasks are only looked at where a transition is under way.
+Result<MachineStatus> machine_status(const Machine& machine);
+
+// What people should know of the patch beyond its state: a trial and how long it has left, a load
+// or a keeper that was killed. Empty where there is nothing.
+std::string undertaking_text(const PatchStatus& status);
+
+}  // namespace suture::live

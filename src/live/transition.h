@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Waiting for the end of a transition.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "live/kernel_log.h"
+#include "live/nudge.h"
+#include "live/sysfs.h"
+#include "live/tasks.h"
+
+namespace suture::live {
+
+// What is to be told, once a second, of a transition that takes time.
+struct TransitionView {
+  std::string patch;
+  bool enabled = true;              // the way it goes
+  double seconds = 0;               // since it was begun
+  std::size_t waiting = 0;          // tasks that have not switched
+  bool stalled = false;             // it takes longer than it should:
+  std::vector<BlockingTask> tasks;  // then the tasks, else none
+  std::vector<Nudged> nudged;       // what was just done to get them on their way
+};
+using TransitionWatcher = std::function<void(const TransitionView&)>;
+
+struct Patience {
+  double deadline = 60;                // seconds that it may take
+  double stall_after = 5;              // seconds after which the tasks in the way are told
+  std::optional<double> signal_after;  // seconds after which those tasks are nudged, once
+  TransitionWatcher watch;             // may be empty
+};
+
+// The kernel's words about live patching, as events. They come the moment a transition begins or
+// ends; neither sysfs nor uevents tell.
+class LivepatchEvents {
+ public:
+  explicit LivepatchEvents(const Machine& machine);
+  // Waits so long at most; true as soon as the kernel has said something about a patch.
+  bool wait(double seconds);
+
+ private:
+  std::optional<LogReader> log_;
+};
+
+enum class Waited { done, deadline, interrupted };
+
+// Waits until `done`, looking whenever the kernel says something of patches, and in between every
+// half second (10 times a second at most where its log cannot be read).
+Waited wait_until(const Machine& machine, const std::string& name, const Patience& patience,
+                  LivepatchEvents& events, const std::function<bool()>& done);
+
+}  // namespace suture::live

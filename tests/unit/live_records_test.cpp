@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "live/records.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "live/status.h"
+#include "live/trial.h"
+#include "support/fake_machine.h"
+
+namespace suture::live {
+namespace {
+
+class RecordsTest : public test::FakeMachine {
+ protected:
+  // This very process, as the fake machine's /proc would show it.
+  void show_this_process() {
+    put("proc/" + std::to_string(::getpid()) + "/stat",
+        "1 (a) S 1 7 7 0 -1 4194304 0 0 0 0 1 2 3 4 20 0 1 0 4242 1000 10\n");
+  }
+  Record trial(double seconds_left) {
+    Record record{.patch = "fix",
+                  .kind = Record::Kind::trial,
+                  .deadline = seconds_since_boot() + seconds_left,
+                  .trial_seconds = 600};
+    keep_by_this_process(machine_, record);
+    return record;
+  }
+};
+
+TEST_F(RecordsTest, SurvivesTheTrip) {
+  show_this_process();
+  ASSERT_TRUE(write_record(machine_, trial(5)));
+  auto records = read_records(machine_);
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].patch, "fix");
+  EXPECT_EQ(records[0].kind, Record::Kind::trial);
+  EXPECT_EQ(records[0].start_time, 4242u);
+  EXPECT_EQ(records[0].trial_seconds, 600);
+}
+
+TEST_F(RecordsTest, FileThatIsNoRecordIsLeftOut) {
+  put("run/patches/cut.json", "{\"patch\": ");
+  put("run/patches/other.json", "{\"patch\": \"x\", \"kind\": \"unheard of\"}");
+  put("run/patches/notes.txt", "hello");
+  EXPECT_TRUE(read_records(machine_).empty());
+}
+
+TEST_F(RecordsTest, AnotherProcessOfThePidIsNotTheKeeper) {
+  show_this_process();
+  Record record = trial(5);
+  EXPECT_TRUE(keeper_alive(machine_, record));
+  record.start_time = 1;
+  EXPECT_FALSE(keeper_alive(machine_, record));
+}
+
+TEST_F(RecordsTest, AcceptEndsTheTrialOnce) {
+  add_patch("fix", "1\n", "0\n");
+  ASSERT_TRUE(write_record(machine_, trial(5)));
+  EXPECT_TRUE(accept(machine_, "fix"));
+  auto again = accept(machine_, "fix");
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, Code::not_on_trial);
+}
+
+TEST_F(RecordsTest, PatchInTransitionCannotBeAccepted) {
+  add_patch("fix", "1\n", "1\n");
+  ASSERT_TRUE(write_record(machine_, trial(5)));
+  auto accepted = accept(machine_, "fix");
+  ASSERT_FALSE(accepted);
+  EXPECT_EQ(accepted.error().code, Code::transition_incomplete);
+}
+
+TEST_F(RecordsTest, TrialThatIsOverCannotBeAccepted) {
+  add_patch("fix", "1\n", "0\n");
+  Record record = trial(-1);
+  record.kind = Record::Kind::reverting;
+  ASSERT_TRUE(write_record(machine_, record));
+  EXPECT_FALSE(accept(machine_, "fix"));
+  EXPECT_TRUE(read_record(machine_, "fix"));
+}
+
+TEST_F(RecordsTest, KeeperLeavesAnAcceptedPatchAlone) {
+  add_patch("fix", "1\n", "0\n");
+  EXPECT_TRUE(keep_trial(machine_, "fix"));
+  EXPECT_EQ(read_text(machine_.sys / "kernel/livepatch/fix/enabled").value(), "1\n");
+}
+
+TEST_F(RecordsTest, KeeperOfAPatchThatIsGoneEnds) {
+  make("sys/kernel/livepatch");
+  ASSERT_TRUE(write_record(machine_, trial(-1)));
+  EXPECT_TRUE(keep_trial(machine_, "fix"));
+  EXPECT_FALSE(read_record(machine_, "fix"));
+}
+
+TEST_F(RecordsTest, StatusExplainsATrialAndADeadKeeper) {
+  PatchStatus status{.patch = {.name = "fix", .enabled = true}, .record = trial(5)};
+  EXPECT_NE(undertaking_text(status).find("is gone; run: suture accept"), std::string::npos);
+  status.keeper_alive = true;
+  EXPECT_EQ(undertaking_text(status), "on trial: it is taken back in 5 s unless accepted");
+}
+
+TEST_F(RecordsTest, StatusExplainsAKilledLoad) {
+  PatchStatus status{.patch = {.name = "fix", .enabled = true, .transition = true},
+                     .record = Record{.patch = "fix", .pid = 17, .deadline = 1}};
+  EXPECT_EQ(undertaking_text(status),
+            "the `suture load` that waited for it (17) is gone, and nothing takes it back by "
+            "itself; its transition goes on");
+}
+
+}  // namespace
+}  // namespace suture::live
