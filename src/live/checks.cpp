@@ -16,6 +16,7 @@
 #include "live/kernel_checks.h"
 #include "live/loaded_metadata.h"
 #include "live/shared_checks.h"
+#include "live/signing_policy.h"
 #include "module/states.h"
 
 namespace suture::live {
@@ -108,18 +109,7 @@ Check build_id_check(const Machine& machine, const module::PatchedObject& object
           .code = Code::wrong_kernel};
 }
 
-bool is_signed(const fs::path& module) {
-  constexpr std::string_view mark = "~Module signature appended~\n";  // kernel/module_signature.c
-  auto file = MappedFile::open(module);
-  return file && as_text(file->bytes()).ends_with(mark);
-}
-
-Check signature_check(const Machine& machine, const fs::path& module) {
-  const std::string lockdown = first_line(machine.sys / "kernel" / "security" / "lockdown");
-  const bool locked = !lockdown.empty() && lockdown.find("[none]") == std::string::npos;
-  const bool enforced =
-      locked || first_line(machine.sys / "module" / "module" / "parameters" / "sig_enforce") == "Y";
-  const std::string why = locked ? "lockdown " + lockdown : "module.sig_enforce";
+Check signature_check(const Machine& machine, const fs::path& module, Depth depth) {
   if (first_line(machine.proc / "sys" / "kernel" / "modules_disabled") == "1") {
     return {.id = "signature",
             .verdict = Verdict::failed,
@@ -127,20 +117,18 @@ Check signature_check(const Machine& machine, const fs::path& module) {
             .remedy = "reboot it into a kernel with the fix",
             .code = Code::not_permitted};
   }
-  if (!enforced) {
-    return {.id = "signature", .detail = "none is asked for"};
+  SigningFacts facts = signing_facts(machine);
+  if (depth == Depth::everything) {
+    facts.builtin = builtin_keys(machine);
   }
-  if (!is_signed(module)) {
-    return {.id = "signature",
-            .verdict = Verdict::failed,
-            .detail = fmt::format("it is not signed, and this kernel insists on that ({})", why),
-            .remedy = "sign it with a key that this kernel trusts",
-            .code = Code::not_permitted};
-  }
+  const auto file = MappedFile::open(module);
+  const SigningVerdict verdict = would_be_accepted(facts, file ? file->bytes() : ByteView{});
   return {.id = "signature",
-          .verdict = Verdict::unknown,
-          .detail = fmt::format("it is signed, and this kernel insists on that ({})", why),
-          .remedy = "whether it trusts the key shows when it is loaded"};
+          .verdict = verdict.acceptance == Acceptance::no        ? Verdict::failed
+                     : verdict.acceptance == Acceptance::unknown ? Verdict::unknown
+                                                                 : Verdict::ok,
+          .detail = verdict.reason,
+          .remedy = verdict.remedy};
 }
 
 std::vector<PatchedObject> redirected_objects(const module::Metadata& metadata) {
@@ -307,7 +295,7 @@ Result<CheckedModule> check_module(const Machine& machine, const fs::path& modul
   checks.push_back(name_check(machine, metadata));
   checks.push_back(transition_check(patches));
   checks.push_back(dependencies_check(machine, image));
-  checks.push_back(signature_check(machine, module));
+  checks.push_back(signature_check(machine, module, depth));
   checks.push_back(states_check(machine, metadata, patches));
   conflict_checks(machine, metadata, patches, checks);
   if (depth == Depth::everything) {

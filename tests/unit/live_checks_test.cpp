@@ -6,7 +6,9 @@
 #include <algorithm>
 
 #include "live/attachments.h"
+#include "module/signature.h"
 #include "support/fake_machine.h"
+#include "support/signing_keys.h"
 
 namespace suture::live {
 namespace {
@@ -94,7 +96,9 @@ TEST_F(ChecksTest, LockdownRefusesAnUnsignedModule) {
 TEST_F(ChecksTest, WhetherTheKeyIsTrustedCannotBeTold) {
   put("sys/module/module/parameters/sig_enforce", "Y\n");
   const fs::path path = module("f");
-  put("fix.ko", read_text(path).value() + "~Module signature appended~\n");
+  const test::SigningKey key = test::make_key(dir_.path(), "ours", 1);
+  const auto signer = module::Signer::open(key.key, key.certificate, "sha256");
+  ASSERT_TRUE(write_file(path, signer.value().sign(read_bytes(path).value()).value()));
   auto checked = check_module(machine_, path, Depth::before_load);
   ASSERT_TRUE(checked);
   EXPECT_EQ(find(checked->checks, "signature").verdict, Verdict::unknown);
