@@ -23,8 +23,8 @@
 #include "match/match.h"
 #include "match/shipped_code.h"
 #include "module/link.h"
-#include "module/states.h"
 #include "module/signature.h"
+#include "module/states.h"
 #include "source/patch.h"
 
 namespace suture::build {

@@ -36,7 +36,7 @@ struct Request {
   std::vector<module::SystemState> states;  // beside those that the diffs state
   std::vector<module::Ignored> ignored;     // likewise
   fs::path onto;                            // a patch that it is to be loaded onto; may be empty
-  std::optional<Signing> signing;  // nothing: the module is not signed
+  std::optional<Signing> signing;           // nothing: the module is not signed
   std::string tool_version;
 };
 
