@@ -59,9 +59,44 @@ void add_effective(const std::vector<PatchStatus>& patches, MachineStatus& out) 
 
 bool in_force(const LoadedPatch& patch) { return patch.enabled && !patch.transition; }
 
+namespace {
+
+bool same_state(const std::vector<LoadedPatch>& a, const std::vector<LoadedPatch>& b) {
+  return std::ranges::equal(a, b, [](const LoadedPatch& one, const LoadedPatch& other) {
+    return one.name == other.name && one.enabled == other.enabled &&
+           one.transition == other.transition;
+  });
+}
+
+// The patches, and the tasks in the way of one that is in transition. While one begins, the kernel
+// shows the way it goes a moment late, and then the tasks would be those of the other side: so the
+// patches must look the same before and after the tasks.
+Result<std::vector<LoadedPatch>> patches_and_tasks(const Machine& machine,
+                                                   std::vector<BlockingTask>& tasks) {
+  constexpr int tries = 4;
+  std::vector<LoadedPatch> patches = TRY(loaded_patches(machine));
+  for (int i = 0; i < tries; ++i) {
+    auto moving = std::ranges::find(patches, true, &LoadedPatch::transition);
+    if (moving == patches.end()) {
+      tasks.clear();
+      break;
+    }
+    tasks = blocking_tasks(machine, *moving);
+    std::vector<LoadedPatch> after = TRY(loaded_patches(machine));
+    const bool same = same_state(patches, after);
+    patches = std::move(after);
+    if (same) {
+      break;
+    }
+  }
+  return patches;
+}
+
+}  // namespace
+
 Result<MachineStatus> machine_status(const Machine& machine) {
   MachineStatus out{.release = running_release(machine)};
-  std::vector<LoadedPatch> patches = TRY(loaded_patches(machine));
+  const std::vector<LoadedPatch> patches = TRY(patches_and_tasks(machine, out.blocking));
   const std::vector<Record> records = read_records(machine);
   for (const LoadedPatch& patch : patches) {
     PatchStatus status{.patch = patch, .metadata = loaded_metadata(machine, patch.name)};
@@ -69,9 +104,6 @@ Result<MachineStatus> machine_status(const Machine& machine) {
     if (record != records.end()) {
       status.record = *record;
       status.keeper_alive = keeper_alive(machine, *record);
-    }
-    if (patch.transition) {
-      out.blocking = blocking_tasks(machine, patch);
     }
     add_changed_modules(machine, status, out);
     out.patches.push_back(std::move(status));
