@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <tuple>
 
 #include "live/checks.h"
 #include "live/loaded_metadata.h"
@@ -53,6 +54,39 @@ void add_effective(const std::vector<PatchStatus>& patches, MachineStatus& out) 
     }
   }
   out.cves.assign(cves.begin(), cves.end());
+}
+
+}  // namespace
+
+namespace {
+
+// Functions that several patches replace: the one that was loaded last has them.
+void add_shared(const std::vector<LoadedPatch>& patches, Attachments& out) {
+  using Use = std::tuple<std::string_view, std::string_view, std::uint32_t, std::string_view>;
+  std::vector<Use> uses;  // function, object, position, patch
+  for (const LoadedPatch& patch : patches) {
+    for (const PatchedObject& object : patch.objects) {
+      for (const RedirectedFunction& function : object.functions) {
+        // One that is replacing all others shares everything with them for the time being.
+        if (in_force(patch)) {
+          uses.emplace_back(function.name, object.name, function.sympos, patch.name);
+        }
+      }
+    }
+  }
+  std::ranges::sort(uses);
+  for (std::size_t i = 1; i < uses.size(); ++i) {
+    const auto& [function, object, sympos, patch] = uses[i];
+    const auto& [function_before, object_before, sympos_before, patch_before] = uses[i - 1];
+    if (function == function_before && object == object_before && sympos == sympos_before) {
+      out.found.push_back(
+          {.object = std::string(object),
+           .function = std::string(function),
+           .what = fmt::format("two patches, {} and {}, of which the later one has it",
+                               patch_before, patch),
+           .effect = Effect::wins});
+    }
+  }
 }
 
 }  // namespace
@@ -109,6 +143,7 @@ Result<MachineStatus> machine_status(const Machine& machine) {
     out.patches.push_back(std::move(status));
   }
   out.attached = attachments(machine, redirected(out.patches), patches);
+  add_shared(patches, out.attached);
   out.dropped = dropped_modules(machine);
   add_effective(out.patches, out);
   return out;
