@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "cli/command.h"
+#include "cli/live_report.h"
 #include "live/boot.h"
 
 namespace suture::cli {
@@ -87,10 +87,7 @@ void register_apply(Commands& commands) {
                  "Load nothing: the machine is well, so the next boot may apply them again "
                  "(suture-confirm.timer and an orderly shutdown say so by themselves)")
       ->excludes(retry);
-  command
-      ->add_option("--deadline", options->apply.load.patience.deadline,
-                   "Seconds that each transition may take before it is taken back (default: 60)")
-      ->check(CLI::PositiveNumber);
+  add_patience(command, options->apply.load.patience);
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }
 

@@ -85,10 +85,15 @@ Json to_json(const live::Diagnosis& it, const std::vector<Tool>& found) {
   for (const live::TaintFlag& flag : it.taint) {
     out["taint"].push_back({{"flag", std::string(1, flag.letter)}, {"meaning", flag.meaning}});
   }
-  for (const live::LoadedModule& loaded : it.loaded) {
+  for (const live::PatchStatus& loaded : it.status.patches) {
     Json patch = cli::to_json(loaded.patch);
-    patch["version"] = loaded.version;
-    patch["build_id"] = loaded.build_id;
+    if (loaded.metadata) {
+      patch["version"] = loaded.metadata->version;
+      patch["tool"] = loaded.metadata->tool;
+      patch["description"] = loaded.metadata->description;
+      patch["cves"] = loaded.metadata->cves;
+    }
+    patch["explanation"] = live::undertaking_text(loaded);
     out["loaded"].push_back(std::move(patch));
   }
   for (const live::InstalledRelease& entry : it.installed) {
@@ -139,9 +144,12 @@ std::string facts_text(const live::Diagnosis& it) {
 
 std::string patches_text(const live::Diagnosis& it) {
   std::string out;
-  for (const live::LoadedModule& loaded : it.loaded) {
-    out += fmt::format("{:<12} {}  {}  {}\n", "loaded", loaded.patch.name, state_word(loaded.patch),
-                       loaded.build_id);
+  for (const live::PatchStatus& loaded : it.status.patches) {
+    out += fmt::format("{:<12} {}  {}{}\n", "loaded", loaded.patch.name, state_word(loaded.patch),
+                       loaded.metadata ? "  version " + loaded.metadata->version : "");
+    if (const std::string text = live::undertaking_text(loaded); !text.empty()) {
+      out += fmt::format("{:<12} {}\n", "", text);
+    }
   }
   for (const live::InstalledRelease& entry : it.installed) {
     for (const live::InstalledState& state : entry.patches) {

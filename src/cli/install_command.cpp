@@ -51,7 +51,7 @@ Result<std::string> load_now(const live::Machine& machine, const live::Store& st
                        loaded->transition_seconds);
   }
   Error error = loaded.error();
-  if (error.code != Code::transition_incomplete && !outcome.was_there) {
+  if (!outcome.was_there && !live::module_loaded(machine, outcome.patch.name)) {
     TRY(live::uninstall(store, outcome.release, outcome.patch.name));
     error.reason += "; it is not installed either";
   }

@@ -7,6 +7,7 @@
 
 #include "cli/live_report.h"
 #include "cli/prometheus.h"
+#include "live/boot.h"
 #include "live/status.h"
 
 namespace suture::cli {
@@ -173,6 +174,13 @@ Json status_json(const live::MachineStatus& status) {
   return out;
 }
 
+// Why the patches that are installed for this kernel are not applied at boot.
+std::string held_back_text(const std::optional<Error>& held, int fd) {
+  return held ? fmt::format("{} {}; {}\n", paint("warning:", Tone::bad, fd), held->reason,
+                            held->remedy)
+              : "";
+}
+
 Result<Report> run(const Options& options, bool json) {
   const live::MachineStatus status = TRY(live::machine_status(live::Machine{}));
   for (const std::string& name : options.names) {
@@ -187,11 +195,13 @@ Result<Report> run(const Options& options, bool json) {
     report.text = prometheus_text(status);
     return report;
   }
+  const std::optional<Error> held = live::held_back(live::Machine{}, live::Store{});
   if (json) {
     report.json = status_json(status);
+    report.json["held_back"] = held ? Json(held->reason) : Json(nullptr);
   } else {
     report.text = patches_text(status, options) + transition_text(status) +
-                  troubles_text(status, STDOUT_FILENO);
+                  troubles_text(status, STDOUT_FILENO) + held_back_text(held, STDOUT_FILENO);
     if (!status.cves.empty()) {
       report.text += fmt::format("fixed now: {}\n", joined(status.cves));
     }

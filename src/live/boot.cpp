@@ -94,9 +94,8 @@ class Applier {
           {.name = patch.name, .transition_seconds = loaded->transition_seconds});
       return true;
     }
-    // Where it is under way nothing else can be loaded, and it must not be taken for refused.
-    stopped_ = loaded.error().code == Code::transition_incomplete ||
-               loaded.error().code == Code::interrupted;
+    // One that is under way, forward or back, keeps out all others.
+    stopped_ = loaded.error().code == Code::interrupted || module_loaded(machine_, patch.name);
     out_.failures.push_back(loaded.error());
     return false;
   }
@@ -150,6 +149,16 @@ std::optional<Error> held_back(const Machine& machine, const std::string& releas
                   guard.time.empty() ? "an unknown time" : guard.time),
       "find out which patch it was (journalctl -b -1 -k) and take it out: suture uninstall "
       "NAME; to apply them all the same: suture apply --retry"};
+}
+
+std::optional<Error> held_back(const Machine& machine, const Store& store) {
+  const std::string release = running_release(machine);
+  const auto patches = installed_patches(store, release);
+  if (!patches) {
+    return patches.error();
+  }
+  const auto guard = read_guard(store, release);
+  return guard ? held_back(machine, release, *guard, *patches) : std::optional(guard.error());
 }
 
 Result<ApplyOutcome> apply_installed(const Machine& machine, const Store& store,

@@ -47,6 +47,9 @@ Result<bool> confirm(const Machine& machine, const Store& store);
 std::optional<Error> held_back(const Machine& machine, const std::string& release,
                                const Guard& guard, const std::vector<InstalledPatch>& patches);
 
+// The same of this machine as it is: also what keeps the list or the guard from being read.
+std::optional<Error> held_back(const Machine& machine, const Store& store);
+
 // `suture=off` stands on the kernel's command line.
 bool switched_off(const Machine& machine);
 

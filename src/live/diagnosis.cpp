@@ -67,18 +67,6 @@ std::vector<std::string> log_lines(const Machine& machine) {
   return out;
 }
 
-std::vector<LoadedModule> loaded_modules(const Machine& machine) {
-  std::vector<LoadedModule> out;
-  for (LoadedPatch& patch : loaded_patches(machine).value_or(std::vector<LoadedPatch>{})) {
-    const fs::path module = machine.sys / "module" / patch.name;
-    LoadedModule loaded{.patch = std::move(patch),
-                        .version = first_line(module / "version"),
-                        .build_id = build_id_of(module / "notes" / ".note.gnu.build-id")};
-    out.push_back(std::move(loaded));
-  }
-  return out;
-}
-
 // The file system that holds `path`, or what is there of it.
 std::optional<Space> space_at(fs::path path) {
   struct statvfs st {};
@@ -181,7 +169,7 @@ Diagnosis diagnose(const Machine& machine, const Store& store) {
   std::uint64_t bits = 0;
   std::from_chars(tainted.data(), tainted.data() + tainted.size(), bits);
   out.taint = taint_flags(bits);
-  out.loaded = loaded_modules(machine);
+  out.status = machine_status(machine).value_or(MachineStatus{});
   out.log = log_lines(machine);
   if (!out.livepatch) {
     out.problems.push_back(Error{Code::no_livepatch, out.release,

@@ -12,17 +12,13 @@
 
 #include "live/boot.h"
 #include "live/signing_policy.h"
+#include "live/status.h"
 
 namespace suture::live {
 
 struct TaintFlag {
   char letter = '?';  // Documentation/admin-guide/tainted-kernels.rst
   std::string meaning;
-};
-
-struct LoadedModule {
-  LoadedPatch patch;
-  std::string version, build_id;  // empty where the module does not say
 };
 
 struct InstalledState {
@@ -49,7 +45,7 @@ struct Diagnosis {
   bool livepatch = false;
   SigningFacts signing;
   std::vector<TaintFlag> taint;
-  std::vector<LoadedModule> loaded;
+  MachineStatus status;  // empty where there is no livepatch core
   std::vector<InstalledRelease> installed;
   std::vector<Space> space;
   std::vector<std::string> log;

@@ -9,6 +9,9 @@
 
 #include <fmt/format.h>
 
+#include "elf/object.h"
+#include "kernel/kernel.h"
+#include "kernel/trusted_keys.h"
 #include "module/signature.h"
 
 namespace suture::live {
@@ -74,11 +77,28 @@ std::string chosen_word(const std::string& line) {
 SigningFacts signing_facts(const Machine& machine) {
   const std::string enforce =
       first_line(machine.sys / "module" / "module" / "parameters" / "sig_enforce");
+  const std::string lockdown =
+      chosen_word(first_line(machine.sys / "kernel" / "security" / "lockdown"));
   std::error_code ec;
-  return {.looks = !enforce.empty(),
+  // A kernel that can be locked down looks at signatures, too.
+  return {.looks = !enforce.empty() || !lockdown.empty(),
           .enforced = enforce == "Y",
-          .lockdown = chosen_word(first_line(machine.sys / "kernel" / "security" / "lockdown")),
+          .lockdown = lockdown,
           .firmware_keys = fs::exists(machine.sys / "firmware" / "efi", ec)};
+}
+
+std::optional<std::vector<Bytes>> builtin_keys(const Machine& machine) {
+  const auto notes = read_bytes(machine.sys / "kernel" / "notes");
+  const auto kernel = insists(signing_facts(machine)).empty()
+                          ? Result<kernel::Kernel>(fail(Code::not_cached, "", ""))
+                          : kernel::find(running_release(machine));
+  if (!kernel || !notes || kernel->build_id != elf::build_id(*notes)) {
+    return std::nullopt;
+  }
+  const auto image = kernel::Image::open(kernel->vmlinux);
+  auto keys = image ? kernel::builtin_certificates(*image)
+                    : Result<std::vector<Bytes>>(std::unexpected(image.error()));
+  return keys ? std::optional(*std::move(keys)) : std::nullopt;
 }
 
 SigningVerdict would_be_accepted(const SigningFacts& facts, ByteView module) {

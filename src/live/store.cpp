@@ -89,13 +89,23 @@ Result<Descriptor> open_directory(const Store& store, const fs::path& path) {
   return at;
 }
 
+// What to do where the store may not be written to.
+template <class T>
+Result<T> or_remedy(const Store& store, Result<T> result) {
+  if (!result && result.error().code == Code::not_permitted) {
+    result.error().remedy =
+        fmt::format("run as root, and make {} writable", store.directory.string());
+  }
+  return result;
+}
+
 // Makes what is missing of the release's directory, and checks all of it.
 Status make_place(const Store& store, const std::string& release) {
   for (const fs::path& directory : {store.directory, store.of(release)}) {
     if (::mkdir(directory.c_str(), directory_mode) == 0) {
       ::chmod(directory.c_str(), directory_mode);  // whatever the umask is
     } else if (errno != EEXIST) {
-      return fail_errno(errno, directory.string(), "create directory");
+      return or_remedy(store, Status(fail_errno(errno, directory.string(), "create directory")));
     }
     TRY(open_directory(store, directory));
   }
@@ -193,13 +203,7 @@ Status put_in_place(const Store& store, const InstallOutcome& outcome, const Byt
 }  // namespace
 
 Result<FileLock> lock_store(const Store& store) {
-  auto lock = FileLock::acquire(store.directory / "lock");
-  if (!lock && lock.error().code == Code::not_permitted) {
-    Error error = lock.error();
-    error.remedy = fmt::format("run as root, and make {} writable", store.directory.string());
-    return std::unexpected(std::move(error));
-  }
-  return lock;
+  return or_remedy(store, FileLock::acquire(store.directory / "lock"));
 }
 
 bool is_file_name(std::string_view name) {

@@ -16,6 +16,18 @@ needs_of() {
   done
 }
 
+guest_modules="virtio_pci virtio_blk crc32c_generic ext4"
+firmware=()
+# with_firmware: the guest's firmware is UEFI, and keeps its variables. It knows secure boot, which is
+# in setup mode: no key owns the machine yet.
+with_firmware() {
+  cp /usr/share/OVMF/OVMF_VARS_4M.fd variables.fd
+  firmware=(-machine q35,smm=on -global driver=cfi.pflash01,property=secure,value=on
+    -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd
+    -drive if=pflash,format=raw,file=variables.fd)
+  guest_modules+=" efivarfs"
+}
+
 # debian_guest: makes what boots needs. Files of the current directory named here come to /test.
 debian_guest() {
   local name
@@ -23,7 +35,8 @@ debian_guest() {
   mkdir -p guest/{bin,modules,proc,dev,root,stage/test,stage/etc/systemd/system/multi-user.target.wants}
   cp "$(command -v busybox)" guest/bin/busybox
   cp "$debian/init" guest/init
-  needs_of virtio_pci virtio_blk crc32c_generic ext4 | awk '!seen[$0]++' >needed
+  # shellcheck disable=SC2086
+  needs_of $guest_modules | awk '!seen[$0]++' >needed
   while read -r name; do
     cp "$name" guest/modules
     basename "$name" >>guest/modules/order
@@ -48,13 +61,13 @@ boots() {
     echo 'set +x; echo "the script is done"'; } >guest/stage/test/run
   (cd guest && find . | busybox cpio -o -H newc 2>/dev/null) >guest.cpio
   timeout --foreground 240 qemu-system-x86_64 -accel tcg,thread=single -cpu max -smp 2 -m 1024 \
-    -nodefaults -no-user-config -display none -no-reboot \
+    -nodefaults -no-user-config -display none -no-reboot "${firmware[@]}" \
     -serial file:console.txt -serial file:said.txt \
     -drive "file=$root,format=raw,if=none,id=root,snapshot=on" -device virtio-blk-pci,drive=root \
     -drive "file=store.img,format=raw,if=none,id=store" -device virtio-blk-pci,drive=store \
     -kernel "$entry/vmlinuz" -initrd guest.cpio \
     -append "console=ttyS0 panic=-1 no_timer_check systemd.show_status=0 quiet $*" || true
-  grep -q '^the script is done' said.txt
+  grep -aq '^the script is done' said.txt
 }
 # tells WHAT: shows what the last boot left, for a test that fails.
 tells() { tail -n 40 console.txt; cat said.txt; echo "wrong: $*"; exit 1; }
