@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -78,7 +80,7 @@ std::string task_text(const live::BlockingTask& task) {
 }
 
 std::string duration_text(double seconds) {
-  const long whole = static_cast<long>(seconds + 0.5);
+  const long whole = std::lround(seconds);
   if (whole < 120) {
     return fmt::format("{} s", whole);
   }
@@ -98,6 +100,7 @@ struct Told {
 
 void tell(const live::TransitionView& view, Told& told, const kernel::Progress& line) {
   constexpr double plain_line_every = 10;
+  constexpr std::size_t shown_tasks = 10;
   std::vector<int> tasks;
   for (const live::BlockingTask& task : view.tasks) {
     tasks.push_back(task.tid);
@@ -107,8 +110,11 @@ void tell(const live::TransitionView& view, Told& told, const kernel::Progress& 
     if (told.tasks.empty() && view.nudged.empty()) {
       text = "  every 15 s the kernel nudges what sleeps; `suture signal` does it now\n";
     }
-    for (const live::BlockingTask& task : view.tasks) {
-      text += task_text(task);
+    for (std::size_t i = 0; i < std::min(view.tasks.size(), shown_tasks); ++i) {
+      text += task_text(view.tasks[i]);
+    }
+    if (view.tasks.size() > shown_tasks) {
+      text += fmt::format("  and {} more: suture status\n", view.tasks.size() - shown_tasks);
     }
     told.tasks = std::move(tasks);
   }

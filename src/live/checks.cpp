@@ -263,7 +263,7 @@ Check conflict(const Attachment& attachment) {
       break;
     case Effect::wins:
       check.detail = what + ", which may keep the new code from running";
-      check.remedy = "detach it";
+      check.remedy = "detach it; of two patches unload one, and build both diffs into one";
       break;
     case Effect::refuses:
       check.verdict = Verdict::failed;

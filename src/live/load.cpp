@@ -154,13 +154,20 @@ std::vector<std::string> remove_dropped(const Machine& machine, LivepatchEvents&
 // Turns the patch off and its module out. Nothing where that is done, else how the wait ended.
 Result<std::optional<Waited>> take_out(const Machine& machine, const std::string& name,
                                        const Patience& patience, LivepatchEvents& events) {
-  if (look(machine, name).enabled) {
-    TRY(set_enabled(machine, name, false));
-  }
+  Status turned_off;
   // The core drops its reference to the module after it has removed the patch's directory.
   Waited waited = wait_until(machine, name, patience, events, [&] {
-    return !look(machine, name).there && module_references(machine, name).value_or(0) == 0;
+    const Look now = look(machine, name);
+    // Not only at first: a patch that is just being turned on by another process shows it late.
+    if (now.enabled) {
+      turned_off = set_enabled(machine, name, false);
+      if (!turned_off && turned_off.error().code == Code::not_loaded) {
+        turned_off = {};  // gone this very moment
+      }
+    }
+    return !turned_off || (!now.there && module_references(machine, name).value_or(0) == 0);
   });
+  TRY(turned_off);
   if (waited == Waited::interrupted || (waited == Waited::deadline && look(machine, name).there)) {
     return waited;
   }

@@ -2,6 +2,7 @@
 #include "live/nudge.h"
 
 #include <fmt/format.h>
+#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -16,6 +17,25 @@
 namespace suture::live {
 
 namespace {
+
+// While it lives nothing ordinary takes the processor away from this process: between two signals
+// that belong together a preemption would be long.
+class Undisturbed {
+ public:
+  Undisturbed() {
+    policy_ = ::sched_getscheduler(0);
+    ::sched_getparam(0, &parameters_);
+    const sched_param first{.sched_priority = 1};
+    ::sched_setscheduler(0, SCHED_FIFO, &first);  // without the right to, it goes without
+  }
+  Undisturbed(const Undisturbed&) = delete;
+  Undisturbed& operator=(const Undisturbed&) = delete;
+  ~Undisturbed() { ::sched_setscheduler(0, policy_, &parameters_); }
+
+ private:
+  int policy_ = SCHED_OTHER;
+  sched_param parameters_{};
+};
 
 // Whether the process has a handler for that signal: SigCgt of its `status`.
 bool handles(const Directory& process, int signal) {
@@ -69,9 +89,9 @@ std::vector<Nudged> nudge(const Machine& machine, const std::vector<BlockingTask
     if (!against.empty()) {
       continue;
     }
-    // Back to back: whatever runs between them would be seen stopped for that long. The stop goes
-    // to the very thread; the other takes back every stop that its process was not yet seen to
-    // follow.
+    // The stop goes to the very thread; the other takes back every stop that its process has not
+    // followed yet.
+    const Undisturbed undisturbed;
     const int stopped = ::tgkill(task.pid, task.tid, SIGSTOP);
     const int err = errno;
     const int continued = ::kill(task.pid, SIGCONT);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <tuple>
 
 #include "live/checks.h"
 #include "live/loaded_metadata.h"
@@ -57,11 +58,79 @@ void add_effective(const std::vector<PatchStatus>& patches, MachineStatus& out) 
 
 }  // namespace
 
+namespace {
+
+// Functions that several patches replace: the one that was loaded last has them.
+void add_shared(const std::vector<LoadedPatch>& patches, Attachments& out) {
+  using Use = std::tuple<std::string_view, std::string_view, std::uint32_t, std::string_view>;
+  std::vector<Use> uses;  // function, object, position, patch
+  for (const LoadedPatch& patch : patches) {
+    for (const PatchedObject& object : patch.objects) {
+      for (const RedirectedFunction& function : object.functions) {
+        // One that is replacing all others shares everything with them for the time being.
+        if (in_force(patch)) {
+          uses.emplace_back(function.name, object.name, function.sympos, patch.name);
+        }
+      }
+    }
+  }
+  std::ranges::sort(uses);
+  for (std::size_t i = 1; i < uses.size(); ++i) {
+    const auto& [function, object, sympos, patch] = uses[i];
+    const auto& [function_before, object_before, sympos_before, patch_before] = uses[i - 1];
+    if (function == function_before && object == object_before && sympos == sympos_before) {
+      out.found.push_back(
+          {.object = std::string(object),
+           .function = std::string(function),
+           .what = fmt::format("two patches, {} and {}, of which the later one has it",
+                               patch_before, patch),
+           .effect = Effect::wins});
+    }
+  }
+}
+
+}  // namespace
+
 bool in_force(const LoadedPatch& patch) { return patch.enabled && !patch.transition; }
+
+namespace {
+
+bool same_state(const std::vector<LoadedPatch>& a, const std::vector<LoadedPatch>& b) {
+  return std::ranges::equal(a, b, [](const LoadedPatch& one, const LoadedPatch& other) {
+    return one.name == other.name && one.enabled == other.enabled &&
+           one.transition == other.transition;
+  });
+}
+
+// The patches, and the tasks in the way of one that is in transition. While one begins, the kernel
+// shows the way it goes a moment late, and then the tasks would be those of the other side: so the
+// patches must look the same before and after the tasks.
+Result<std::vector<LoadedPatch>> patches_and_tasks(const Machine& machine,
+                                                   std::vector<BlockingTask>& tasks) {
+  constexpr int tries = 4;
+  std::vector<LoadedPatch> patches = TRY(loaded_patches(machine));
+  for (int i = 0; i < tries; ++i) {
+    auto moving = std::ranges::find(patches, true, &LoadedPatch::transition);
+    if (moving == patches.end()) {
+      tasks.clear();
+      break;
+    }
+    tasks = blocking_tasks(machine, *moving);
+    std::vector<LoadedPatch> after = TRY(loaded_patches(machine));
+    const bool same = same_state(patches, after);
+    patches = std::move(after);
+    if (same) {
+      break;
+    }
+  }
+  return patches;
+}
+
+}  // namespace
 
 Result<MachineStatus> machine_status(const Machine& machine) {
   MachineStatus out{.release = running_release(machine)};
-  std::vector<LoadedPatch> patches = TRY(loaded_patches(machine));
+  const std::vector<LoadedPatch> patches = TRY(patches_and_tasks(machine, out.blocking));
   const std::vector<Record> records = read_records(machine);
   for (const LoadedPatch& patch : patches) {
     PatchStatus status{.patch = patch, .metadata = loaded_metadata(machine, patch.name)};
@@ -70,13 +139,11 @@ Result<MachineStatus> machine_status(const Machine& machine) {
       status.record = *record;
       status.keeper_alive = keeper_alive(machine, *record);
     }
-    if (patch.transition) {
-      out.blocking = blocking_tasks(machine, patch);
-    }
     add_changed_modules(machine, status, out);
     out.patches.push_back(std::move(status));
   }
   out.attached = attachments(machine, redirected(out.patches), patches);
+  add_shared(patches, out.attached);
   out.dropped = dropped_modules(machine);
   add_effective(out.patches, out);
   return out;

@@ -64,9 +64,10 @@ std::optional<LoadedPatch> read_patch(const std::optional<Directory>& directory,
   return patch;
 }
 
-// Writes one word to an attribute of the patch.
-Status write_attribute(const Machine& machine, const std::string& name, const char* attribute,
-                       const char* word) {
+// Writes one word to an attribute of the patch. EINVAL, by which the core says that there is
+// nothing to do, is false.
+Result<bool> write_attribute(const Machine& machine, const std::string& name, const char* attribute,
+                             const char* word) {
   const fs::path path = patch_directory(machine) / name / attribute;
   int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) {
@@ -80,8 +81,8 @@ Status write_attribute(const Machine& machine, const std::string& name, const ch
   ssize_t put = ::write(fd, word, 1);
   int err = errno;
   ::close(fd);
-  if (put == 1) {
-    return {};
+  if (put == 1 || err == EINVAL) {
+    return put == 1;
   }
   if (err == EBUSY) {
     return fail(Code::busy, name,
@@ -126,11 +127,15 @@ Result<std::optional<LoadedPatch>> find_patch(const Machine& machine, const std:
 }
 
 Status set_enabled(const Machine& machine, const std::string& name, bool enabled) {
-  return write_attribute(machine, name, "enabled", enabled ? "1" : "0");
+  TRY(write_attribute(machine, name, "enabled", enabled ? "1" : "0"));
+  return {};
 }
 
 Status force_transition(const Machine& machine, const std::string& name) {
-  return write_attribute(machine, name, "force", "1");
+  if (!TRY(write_attribute(machine, name, "force", "1"))) {
+    return fail(Code::no_transition, name, "its transition is over", "see `suture status`");
+  }
+  return {};
 }
 
 bool module_loaded(const Machine& machine, const std::string& name) {

@@ -50,10 +50,11 @@ Result<std::vector<LoadedPatch>> loaded_patches(const Machine& machine);
 // That patch, or nothing where the core does not know it (any more).
 Result<std::optional<LoadedPatch>> find_patch(const Machine& machine, const std::string& name);
 
-// Turns the patch on or off; in the middle of its transition this reverses it.
+// Turns the patch on or off; in the middle of its transition this reverses it. Nothing happens
+// where it is so already. not-loaded, busy.
 Status set_enabled(const Machine& machine, const std::string& name, bool enabled);
 
-// Ends the patch's transition, whatever the tasks that it waits for are doing.
+// Ends the patch's transition, whatever the tasks that it waits for are doing. no-transition.
 Status force_transition(const Machine& machine, const std::string& name);
 
 // A module's name as the kernel spells it is loaded, whatever it is.

@@ -77,34 +77,41 @@ std::vector<WatchEvent> ChangeFinder::take_words(std::string_view text) {
   return out;
 }
 
-std::vector<WatchEvent> ChangeFinder::take_status(const MachineStatus& status) {
-  std::vector<WatchEvent> out;
-  std::set<std::string> there;
-  std::string moving;
-  for (const PatchStatus& it : status.patches) {
-    set_transition(it.patch.name, it.patch.transition, it.patch.enabled, out);
-    there.insert(it.patch.name);
-    moving = it.patch.transition ? it.patch.name : moving;
+void ChangeFinder::take_patch(const LoadedPatch& patch, std::vector<WatchEvent>& out) {
+  auto known = patches_.find(patch.name);
+  const bool was_moving = known != patches_.end() && known->second.transition;
+  if (patch.transition && hears_words_ && !first_look_) {
+    return;  // the words are on their way
   }
-  for (auto it = patches_.begin(); it != patches_.end();) {
-    if (there.contains(it->first)) {
-      ++it;
-      continue;
-    }
-    if (it->second.transition) {
-      out.push_back({.kind = WatchEvent::Kind::ended, .patch = it->first, .enabled = false});
-    }
-    out.push_back({.kind = WatchEvent::Kind::went, .patch = it->first, .enabled = false});
-    it = patches_.erase(it);
+  if (patch.transition || was_moving || known == patches_.end()) {
+    set_transition(patch.name, patch.transition, patch.enabled, out);
   }
+}
+
+void ChangeFinder::take_tasks(const MachineStatus& status, std::vector<WatchEvent>& out) {
+  auto moving = std::ranges::find_if(status.patches,
+                                     [](const PatchStatus& it) { return it.patch.transition; });
   std::vector<int> blocking;
-  for (const BlockingTask& task : status.blocking) {
-    blocking.push_back(task.tid);
-  }
-  if (blocking != blocking_ && !moving.empty()) {
-    out.push_back({.kind = WatchEvent::Kind::blocked, .patch = moving, .tasks = status.blocking});
+  if (moving != status.patches.end()) {
+    auto known = patches_.find(moving->patch.name);
+    if (known == patches_.end() || !known->second.transition ||
+        known->second.enabled != moving->patch.enabled) {
+      return;  // seen the moment before it begins, or is reversed: these are not the tasks
+    }
+    for (const BlockingTask& task : status.blocking) {
+      blocking.push_back(task.tid);
+    }
+    if (blocking != blocking_) {
+      out.push_back({.kind = WatchEvent::Kind::blocked,
+                     .patch = moving->patch.name,
+                     .enabled = moving->patch.enabled,
+                     .tasks = status.blocking});
+    }
   }
   blocking_ = std::move(blocking);
+}
+
+void ChangeFinder::take_attachments(const MachineStatus& status, std::vector<WatchEvent>& out) {
   decltype(attached_) attached;
   for (const Attachment& it : status.attached.found) {
     attached.emplace(std::tuple(it.object, it.function, it.what), it);
@@ -120,6 +127,29 @@ std::vector<WatchEvent> ChangeFinder::take_status(const MachineStatus& status) {
     }
   }
   attached_ = std::move(attached);
+}
+
+std::vector<WatchEvent> ChangeFinder::take_status(const MachineStatus& status) {
+  std::vector<WatchEvent> out;
+  std::set<std::string> there;
+  for (const PatchStatus& it : status.patches) {
+    take_patch(it.patch, out);
+    there.insert(it.patch.name);
+  }
+  for (auto it = patches_.begin(); it != patches_.end();) {
+    if (there.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    if (it->second.transition) {
+      out.push_back({.kind = WatchEvent::Kind::ended, .patch = it->first, .enabled = false});
+    }
+    out.push_back({.kind = WatchEvent::Kind::went, .patch = it->first, .enabled = false});
+    it = patches_.erase(it);
+  }
+  take_tasks(status, out);
+  take_attachments(status, out);
+  first_look_ = false;
   return out;
 }
 
@@ -136,6 +166,7 @@ class Sources {
     return sources;
   }
 
+  bool hears_words() const { return log_.has_value(); }
   // Waits so long at most. Gives the kernel's words on patches; `woken` is false where the time ran
   // out.
   std::vector<std::string> wait(double seconds, bool& woken) {
@@ -167,7 +198,7 @@ class Sources {
 Status watch(const Machine& machine, const WatchOptions& options,
              const std::function<void(const WatchEvent&)>& on_event) {
   Sources sources = TRY(Sources::open(machine));
-  ChangeFinder finder;
+  ChangeFinder finder(sources.hears_words());
   const double end = now_seconds() + options.seconds.value_or(0);
   bool told = false;
   const auto tell = [&](const std::vector<WatchEvent>& events) {

@@ -36,6 +36,9 @@ std::string_view event_word(WatchEvent::Kind kind);  // "patch-came", "transitio
 // Turns the kernel's words and looks at its state into events, each once.
 class ChangeFinder {
  public:
+  // Where the words can be heard, they alone tell of transitions that begin after the first look:
+  // for a moment the files show the way that one goes as it was before.
+  explicit ChangeFinder(bool hears_words) : hears_words_(hears_words) {}
   // "'NAME': starting patching transition" and the like, without "livepatch: "; anything else is
   // nothing. Short transitions are only seen here.
   std::vector<WatchEvent> take_words(std::string_view text);
@@ -49,7 +52,12 @@ class ChangeFinder {
   };
   void set_transition(const std::string& patch, bool transition, bool enabled,
                       std::vector<WatchEvent>& out);
+  void take_patch(const LoadedPatch& patch, std::vector<WatchEvent>& out);
+  void take_tasks(const MachineStatus& status, std::vector<WatchEvent>& out);
+  void take_attachments(const MachineStatus& status, std::vector<WatchEvent>& out);
 
+  bool hears_words_;
+  bool first_look_ = true;
   std::map<std::string, Known> patches_;
   std::vector<int> blocking_;
   std::map<std::tuple<std::string, std::string, std::string>, Attachment> attached_;

@@ -100,6 +100,20 @@ TEST_F(RecordsTest, StatusExplainsATrialAndADeadKeeper) {
   EXPECT_EQ(undertaking_text(status), "on trial: it is taken back in 5 s unless accepted");
 }
 
+TEST_F(RecordsTest, StatusTellsOfAFunctionThatTwoPatchesHave) {
+  add_patch("one", "1\n", "0\n");
+  add_function("one", "vmlinux", "f,1");
+  add_function("one", "vmlinux", "g,1");
+  add_patch("two", "1\n", "0\n");
+  add_function("two", "vmlinux", "f,1");
+  add_function("two", "vmlinux", "g,2");
+  auto status = machine_status(machine_);
+  ASSERT_TRUE(status);
+  ASSERT_EQ(status->attached.found.size(), 1u);
+  EXPECT_EQ(status->attached.found[0].function, "f");
+  EXPECT_EQ(status->attached.found[0].effect, Effect::wins);
+}
+
 TEST_F(RecordsTest, StatusExplainsAKilledLoad) {
   PatchStatus status{.patch = {.name = "fix", .enabled = true, .transition = true},
                      .record = Record{.patch = "fix", .pid = 17, .deadline = 1}};

@@ -27,7 +27,7 @@ MachineStatus status(std::vector<LoadedPatch> patches) {
 }
 
 TEST(ChangeFinderTest, PatchComesAndGoesOnce) {
-  ChangeFinder finder;
+  ChangeFinder finder(true);
   EXPECT_THAT(words(finder.take_status(status({{.name = "fix", .enabled = true}}))),
               ElementsAre("patch-came"));
   EXPECT_THAT(words(finder.take_status(status({{.name = "fix", .enabled = true}}))), IsEmpty());
@@ -35,7 +35,7 @@ TEST(ChangeFinderTest, PatchComesAndGoesOnce) {
 }
 
 TEST(ChangeFinderTest, WordsTellOfATransitionThatNoLookSaw) {
-  ChangeFinder finder;
+  ChangeFinder finder(true);
   EXPECT_THAT(words(finder.take_words("'fix': starting patching transition")),
               ElementsAre("patch-came", "transition-began"));
   EXPECT_THAT(words(finder.take_words("'fix': patching complete")),
@@ -43,8 +43,30 @@ TEST(ChangeFinderTest, WordsTellOfATransitionThatNoLookSaw) {
   EXPECT_THAT(words(finder.take_status(status({{.name = "fix", .enabled = true}}))), IsEmpty());
 }
 
+TEST(ChangeFinderTest, DirectionThatTheFilesShowLateIsNotTold) {
+  ChangeFinder finder(true);
+  EXPECT_THAT(finder.take_status(status({})), IsEmpty());
+  // The transition to the patch begins, and `enabled` is still 0.
+  MachineStatus early = status({{.name = "fix", .transition = true}});
+  early.blocking = {{.pid = 7, .tid = 7}};
+  EXPECT_THAT(finder.take_status(early), IsEmpty());
+  EXPECT_THAT(words(finder.take_words("'fix': starting patching transition")),
+              ElementsAre("patch-came", "transition-began"));
+  EXPECT_THAT(finder.take_status(early), IsEmpty());
+}
+
+TEST(ChangeFinderTest, FilesTellOfTransitionsWhereTheWordsCannotBeHeard) {
+  ChangeFinder finder(false);
+  EXPECT_THAT(finder.take_status(status({})), IsEmpty());
+  EXPECT_THAT(
+      words(finder.take_status(status({{.name = "fix", .enabled = true, .transition = true}}))),
+      ElementsAre("patch-came", "transition-began"));
+  EXPECT_THAT(words(finder.take_status(status({{.name = "fix", .enabled = true}}))),
+              ElementsAre("transition-ended"));
+}
+
 TEST(ChangeFinderTest, ReversalBeginsAnotherTransition) {
-  ChangeFinder finder;
+  ChangeFinder finder(true);
   finder.take_words("'fix': starting patching transition");
   auto events = finder.take_words("'fix': starting unpatching transition");
   ASSERT_EQ(events.size(), 1u);
@@ -53,7 +75,7 @@ TEST(ChangeFinderTest, ReversalBeginsAnotherTransition) {
 }
 
 TEST(ChangeFinderTest, OtherWordsAreNothing) {
-  ChangeFinder finder;
+  ChangeFinder finder(true);
   EXPECT_THAT(finder.take_words("enabling patch 'fix'"), IsEmpty());
   EXPECT_THAT(finder.take_words("signaling remaining tasks"), IsEmpty());
   EXPECT_THAT(finder.take_words("'fix"), IsEmpty());
@@ -61,7 +83,7 @@ TEST(ChangeFinderTest, OtherWordsAreNothing) {
 }
 
 TEST(ChangeFinderTest, OtherTasksInTheWayAreAnEvent) {
-  ChangeFinder finder;
+  ChangeFinder finder(true);
   MachineStatus now = status({{.name = "fix", .enabled = true, .transition = true}});
   now.blocking = {{.pid = 7, .tid = 7}};
   EXPECT_THAT(words(finder.take_status(now)),
@@ -72,7 +94,7 @@ TEST(ChangeFinderTest, OtherTasksInTheWayAreAnEvent) {
 }
 
 TEST(ChangeFinderTest, AttachmentsComeAndGo) {
-  ChangeFinder finder;
+  ChangeFinder finder(true);
   MachineStatus now = status({});
   now.attached.found = {{.object = "vmlinux", .function = "f", .what = "a kprobe at +0x0"}};
   EXPECT_THAT(words(finder.take_status(now)), ElementsAre("attached"));
