@@ -104,6 +104,9 @@ void tell(const live::TransitionView& view, Told& told, const kernel::Progress& 
   }
   std::string text;
   if (view.stalled && tasks != told.tasks) {
+    if (told.tasks.empty() && view.nudged.empty()) {
+      text = "  every 15 s the kernel nudges what sleeps; `suture signal` does it now\n";
+    }
     for (const live::BlockingTask& task : view.tasks) {
       text += task_text(task);
     }

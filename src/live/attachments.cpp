@@ -13,10 +13,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <optional>
-#include <set>
 #include <sstream>
+#include <unordered_map>
 
 #include "live/bpf_links.h"
 #include "live/directory.h"
@@ -30,17 +29,9 @@ class Search {
   Search(const Machine& machine, const std::vector<PatchedObject>& objects,
          const std::vector<LoadedPatch>& patches)
       : machine_(machine) {
-    for (const PatchedObject& object : objects) {
-      for (const RedirectedFunction& function : object.functions) {
-        functions_.emplace(function.name, object.name);
-      }
-    }
+    add_names(objects, functions_);
     for (const LoadedPatch& patch : patches) {
-      for (const PatchedObject& object : patch.objects) {
-        for (const RedirectedFunction& function : object.functions) {
-          redirected_.emplace(function.name, object.name);
-        }
-      }
+      add_names(patch.objects, redirected_);
     }
   }
 
@@ -65,19 +56,29 @@ class Search {
     return std::move(*text);
   }
 
-  // `module` is empty for vmlinux. True where the patch replaces that function.
-  bool is_ours(const std::string& function, const std::string& module) const {
-    auto [first, last] = functions_.equal_range(function);
+  // Function → objects. The views are of what the caller holds: there may be tens of thousands.
+  using Names = std::unordered_multimap<std::string_view, std::string_view>;
+
+  static void add_names(const std::vector<PatchedObject>& objects, Names& names) {
+    for (const PatchedObject& object : objects) {
+      for (const RedirectedFunction& function : object.functions) {
+        names.emplace(function.name, object.name);
+      }
+    }
+  }
+
+  // `module` is empty for vmlinux.
+  static bool has(const Names& names, std::string_view function, std::string_view module) {
+    auto [first, last] = names.equal_range(function);
     return std::any_of(first, last, [&](const auto& it) {
       return it.second == (module.empty() ? "vmlinux" : module);
     });
   }
 
-  void add(const std::string& function, const std::string& module, std::string what,
-           Effect effect) {
-    if (is_ours(function, module)) {
-      out_.found.push_back(Attachment{.object = module.empty() ? "vmlinux" : module,
-                                      .function = function,
+  void add(std::string_view function, std::string_view module, std::string what, Effect effect) {
+    if (has(functions_, function, module)) {
+      out_.found.push_back(Attachment{.object = std::string(module.empty() ? "vmlinux" : module),
+                                      .function = std::string(function),
                                       .what = std::move(what),
                                       .effect = effect});
     }
@@ -107,24 +108,26 @@ class Search {
     }
   }
 
-  // "vfs_read [MODULE] (1) R I D \ttramp: ...": the flags end at the first tab.
+  // "vfs_read [MODULE] (1) R I D \ttramp: ...": the flags are between the count and a tab.
   void ftrace_users() {
     auto text = read(tracing_directory(machine_) / "enabled_functions", "ftrace");
-    std::istringstream lines(text.value_or(""));
-    for (std::string line; std::getline(lines, line);) {
-      std::istringstream words(line.substr(0, line.find('\t')));
-      std::string function, module, word, flags;
-      words >> function;
-      while (words >> word) {
-        if (word.starts_with('[')) {
-          module = word.substr(1, word.find(']') - 1);
-        } else if (!word.starts_with('(')) {
-          flags += word;
-        }
+    std::string_view rest = text ? std::string_view(*text) : std::string_view{};
+    while (!rest.empty()) {
+      const std::string_view line = rest.substr(0, rest.find('\n'));
+      rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+      const std::size_t count_end = line.find(')');
+      if (count_end == std::string_view::npos || line.starts_with('\t')) {
+        continue;
       }
+      const std::string_view flags =
+          line.substr(count_end + 1, line.find('\t', count_end) - count_end - 1);
+      const std::string_view function = line.substr(0, line.find(' '));
+      const std::size_t open = line.find('[');
+      const std::string_view module = open < count_end
+                                          ? line.substr(open + 1, line.find(']', open) - open - 1)
+                                          : std::string_view{};
       // By a livepatch it is known where.
-      const bool known = redirected_.contains({function, module.empty() ? "vmlinux" : module});
-      if (flags.find('I') != std::string::npos && !known) {
+      if (flags.find('I') != std::string_view::npos && !has(redirected_, function, module)) {
         add(function, module, "another redirection (IPMODIFY), by no livepatch", Effect::refuses);
       }
     }
@@ -139,7 +142,7 @@ class Search {
     for (const BpfLink& link : *links) {
       auto [first, last] = functions_.equal_range(link.function);
       for (; first != last; ++first) {
-        add(link.function, first->second == "vmlinux" ? "" : first->second,
+        add(link.function, first->second == "vmlinux" ? std::string_view{} : first->second,
             fmt::format("a BPF program of the type {} (id {})", link.type, link.program),
             link.type == "fmod_ret" ? Effect::wins : Effect::beside);
       }
@@ -154,14 +157,14 @@ class Search {
       std::istringstream words(line);
       std::string function, module;
       words >> function >> module;
-      add(function, module.empty() ? "" : module.substr(1, module.find(']') - 1),
+      add(function, module.empty() ? module : module.substr(1, module.find(']') - 1),
           "fail_function, which makes it fail", Effect::wins);
     }
   }
 
   const Machine& machine_;
-  std::multimap<std::string, std::string> functions_;  // name → object
-  std::set<std::pair<std::string, std::string>> redirected_;
+  Names functions_;   // of the patch
+  Names redirected_;  // by any patch that is loaded
   Attachments out_;
 };
 

@@ -12,7 +12,10 @@
 #include <set>
 
 #include "elf/object.h"
+#include "kernel/image.h"
+#include "kernel/kernel.h"
 #include "kernel/module_image.h"
+#include "kernel/trusted_keys.h"
 #include "live/kernel_checks.h"
 #include "live/loaded_metadata.h"
 #include "live/shared_checks.h"
@@ -109,26 +112,44 @@ Check build_id_check(const Machine& machine, const module::PatchedObject& object
           .code = Code::wrong_kernel};
 }
 
+// Keys that are built into the running kernel, where its image is in the cache.
+std::optional<std::vector<Bytes>> builtin_keys(const Machine& machine) {
+  auto kernel = kernel::find(running_release(machine));
+  if (!kernel || kernel->build_id != running_build_id(machine, "vmlinux")) {
+    return std::nullopt;
+  }
+  auto image = kernel::Image::open(kernel->vmlinux);
+  auto keys = image ? kernel::builtin_certificates(*image)
+                    : Result<std::vector<Bytes>>(std::unexpected(image.error()));
+  return keys ? std::optional(std::move(*keys)) : std::nullopt;
+}
+
 Check signature_check(const Machine& machine, const fs::path& module, Depth depth) {
+  Check check{.id = "signature"};
   if (first_line(machine.proc / "sys" / "kernel" / "modules_disabled") == "1") {
-    return {.id = "signature",
-            .verdict = Verdict::failed,
-            .detail = "this machine takes no modules any more (kernel.modules_disabled)",
-            .remedy = "reboot it into a kernel with the fix",
-            .code = Code::not_permitted};
+    check.verdict = Verdict::failed;
+    check.detail = "this machine takes no modules any more (kernel.modules_disabled)";
+    check.remedy = "reboot it into a kernel with the fix";
+    check.code = Code::not_permitted;
+    return check;
   }
+  auto file = MappedFile::open(module);
+  const ByteView bytes = file ? file->bytes() : ByteView{};
   SigningFacts facts = signing_facts(machine);
-  if (depth == Depth::everything) {
+  SigningVerdict verdict = would_be_accepted(facts, bytes);
+  if (verdict.acceptance == Acceptance::unknown && depth == Depth::everything) {
     facts.builtin = builtin_keys(machine);
+    verdict = would_be_accepted(facts, bytes);
   }
-  const auto file = MappedFile::open(module);
-  const SigningVerdict verdict = would_be_accepted(facts, file ? file->bytes() : ByteView{});
-  return {.id = "signature",
-          .verdict = verdict.acceptance == Acceptance::no        ? Verdict::failed
-                     : verdict.acceptance == Acceptance::unknown ? Verdict::unknown
-                                                                 : Verdict::ok,
-          .detail = verdict.reason,
-          .remedy = verdict.remedy};
+  if (verdict.acceptance == Acceptance::no) {
+    check.verdict = Verdict::failed;
+    check.code = Code::not_permitted;
+  } else if (verdict.acceptance == Acceptance::unknown) {
+    check.verdict = Verdict::unknown;
+  }
+  check.detail = std::move(verdict.reason);
+  check.remedy = std::move(verdict.remedy);
+  return check;
 }
 
 std::vector<PatchedObject> redirected_objects(const module::Metadata& metadata) {

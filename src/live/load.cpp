@@ -264,6 +264,9 @@ Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
   Waited waited = wait_until(machine, name, options.patience, events,
                              [&] { return !look(machine, name).transition; });
   if (waited == Waited::deadline) {
+    if (!options.revert && options.trial_seconds) {
+      undertaking.keep();  // its keeper ends it
+    }
     return give_up(machine, name, options, events);
   }
   if (waited == Waited::interrupted) {
@@ -346,9 +349,15 @@ Status remove_module(const std::string& name) {
     return {};
   }
   int err = errno;
+  if (err == ENOENT) {
+    return {};  // another process was first
+  }
   if (err == EWOULDBLOCK || err == EBUSY) {
-    return fail(Code::busy, name, "the patch is off, but its module is still in use",
-                fmt::format("see /sys/module/{0}/holders, then: suture unload {0}", name));
+    return fail(
+        Code::busy, name,
+        "the patch is off, but its module is still in use; where a transition was forced it "
+        "stays so until the next boot",
+        fmt::format("see /sys/module/{0}/holders, then: suture unload {0}", name));
   }
   return fail_errno(err, name, "remove the module");
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Problem: a patch that changed the state of the system (by callbacks, shadow variables) may only
-// be followed by one that knows what was done. Method: the kernel's own four rules. A state that
-// nothing in force modifies is always welcome; one that is modified already may be modified again
-// at the same or a higher version; a patch that replaces all others must carry every state in
-// force; one that does not may leave them alone. Invariant: the verdict is the kernel's, also where
-// its rules look odd: two entries of one id in a patch count by the first.
+// Problem: a patch that changed more than code, by callbacks or shadow variables, may only be
+// followed by one that knows what was done.
+//
+// Method: the kernel's own four rules. A state that nothing in force modifies is always welcome;
+// one that is modified already may be modified again at the same or a higher version; a patch that
+// replaces all others must carry every state in force; one that does not may leave them alone.
+//
+// Invariant: the verdict is the kernel's, also where its rules look odd: two entries of one id in a
+// patch count by the first.
 #include "module/states.h"
 
 #include <fmt/format.h>

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "live/load.h"
 #include "support/fake_machine.h"
 
@@ -54,6 +57,29 @@ TEST_F(SysfsTest, PatchThatVanishesIsNotThere) {
   auto patches = loaded_patches(machine_);
   ASSERT_TRUE(patches);
   EXPECT_TRUE(patches->empty());
+}
+
+TEST_F(SysfsTest, PatchesThatComeAndGoWhileTheyAreReadAreWholeOrNotThere) {
+  add_patch("stays", "1\n", "0\n");
+  add_function("stays", "vmlinux", "f,1");
+  std::atomic<bool> stop = false;
+  std::thread churn([&] {
+    while (!stop) {
+      add_patch("comes", "1\n", "0\n");
+      add_function("comes", "vmlinux", "g,1");
+      std::error_code ec;
+      fs::remove_all(machine_.sys / "kernel/livepatch/comes", ec);
+    }
+  });
+  for (int round = 0; round < 300; ++round) {
+    auto patches = loaded_patches(machine_);
+    ASSERT_TRUE(patches);
+    ASSERT_FALSE(patches->empty());
+    EXPECT_EQ(patches->back().name, "stays");
+    EXPECT_EQ(patches->back().objects.size(), 1u);
+  }
+  stop = true;
+  churn.join();
 }
 
 TEST_F(SysfsTest, NameWithSlashIsNoPatch) {
