@@ -120,7 +120,9 @@ class Builder {
     TRY(make_directories(place_.shadow));
     std::vector<source::ChangedFile> files = intake_.files;
     files.push_back(author_header());
-    return make_shadow_tree(files, kernel_.source, place_.shadow);
+    TRY(make_shadow_tree(files, kernel_.source, place_.shadow));
+    posts_ = TRY(PostCache::open(kernel_.derived / "post", files, place_.shadow));
+    return {};
   }
 
   Status compile() {
@@ -147,7 +149,7 @@ class Builder {
     auto reading = std::async(std::launch::async,
                               [&] { return KernelSide::open(kernel_, modules_, compiler); });
     Result<std::vector<Unit>> units = compile_units(
-        kernel_, std::move(commands), type_changes(intake_.files, intake_.touched), place_);
+        kernel_, std::move(commands), type_changes(intake_.files, intake_.touched), place_, posts_);
     Result<KernelSide> side = reading.get();
     for (Unit& unit : TRY(std::move(units))) {
       if (unit.absent && named(unit)) {
@@ -157,6 +159,9 @@ class Builder {
         continue;
       }
       TRY(check_files_read(unit));
+      const unsigned kept = unsigned{unit.pre_cached} + unsigned{unit.post_cached};
+      out_.kept_objects += kept;
+      out_.compiled_objects += 2 - kept;
       works_.emplace_back().unit = std::move(unit);
     }
     side_ = TRY(std::move(side));
@@ -510,6 +515,7 @@ class Builder {
   std::optional<module::Metadata> previous_;
   WorkDir directory_;
   WorkPlace place_;
+  PostCache posts_;
   Modules modules_;
   KernelSide side_;
   std::optional<module::Signer> signer_;

@@ -47,7 +47,9 @@ struct Seconds {
 struct Outcome {
   fs::path module;
   module::Metadata metadata;
-  std::size_t matched = 0;  // functions of the touched objects found in the running kernel
+  std::size_t compiled_objects = 0;  // pre and post each count
+  std::size_t kept_objects = 0;      // those of earlier builds that served again
+  std::size_t matched = 0;           // functions of the touched objects found in the running kernel
   std::size_t of = 0;
   std::vector<std::string> unmatched;  // the others, each with the reason; none of them is patched
   std::vector<std::string> notes;

@@ -7,8 +7,8 @@
 // kernel's own command. Both get one function or variable a section and no debug information, which
 // leaves the code the same and the compile faster. Type information costs as much as debug
 // information does: pre has it, once, and post only where the diff may change types. Pre objects
-// are kept per kernel, by the digest of everything that goes into them. A changed header reaches
-// only the units whose preprocessed text changes with it.
+// are kept per kernel, by the digest of everything that goes into them, and so are post objects
+// (post_cache.h). A changed header reaches only the units whose preprocessed text changes with it.
 #include "build/compile_units.h"
 
 #include <fmt/format.h>
@@ -229,10 +229,12 @@ Status judge(const Job& job, const source::CompileCommand& command) {
       "the cache and add it again");
 }
 
-std::string pre_key(const source::CompileCommand& command,
-                    const std::vector<std::string>& first_options, const std::string& text) {
+// The command, its output left out, and what else the object depends on.
+std::string digest_of(const source::CompileCommand& command,
+                      const std::vector<std::string>& first_options, bool types,
+                      const std::string& text) {
   std::string all;
-  for (const std::string& word : compiling(command, first_options, "out", true)) {
+  for (const std::string& word : compiling(command, first_options, "out", types)) {
     all += word;
     all += '\0';
   }
@@ -247,7 +249,8 @@ std::string pre_key(const source::CompileCommand& command,
 
 Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
                                         std::vector<source::CompileCommand> commands,
-                                        const TypeChanges& types, const WorkPlace& place) {
+                                        const TypeChanges& types, const WorkPlace& place,
+                                        const PostCache& posts) {
   std::vector<Unit> units;
   std::vector<Job> jobs;
   const std::vector<std::string> wide = TRY(wide_site_options(kernel));
@@ -259,11 +262,9 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
     // Only a module has keys that are bound late.
     const auto& first = unit.command.is_module ? wide : std::vector<std::string>{};
     std::string key =
-        pre_key(unit.command, first, TRY(read_text(kernel.source / unit.command.source)));
+        digest_of(unit.command, first, true, TRY(read_text(kernel.source / unit.command.source)));
     unit.pre = kept / (key + ".o");
     unit.pre_cached = fs::exists(unit.pre);
-    unit.post = place.objects / (key + ".post.o");
-    unit.dependencies = place.objects / (key + ".post.d");
     Job job{.unit = units.size(), .objtool = unit.command.objtool};
     if (!unit.pre_cached) {
       Job pre = job;
@@ -272,13 +273,22 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
       pre.compiler = compiling(unit.command, first, pre.output, true);
       jobs.push_back(std::move(pre));
     }
-    job.post = true;
-    job.output = unit.post;
-    job.directory = place.shadow;
-    job.compiler = compiling(unit.command, first, unit.post, unit.types);
-    job.compiler.insert(job.compiler.end() - 4,
-                        fmt::format("-Wp,-MMD,{}", unit.dependencies.string()));
-    jobs.push_back(std::move(job));
+    unit.post_key = digest_of(unit.command, first, unit.types, "");
+    if (auto kept_post = posts.find(unit.post_key)) {
+      unit.post = kept_post->object;
+      unit.dependencies = kept_post->dependencies;
+      unit.post_cached = true;
+    } else {
+      unit.post = place.objects / (key + ".post.o");
+      unit.dependencies = place.objects / (key + ".post.d");
+      job.post = true;
+      job.output = unit.post;
+      job.directory = place.shadow;
+      job.compiler = compiling(unit.command, first, unit.post, unit.types);
+      job.compiler.insert(job.compiler.end() - 4,
+                          fmt::format("-Wp,-MMD,{}", unit.dependencies.string()));
+      jobs.push_back(std::move(job));
+    }
     units.push_back(std::move(unit));
   }
   parallel_for(jobs.size(), [&](std::size_t i) { run_job(jobs[i]); });
@@ -292,18 +302,15 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
       continue;
     }
     TRY(std::move(judged));
-    if (!job.post) {
+    if (job.post) {
+      auto kept_post = TRY(posts.keep(unit.post_key, {unit.post, unit.dependencies}));
+      unit.post = kept_post.object;
+      unit.dependencies = kept_post.dependencies;
+    } else {
       TRY(rename_path(job.output, unit.pre));
     }
   }
   return units;
-}
-
-Result<std::vector<std::string>> files_read(const fs::path& dependencies) {
-  std::string text = TRY(read_text(dependencies));
-  std::vector<std::string> words = TRY(source::split_words(text));
-  std::erase_if(words, [](const std::string& word) { return word.ends_with(':') || word == "\n"; });
-  return words;
 }
 
 }  // namespace suture::build

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "build/post_cache.h"
 #include "kernel/kernel.h"
 #include "source/compile.h"
 #include "source/patch.h"
@@ -24,6 +25,8 @@ struct Unit {
   fs::path post;
   fs::path dependencies;  // of post, as the compiler wrote them for make
   bool pre_cached = false;
+  bool post_cached = false;
+  std::string post_key;         // of the command that makes post
   std::optional<Error> absent;  // why this kernel cannot have it
   bool types = false;           // the diff may change types: both objects state theirs in .BTF
 };
@@ -58,14 +61,12 @@ std::vector<std::string> options_of(const source::CompileCommand& command);
 // runs their code, or maps it into processes as a whole.
 bool is_other_program(std::string_view path);
 
-// Compiles pre (unless it is kept from an earlier build) and post of every unit, as many at a time
-// as there are processors. does-not-compile has the compiler's own words; a unit whose unpatched
-// file does not compile is marked absent.
+// Compiles pre and post of every unit, unless they are kept from an earlier build, as many at a
+// time as there are processors. does-not-compile has the compiler's own words; a unit whose
+// unpatched file does not compile is marked absent.
 Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
                                         std::vector<source::CompileCommand> commands,
-                                        const TypeChanges& types, const WorkPlace& place);
-
-// Every path that the compiler read, as it spelled them, of the `dependencies` that it wrote.
-Result<std::vector<std::string>> files_read(const fs::path& dependencies);
+                                        const TypeChanges& types, const WorkPlace& place,
+                                        const PostCache& posts);
 
 }  // namespace suture::build

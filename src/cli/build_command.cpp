@@ -32,6 +32,7 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
   }
   out["matched"] = {
       {"functions", outcome.matched}, {"of", outcome.of}, {"unmatched", outcome.unmatched}};
+  out["compiled"] = {{"objects", outcome.compiled_objects}, {"kept", outcome.kept_objects}};
   out["proof"] = proof_json(outcome.proof);
   out["symbols"] = {{"exported", outcome.metadata.imports},
                     {"livepatch", outcome.metadata.klp_symbols}};

@@ -112,18 +112,6 @@ Check build_id_check(const Machine& machine, const module::PatchedObject& object
           .code = Code::wrong_kernel};
 }
 
-// Keys that are built into the running kernel, where its image is in the cache.
-std::optional<std::vector<Bytes>> builtin_keys(const Machine& machine) {
-  auto kernel = kernel::find(running_release(machine));
-  if (!kernel || kernel->build_id != running_build_id(machine, "vmlinux")) {
-    return std::nullopt;
-  }
-  auto image = kernel::Image::open(kernel->vmlinux);
-  auto keys = image ? kernel::builtin_certificates(*image)
-                    : Result<std::vector<Bytes>>(std::unexpected(image.error()));
-  return keys ? std::optional(std::move(*keys)) : std::nullopt;
-}
-
 Check signature_check(const Machine& machine, const fs::path& module, Depth depth) {
   Check check{.id = "signature"};
   if (first_line(machine.proc / "sys" / "kernel" / "modules_disabled") == "1") {

@@ -9,6 +9,9 @@
 
 #include <fmt/format.h>
 
+#include "elf/object.h"
+#include "kernel/kernel.h"
+#include "kernel/trusted_keys.h"
 #include "module/signature.h"
 
 namespace suture::live {
@@ -82,6 +85,20 @@ SigningFacts signing_facts(const Machine& machine) {
           .enforced = enforce == "Y",
           .lockdown = lockdown,
           .firmware_keys = fs::exists(machine.sys / "firmware" / "efi", ec)};
+}
+
+std::optional<std::vector<Bytes>> builtin_keys(const Machine& machine) {
+  const auto notes = read_bytes(machine.sys / "kernel" / "notes");
+  const auto kernel = insists(signing_facts(machine)).empty()
+                          ? Result<kernel::Kernel>(fail(Code::not_cached, "", ""))
+                          : kernel::find(running_release(machine));
+  if (!kernel || !notes || kernel->build_id != elf::build_id(*notes)) {
+    return std::nullopt;
+  }
+  const auto image = kernel::Image::open(kernel->vmlinux);
+  auto keys = image ? kernel::builtin_certificates(*image)
+                    : Result<std::vector<Bytes>>(std::unexpected(image.error()));
+  return keys ? std::optional(*std::move(keys)) : std::nullopt;
 }
 
 SigningVerdict would_be_accepted(const SigningFacts& facts, ByteView module) {

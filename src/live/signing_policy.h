@@ -27,6 +27,10 @@ struct SigningFacts {
 // Of the running kernel, but for `builtin`: see kernel::builtin_certificates.
 SigningFacts signing_facts(const Machine& machine);
 
+// The certificates that are built into the running kernel, where its image is in the cache; else
+// nothing. Reads that image only where this machine insists on signatures.
+std::optional<std::vector<Bytes>> builtin_keys(const Machine& machine);
+
 enum class Acceptance {
   yes,
   tainted,  // it is taken, and the kernel notes that it runs an unsigned module (taint E)

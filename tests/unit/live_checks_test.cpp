@@ -6,7 +6,9 @@
 #include <algorithm>
 
 #include "live/attachments.h"
+#include "module/signature.h"
 #include "support/fake_machine.h"
+#include "support/signing_keys.h"
 
 namespace suture::live {
 namespace {
@@ -90,6 +92,17 @@ TEST_F(ChecksTest, LockdownRefusesAnUnsignedModule) {
   EXPECT_EQ(find(checks(), "signature").verdict, Verdict::failed);
   put("sys/kernel/security/lockdown", "[none] integrity confidentiality\n");
   EXPECT_EQ(find(checks(), "signature").verdict, Verdict::ok);
+}
+
+TEST_F(ChecksTest, WhetherTheKeyIsTrustedCannotBeTold) {
+  put("sys/module/module/parameters/sig_enforce", "Y\n");
+  const fs::path path = module("f");
+  const test::SigningKey key = test::make_key(dir_.path(), "ours", 1);
+  const auto signer = module::Signer::open(key.key, key.certificate, "sha256");
+  ASSERT_TRUE(write_file(path, signer.value().sign(read_bytes(path).value()).value()));
+  auto checked = check_module(machine_, path, Depth::before_load);
+  ASSERT_TRUE(checked);
+  EXPECT_EQ(find(checked->checks, "signature").verdict, Verdict::unknown);
 }
 
 TEST_F(ChecksTest, PatchOfTheSameFunctionIsAWarningUnlessItIsReplaced) {
