@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "base/process.h"
+#include "cli/boot_unit.h"
 #include "cli/command.h"
 #include "cli/live_report.h"
 #include "live/diagnosis.h"
@@ -220,7 +221,12 @@ Status write_archive(const fs::path& path, const std::string& json, const std::s
 }
 
 Result<Report> run(const fs::path& archive, bool json) {
-  const live::Diagnosis diagnosis = live::diagnose(live::Machine{}, live::Store{});
+  live::Diagnosis diagnosis = live::diagnose(live::Machine{}, live::Store{});
+  if (!diagnosis.installed.empty() && !boot_unit_enabled().value_or(true)) {
+    diagnosis.problems.push_back(Error{Code::not_loaded, "suture.service",
+                                       "it is not enabled: nothing loads the patches at boot",
+                                       "systemctl enable suture.service"});
+  }
   const std::vector<Tool> found = tools();
   Report report{.json = to_json(diagnosis, found),
                 .text = to_text(diagnosis, found, json ? STDERR_FILENO : STDOUT_FILENO)};

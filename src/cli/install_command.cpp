@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "cli/boot_unit.h"
 #include "cli/command.h"
 #include "live/boot.h"
 #include "live/store.h"
@@ -58,6 +59,21 @@ Result<std::string> load_now(const live::Machine& machine, const live::Store& st
   return std::unexpected(std::move(error));
 }
 
+// So that what is installed is loaded at boot. Where that cannot be seen to, people are told.
+std::string see_to_boot(Report& report) {
+  const std::optional<bool> enabled = boot_unit_enabled();
+  Status done = enabled.value_or(true) ? Status{} : enable_boot_unit();
+  report.json["boot_unit"] = !enabled ? "no systemd" : done ? "enabled" : "disabled";
+  if (!enabled) {
+    return "systemd does not run here: have the machine run `suture apply` at boot\n";
+  }
+  if (!done) {
+    return fmt::format("nothing loads it at boot yet ({}); {}\n", done.error().reason,
+                       done.error().remedy);
+  }
+  return *enabled ? "" : "suture.service is enabled: it loads what is installed at boot\n";
+}
+
 Result<Report> run(const Options& options) {
   const live::Machine machine;
   const live::Store store;
@@ -75,6 +91,7 @@ Result<Report> run(const Options& options) {
       report.text += TRY(load_now(machine, store, outcome));
     }
   }
+  report.text += see_to_boot(report);
   if (!options.now) {
     report.text += "nothing was loaded now: suture load MODULE, or install --now\n";
   }

@@ -181,6 +181,14 @@ std::string held_back_text(const std::optional<Error>& held, int fd) {
               : "";
 }
 
+std::string held_back_metric(const std::optional<Error>& held) {
+  return fmt::format(
+      "# HELP suture_held_back Whether the installed patches are held back from this boot.\n"
+      "# TYPE suture_held_back gauge\n"
+      "suture_held_back {}\n",
+      held ? 1 : 0);
+}
+
 Result<Report> run(const Options& options, bool json) {
   const live::MachineStatus status = TRY(live::machine_status(live::Machine{}));
   for (const std::string& name : options.names) {
@@ -190,12 +198,12 @@ Result<Report> run(const Options& options, bool json) {
                   "see what is: suture list");
     }
   }
+  const std::optional<Error> held = live::held_back(live::Machine{}, live::Store{});
   Report report;
   if (options.prometheus) {
-    report.text = prometheus_text(status);
+    report.text = prometheus_text(status) + held_back_metric(held);
     return report;
   }
-  const std::optional<Error> held = live::held_back(live::Machine{}, live::Store{});
   if (json) {
     report.json = status_json(status);
     report.json["held_back"] = held ? Json(held->reason) : Json(nullptr);

@@ -47,6 +47,12 @@ debian_guest() {
     ln -s "$name" guest/stage/etc/systemd/system/multi-user.target.wants
   done
   for name in "$@"; do cp "$name" guest/stage/test; done
+  # What the program is linked with and the root does not have.
+  mkdir -p guest/stage/usr/lib/x86_64-linux-gnu
+  ldd "$suture" | awk '$2 == "=>" { print $3 }' | while read -r name; do
+    grep -qx "$(basename "$name")" "$root.libraries" ||
+      cp -L "$name" guest/stage/usr/lib/x86_64-linux-gnu
+  done
   truncate -s 8M store.img
   mke2fs -q -t ext4 -m 0 store.img
 }
