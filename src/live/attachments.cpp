@@ -103,9 +103,23 @@ class Search {
       }
       const std::string what =
           fmt::format("a {} at {}", kind == "r" ? "kretprobe" : "kprobe", symbol.substr(plus));
-      add(symbol.substr(0, plus), module, what,
-          flags.find("[FTRACE]") != std::string::npos ? Effect::beside : Effect::silenced);
+      const std::string function = symbol.substr(0, plus);
+      if (flags.find("[FTRACE]") == std::string::npos) {
+        add(function, module, what, Effect::silenced);
+      } else if (overridable(function)) {
+        add(function, module, what + ", where BPF may override the return", Effect::wins);
+      } else {
+        add(function, module, what, Effect::beside);
+      }
     }
+  }
+
+  // Whether the kernel lets the function's return be overridden (bpf_override_return). Only test
+  // kernels do; whether a probe's program makes use of it cannot be seen.
+  bool overridable(const std::string& function) const {
+    const std::string text =
+        '\n' + read_text(machine_.sys / "kernel/debug/error_injection/list").value_or("");
+    return text.find('\n' + function + '\t') != std::string::npos;
   }
 
   // "vfs_read [MODULE] (1) R I D \ttramp: ...": the flags are between the count and a tab.

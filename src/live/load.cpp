@@ -139,11 +139,13 @@ Status remove_when_free(const Machine& machine, const std::string& name, Livepat
 }
 
 // The modules that the core has dropped do nothing any more. One that cannot go (a transition was
-// forced) stays.
-std::vector<std::string> remove_dropped(const Machine& machine, LivepatchEvents& events) {
+// forced) stays; those that the core had dropped `before` are not waited for.
+std::vector<std::string> remove_dropped(const Machine& machine, LivepatchEvents& events,
+                                        const std::vector<std::string>& before) {
   std::vector<std::string> removed;
   for (const std::string& name : dropped_modules(machine)) {
-    if (remove_when_free(machine, name, events)) {
+    const bool old = std::ranges::find(before, name) != before.end();
+    if (old ? remove_module(name) : remove_when_free(machine, name, events)) {
       remove_record(machine, name);
       removed.push_back(name);
     }
@@ -261,6 +263,7 @@ Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
     return std::unexpected(std::move(*failure));
   }
   const std::string name = checked.metadata.name;
+  const std::vector<std::string> dropped_before = dropped_modules(machine);
   LivepatchEvents events(machine);
   Undertaking undertaking(machine, name);
   TRY(undertaking.begin(options));
@@ -290,7 +293,7 @@ Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
     TRY(start_trial(machine, name));
     undertaking.keep();
   }
-  outcome.removed = remove_dropped(machine, events);
+  outcome.removed = remove_dropped(machine, events, dropped_before);
   std::ranges::copy_if(checked.checks, std::back_inserter(outcome.warnings),
                        [](const Check& check) { return check.verdict == Verdict::warning; });
   return outcome;
@@ -318,7 +321,7 @@ Result<LoadOutcome> unload(const Machine& machine, const std::string& name,
   }
   remove_record(machine, name);
   LoadOutcome outcome{.name = name, .transition_seconds = now_seconds() - start};
-  outcome.removed = remove_dropped(machine, events);
+  outcome.removed = remove_dropped(machine, events, dropped_modules(machine));
   return outcome;
 }
 

@@ -6,11 +6,11 @@
 // interruptibly, by a signal that is none (kernel/livepatch/transition.c, klp_send_signals; the
 // file `signal` of earlier kernels is gone). What is here comes earlier: SIGSTOP wakes a task, and
 // SIGCONT right behind takes the stop back before it is acted on; the system call begins anew, or
-// ends with EINTR where it always does so after a signal. A task that another processor wakes within
-// that microsecond does stop and go on, which its parent may be told. Whoever might mind is left to
-// the kernel: processes with a terminal (their shell would see them stop), with a handler for
-// SIGCONT, stopped ones, and kernel threads. Tracing or freezing them would leave no such gap, but
-// takes hold of processes that others may have hold of.
+// ends with EINTR where it always does so after a signal. A task that another processor wakes
+// within that microsecond does stop and go on, which its parent may be told. Whoever might mind is
+// left to the kernel: processes with a terminal (their shell would see them stop), with a handler
+// for SIGCONT, stopped ones, and kernel threads. Tracing or freezing them would leave no such gap,
+// but takes hold of processes that others may have hold of.
 #pragma once
 
 #include <string>

@@ -164,6 +164,14 @@ TEST_F(AttachmentsTest, ProbeAtTheEntryGoesOn) {
   EXPECT_EQ(list[0].what, "a kretprobe at +0x0");
 }
 
+TEST_F(AttachmentsTest, ProbeWhereTheReturnMayBeOverriddenMayWin) {
+  put("sys/kernel/debug/kprobes/list", "ffffffff81000000  k  f+0x0    [FTRACE]\n");
+  put("sys/kernel/debug/error_injection/list", "other\tERRNO\nf\tERRNO\n");
+  auto list = found();
+  ASSERT_EQ(list.size(), 1u);
+  EXPECT_EQ(list[0].effect, Effect::wins);
+}
+
 TEST_F(AttachmentsTest, ProbeOfAModuleIsNotThatOfTheKernel) {
   put("sys/kernel/debug/kprobes/list",
       "ffffffffc1000010  k  f+0x10  ext4 \nffffffffc1000020  k  g+0x20  ext4 [OPTIMIZED]\n");
