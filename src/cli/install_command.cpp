@@ -74,24 +74,40 @@ std::string see_to_boot(Report& report) {
   return *enabled ? "" : "suture.service is enabled: it loads what is installed at boot\n";
 }
 
-Result<Report> run(const Options& options) {
+Status install_one(const fs::path& module, bool now, Report& report) {
   const live::Machine machine;
   const live::Store store;
   const std::string running = live::running_release(machine);
+  const live::InstallOutcome outcome = TRY(live::install(store, module));
+  std::string text = to_text(outcome, running);
+  if (now && outcome.release == running) {
+    text += TRY(load_now(machine, store, outcome));
+  }
+  report.json["installed"].push_back({{"name", outcome.patch.name},
+                                      {"release", outcome.release},
+                                      {"was_there", outcome.was_there},
+                                      {"superseded", outcome.superseded}});
+  report.text += text;
+  return {};
+}
+
+Result<Report> run(const Options& options) {
   Report report;
   report.json["installed"] = Json::array();
+  std::vector<std::string> before;
   for (const fs::path& module : options.modules) {
-    const live::InstallOutcome outcome = TRY(live::install(store, module));
-    report.json["installed"].push_back({{"name", outcome.patch.name},
-                                        {"release", outcome.release},
-                                        {"was_there", outcome.was_there},
-                                        {"superseded", outcome.superseded}});
-    report.text += to_text(outcome, running);
-    if (options.now && outcome.release == running) {
-      report.text += TRY(load_now(machine, store, outcome));
+    if (auto done = install_one(module, options.now, report); !done) {
+      Error error = done.error();
+      if (!before.empty()) {
+        error.reason += fmt::format("; installed before it: {}", joined(before));
+      }
+      return std::unexpected(std::move(error));
     }
+    if (before.empty()) {
+      report.text += see_to_boot(report);
+    }
+    before.push_back(module.filename().string());
   }
-  report.text += see_to_boot(report);
   if (!options.now) {
     report.text += "nothing was loaded now: suture load MODULE, or install --now\n";
   }

@@ -41,7 +41,7 @@ Result<Report> run_installed() {
   for (const std::string& release : live::installed_releases(store)) {
     const std::vector<live::InstalledPatch> patches = TRY(installed_patches(store, release));
     for (const live::InstalledPatch& patch : patches) {
-      const bool loaded = release == running && live::module_loaded(machine, patch.name);
+      const bool loaded = release == running && live::patch_enabled(machine, patch.name);
       report.json["installed"].push_back({{"release", release},
                                           {"name", patch.name},
                                           {"version", patch.version},

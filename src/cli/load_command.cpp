@@ -84,6 +84,8 @@ void register_load(Commands& commands) {
       ->required()
       ->check(CLI::ExistingFile);
   add_patience(command, options->load.patience);
+  command->add_option("--parameters", options->load.parameters,
+                      "Module parameters, as modprobe takes them: \"name=value ...\"");
   command->add_flag("--no-revert", options->no_revert,
                     "Leave a transition that is not over at the deadline under way, instead of "
                     "taking the patch back");

@@ -84,7 +84,7 @@ class Applier {
   }
 
   bool load_one(const InstalledPatch& patch) {
-    if (module_loaded(machine_, patch.name)) {
+    if (patch_enabled(machine_, patch.name)) {
       out_.applied.push_back({.name = patch.name, .was_loaded = true});
       return true;
     }
@@ -114,6 +114,11 @@ class Applier {
 };
 
 }  // namespace
+
+bool patch_enabled(const Machine& machine, const std::string& name) {
+  auto found = find_patch(machine, name);
+  return found && *found && (*found)->enabled;
+}
 
 bool switched_off(const Machine& machine) {
   std::istringstream words(first_line(machine.proc / "cmdline"));

@@ -50,6 +50,9 @@ std::optional<Error> held_back(const Machine& machine, const std::string& releas
 // The same of this machine as it is: also what keeps the list or the guard from being read.
 std::optional<Error> held_back(const Machine& machine, const Store& store);
 
+// The kernel has that patch turned on.
+bool patch_enabled(const Machine& machine, const std::string& name);
+
 // `suture=off` stands on the kernel's command line.
 bool switched_off(const Machine& machine);
 

@@ -90,7 +90,7 @@ InstalledRelease installed_release(const Machine& machine, const Store& store,
     return entry;
   }
   for (const InstalledPatch& patch : *patches) {
-    InstalledState state{.patch = patch, .loaded = module_loaded(machine, patch.name)};
+    InstalledState state{.patch = patch, .loaded = patch_enabled(machine, patch.name)};
     if (auto checked = check_installed(store, release, patch); !checked) {
       state.wrong = checked.error();
       out.problems.push_back(checked.error());

@@ -70,7 +70,7 @@ std::unexpected<Error> insert_failed(const std::string& where, int err, const st
 }
 
 // Inserts a module file; its kernel-side start has ended when this returns.
-Status insert_file(const Machine& machine, const fs::path& path) {
+Status insert_file(const Machine& machine, const fs::path& path, const std::string& parameters) {
   std::optional<LogReader> log;
   if (auto reader = LogReader::open(machine.log, LogReader::From::now)) {
     log.emplace(std::move(*reader));
@@ -86,7 +86,7 @@ Status insert_file(const Machine& machine, const fs::path& path) {
   if (err != 0) {
     return fail_errno(err, path.string(), "open");
   }
-  err = -kmod_module_insert_module(module.get(), 0, nullptr);
+  err = -kmod_module_insert_module(module.get(), 0, parameters.c_str());
   if (err != 0) {
     return insert_failed(path.string(), err, kernel_words(log));
   }
@@ -268,7 +268,7 @@ Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
   Undertaking undertaking(machine, name);
   TRY(undertaking.begin(options));
   const double start = now_seconds();
-  if (auto inserted = insert_file(machine, module); !inserted) {
+  if (auto inserted = insert_file(machine, module, options.parameters); !inserted) {
     return explain(machine, module, std::move(inserted.error()));
   }
   Waited waited = wait_until(machine, name, options.patience, events,
@@ -351,7 +351,7 @@ Status insert_module(const Machine& machine, const fs::path& module) {
   if (module_loaded(machine, image.name())) {
     return {};
   }
-  return insert_file(machine, module);
+  return insert_file(machine, module, {});
 }
 
 Status remove_module(const std::string& name) {

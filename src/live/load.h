@@ -20,6 +20,7 @@ namespace suture::live {
 struct LoadOptions {
   Patience patience;
   bool revert = true;                   // a load takes the patch back where the deadline passes
+  std::string parameters;               // of the module: "name=value ..."
   std::optional<double> trial_seconds;  // a load is on trial for so long
 };
 

@@ -203,7 +203,13 @@ Status put_in_place(const Store& store, const InstallOutcome& outcome, const Byt
 }  // namespace
 
 Result<FileLock> lock_store(const Store& store) {
-  return or_remedy(store, FileLock::acquire(store.directory / "lock"));
+  const fs::path path = store.directory / "lock";
+  // Not even to be read by others: who can open a file can lock it, and keep root waiting.
+  const Descriptor made(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (made.get() < 0) {
+    return or_remedy(store, Result<FileLock>(fail_errno(errno, path.string(), "open lock")));
+  }
+  return or_remedy(store, FileLock::acquire(path));
 }
 
 bool is_file_name(std::string_view name) {

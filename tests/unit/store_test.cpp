@@ -92,6 +92,8 @@ TEST_F(Installed, FilesAreOnlyTheirOwnersToWrite) {
   EXPECT_EQ(st.st_mode & 07777, 0644U);
   ASSERT_EQ(::stat(store_.of(release).c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 07777, 0755U);
+  ASSERT_EQ(::stat((store_.directory / "lock").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 0600U);
 }
 
 TEST_F(Installed, TheSameFileTwiceIsOnce) {
