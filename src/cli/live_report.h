@@ -31,7 +31,7 @@ live::TransitionWatcher transition_watcher();
 void add_patience(CLI::App* command, live::Patience& patience);
 
 // Reads "90", "90s", "10m", "2h" into seconds.
-CLI::Option* add_duration(CLI::App* command, const std::string& name, double& seconds,
-                          const std::string& text);
+void add_duration(CLI::App* command, const std::string& name, double& seconds,
+                  const std::string& text);
 
 }  // namespace suture::cli

@@ -224,10 +224,12 @@ void register_status(Commands& commands) {
   CLI::App* command = commands.app().add_subcommand(
       "status", "Show what is patched, what a transition waits for, and what is in the way");
   command->add_option("NAME", options->names, "Show the functions of these patches, too");
-  command->add_flag("--prometheus", options->prometheus,
-                    "Write metrics in Prometheus' text format, for node_exporter's textfile "
-                    "collector");
+  auto* prometheus =
+      command->add_flag("--prometheus", options->prometheus,
+                        "Write metrics in Prometheus' text format, for node_exporter's textfile "
+                        "collector");
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
+  prometheus->excludes("--json");
 }
 
 }  // namespace suture::cli

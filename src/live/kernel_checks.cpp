@@ -4,10 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "elf/object.h"
 #include "kernel/module_image.h"
@@ -28,23 +26,33 @@ Check unknown(std::string id, std::string detail, std::string remedy) {
 using Counts = std::map<std::pair<std::string, std::string>, std::uint32_t>;
 
 // How often each name of interest is in the object, out of lines whose name is the word number
-// `word`, behind which a module's name may follow in brackets.
+// `word`, behind which a module's name may follow in brackets. There are hundreds of thousands.
 bool count_names(const fs::path& path, int word, Counts& counts) {
-  std::ifstream lines(path);
-  bool any = false;
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line);
-    std::string name, module;
-    for (int i = 0; i <= word; ++i) {
-      words >> name;
+  std::set<std::string_view> names;
+  for (const auto& [symbol, count] : counts) {
+    names.insert(symbol.second);
+  }
+  auto text = read_text(path);
+  std::string_view rest = text ? std::string_view(*text) : std::string_view{};
+  const bool any = !rest.empty();
+  while (!rest.empty()) {
+    std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    for (int i = 0; i < word; ++i) {
+      line.remove_prefix(std::min(line.size(), line.find(' ') + 1));
     }
-    words >> module;
-    auto it =
-        counts.find({module.size() > 2 ? module.substr(1, module.size() - 2) : "vmlinux", name});
+    const std::string_view name = line.substr(0, line.find_first_of(" \t"));
+    if (!names.contains(name)) {
+      continue;
+    }
+    const std::size_t open = line.find('[');
+    const std::string module(open == std::string_view::npos
+                                 ? "vmlinux"
+                                 : line.substr(open + 1, line.find(']') - open - 1));
+    auto it = counts.find({module, std::string(name)});
     if (it != counts.end()) {
       ++it->second;
     }
-    any = true;
   }
   return any;
 }
