@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# run.sh SOURCE_DIR TARGET: a short run over the seeds ($SUTURE_FUZZ_SECONDS, else 10); what crashes
-# it is left in the build directory; a minute is enough where many run side by side. What it finds worth keeping goes to corpus/TARGET there.
+# run.sh SOURCE_DIR TARGET: a short run over the seeds ($SUTURE_FUZZ_SECONDS, else 10). What crashes
+# it, or takes a minute (many may run side by side), is left in the build directory; what it finds
+# worth keeping goes to corpus/TARGET there.
 set -euo pipefail
 build=$1/build/fuzz/tests/fuzz
 corpus=$build/corpus/$2
