@@ -176,6 +176,9 @@ Status ObjectFile::read(ByteView bytes, const std::string& where) {
     return {};
   }
   symbols_ = TRY(read_symbols(elf.get(), sections_, symbol_table, where));
+  if (symbols_.empty()) {
+    symbols_.emplace_back();
+  }
   if (file_type_ != ET_REL) {
     return {};
   }

@@ -67,6 +67,7 @@ class ObjectFile {
   std::uint16_t file_type() const { return file_type_; }  // ET_REL, ET_EXEC, ...
   std::uint16_t machine() const { return machine_; }      // EM_X86_64, ...
   const std::vector<Section>& sections() const { return sections_; }
+  // Symbol 0 is always there: it stands for none.
   const std::vector<Symbol>& symbols() const { return symbols_; }
 
   // The first section of that name, if any.

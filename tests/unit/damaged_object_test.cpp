@@ -54,6 +54,21 @@ class DamagedObject : public testing::Test {
   CodeTables tables_;
 };
 
+TEST_F(DamagedObject, WithoutASymbolTableThereIsStillTheSymbolThatStandsForNone) {
+  Bytes bytes = test::tiny_elf(ET_REL, {code()}, {});
+  const auto table = *read_le<std::uint64_t>(bytes, offsetof(Elf64_Ehdr, e_shoff));
+  for (std::uint64_t at = table; at + sizeof(Elf64_Shdr) <= bytes.size();
+       at += sizeof(Elf64_Shdr)) {
+    const std::uint64_t type = at + offsetof(Elf64_Shdr, sh_type);
+    if (read_le<std::uint32_t>(bytes, type) == SHT_SYMTAB) {
+      write_le<std::uint32_t>(bytes, type, SHT_PROGBITS);
+    }
+  }
+  const elf::ObjectFile object = elf::ObjectFile::parse(std::move(bytes), "x.o").value();
+  ASSERT_EQ(object.symbols().size(), 1U);
+  EXPECT_EQ(object.symbols()[0].name, "");
+}
+
 TEST_F(DamagedObject, RelocationsOfASectionWithoutContentsAreDamage) {
   TinySection bss{".bss", SHT_NOBITS, SHF_ALLOC, 0, {}};
   bss.size = 64;
