@@ -172,14 +172,13 @@ Status ObjectFile::read(ByteView bytes, const std::string& where) {
     sections_[i] = TRY(read_section(elf.get(), names, i, bytes, where));
   }
   const std::uint32_t symbol_table = find_symbol_table(sections_);
-  if (symbol_table == 0) {
-    return {};
+  if (symbol_table != 0) {
+    symbols_ = TRY(read_symbols(elf.get(), sections_, symbol_table, where));
   }
-  symbols_ = TRY(read_symbols(elf.get(), sections_, symbol_table, where));
   if (symbols_.empty()) {
     symbols_.emplace_back();
   }
-  if (file_type_ != ET_REL) {
+  if (file_type_ != ET_REL || symbol_table == 0) {
     return {};
   }
   for (std::size_t i = 1; i < count; ++i) {
