@@ -62,13 +62,19 @@ static inline struct klp_state *suture_get_prev_state(unsigned long id)
 }
 
 /*
- * The function or variable of this file stays as it runs, whatever the diff does to it; the author
- * answers for that, and says why.
+ * The function or variable of this file stays as it runs, whatever the diff does to it; or all that
+ * lies in a section, which is named as a string, as `objdump -h` shows it. The author answers for
+ * that, and says why.
  */
 #define SUTURE_IGNORE(name, reason)						\
-	static const struct suture_ignored __suture_ignored_##name		\
-	__used __section(".suture.ignored") = { #name, reason };		\
-	static_assert(sizeof(#name) < 128 && sizeof(reason) > 1 && sizeof(reason) <= 128,	\
+	__SUTURE_IGNORE(__suture_ignored_##name, #name, reason)
+#define SUTURE_IGNORE_SECTION(section, reason)					\
+	__SUTURE_IGNORE(__UNIQUE_ID(suture_ignored), section, reason)
+
+#define __SUTURE_IGNORE(variable, what, reason)					\
+	static const struct suture_ignored variable				\
+	__used __section(".suture.ignored") = { what, reason };			\
+	static_assert(sizeof(what) <= 128 && sizeof(reason) > 1 && sizeof(reason) <= 128,	\
 		      "give a reason of at most 127 characters")
 
 struct suture_ignored {

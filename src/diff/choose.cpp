@@ -138,7 +138,11 @@ class Chooser {
       for (std::size_t i = 0; i < count_; ++i) {
         const auto index = static_cast<std::int32_t>(i);
         const std::int32_t home = owner_of(index);
-        if (post_piece(home).name == ignored.name && partner(home) >= 0) {
+        const Piece& piece = post_piece(home);
+        const bool named = ignored.name.starts_with('.')
+                               ? post_.graph.section_of(piece).name == ignored.name
+                               : piece.name == ignored.name;
+        if (named && partner(home) >= 0) {
           ignored_[i] = true;
           found = true;
         }
@@ -147,10 +151,11 @@ class Chooser {
         add_note(fmt::format("{} stays as it runs, by the author's word: {}", ignored.name,
                              ignored.reason));
       } else {
-        refuse(Code::bad_manifest, ignored.name,
-               "it is to be ignored, and the file has no function or variable of that name before "
-               "and after the diff",
-               "name what the file defines, as `nm` shows it");
+        refuse(
+            Code::bad_manifest, ignored.name,
+            "it is to be ignored, and the file has no function, variable or section of that name "
+            "before and after the diff",
+            "name what the file defines, as `nm` shows it");
       }
     }
   }

@@ -176,7 +176,8 @@ class Finder {
     const std::int32_t before = pairing_.pre(index);
     const std::string_view own = post_.object.name(part(index));
     if (before < 0 || ignored_.contains(own) || ignored_.contains(split_from(own)) ||
-        boot_only(index) || is_copy_as_good(post_.object, part(index)) ||
+        ignored_.contains(post_.object.section_of(part(index)).name) || boot_only(index) ||
+        is_copy_as_good(post_.object, part(index)) ||
         Comparer(pre_, post_, pairing_).same(before, index)) {
       return;
     }
