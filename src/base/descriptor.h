@@ -7,10 +7,10 @@
 
 namespace suture {
 
-// A file descriptor that is closed with the object; -1 where opening failed.
+// A file descriptor that is closed with the object; -1 where there is none.
 class Descriptor {
  public:
-  explicit Descriptor(int fd) : fd_(fd) {}
+  explicit Descriptor(int fd = -1) : fd_(fd) {}
   Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   Descriptor& operator=(Descriptor&& other) noexcept {
     std::swap(fd_, other.fd_);

@@ -117,6 +117,11 @@ Status write_and_rename(const fs::path& path, ByteView bytes, unsigned mode, Dur
 
 Result<std::string> read_text(const fs::path& path) { return open_whole<std::string>(path); }
 
+std::string first_line(const fs::path& path) {
+  auto text = read_text(path);
+  return text ? text->substr(0, text->find('\n')) : std::string{};
+}
+
 Result<Bytes> read_bytes(const fs::path& path) { return open_whole<Bytes>(path); }
 
 Result<Bytes> read_bytes(const Descriptor& fd, const fs::path& path) {
@@ -226,11 +231,11 @@ fs::path TempDir::release() { return std::exchange(path_, {}); }
 
 Result<FileLock> FileLock::try_acquire(const fs::path& path) {
   FileLock lock;
-  lock.fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock.fd_ < 0) {
+  lock.fd_ = Descriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (lock.fd_.get() < 0) {
     return fail_errno(errno, path.string(), "open lock");
   }
-  if (::flock(lock.fd_, LOCK_EX | LOCK_NB) == 0) {
+  if (::flock(lock.fd_.get(), LOCK_EX | LOCK_NB) == 0) {
     return lock;
   }
   if (errno == EWOULDBLOCK) {
@@ -251,19 +256,6 @@ Result<FileLock> FileLock::acquire(const fs::path& path) {
       return fail_errno(EINTR, path.string(), "lock");
     }
     ::poll(nullptr, 0, milliseconds);
-  }
-}
-
-FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-FileLock& FileLock::operator=(FileLock&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
-FileLock::~FileLock() {
-  if (fd_ >= 0) {
-    ::close(fd_);
   }
 }
 

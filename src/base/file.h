@@ -17,6 +17,8 @@ namespace suture {
 namespace fs = std::filesystem;
 
 Result<std::string> read_text(const fs::path& path);
+// Its first line; empty where it cannot be read.
+std::string first_line(const fs::path& path);
 Result<Bytes> read_bytes(const fs::path& path);
 // What is left to read of an open file; `path` names it in errors.
 Result<Bytes> read_bytes(const Descriptor& fd, const fs::path& path);
@@ -78,14 +80,9 @@ class FileLock {
   // Does not wait: `busy` while another holds it.
   static Result<FileLock> try_acquire(const fs::path& path);
   FileLock() = default;
-  FileLock(FileLock&& other) noexcept;
-  FileLock& operator=(FileLock&& other) noexcept;
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-  ~FileLock();
 
  private:
-  int fd_ = -1;
+  Descriptor fd_;
 };
 
 // A temporary directory whose owner can be told to be alive: its lock ends with the process. What

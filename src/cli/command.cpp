@@ -101,6 +101,10 @@ std::string paint(std::string_view text, Tone tone, int fd) {
   return fmt::format("{}{}\033[0m", start, text);
 }
 
+std::string joined(const std::vector<std::string>& words) {
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
 std::string table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {

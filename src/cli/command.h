@@ -54,6 +54,8 @@ kernel::Progress progress();
 enum class Tone { plain, good, bad, strong, faint };
 std::string paint(std::string_view text, Tone tone, int fd);
 
+// "a, b, c"
+std::string joined(const std::vector<std::string>& words);
 // Rows of cells as aligned columns, two spaces apart; the first row is the heading.
 std::string table(const std::vector<std::vector<std::string>>& rows);
 

@@ -17,14 +17,6 @@ struct Options {
   bool now = false;
 };
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& name : names) {
-    out += (out.empty() ? "" : ", ") + name;
-  }
-  return out;
-}
-
 std::string to_text(const live::InstallOutcome& outcome, const std::string& running) {
   std::string out =
       fmt::format("{} is {} for {}", outcome.patch.name,

@@ -19,14 +19,6 @@ struct Options {
   bool prometheus = false;
 };
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const std::string& word : words) {
-    out += (out.empty() ? "" : ", ") + word;
-  }
-  return out;
-}
-
 std::vector<std::string> object_names(const live::LoadedPatch& patch) {
   std::vector<std::string> out;
   for (const live::PatchedObject& object : patch.objects) {

@@ -19,11 +19,6 @@ namespace suture::live {
 
 namespace {
 
-std::string first_line(const fs::path& path) {
-  auto text = read_text(path);
-  return text ? text->substr(0, text->find('\n')) : std::string{};
-}
-
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};

@@ -26,16 +26,6 @@ namespace suture::live {
 
 namespace {
 
-std::string first_line(const fs::path& path) {
-  auto text = read_text(path);
-  return text ? text->substr(0, text->find('\n')) : std::string{};
-}
-
-std::string build_id_in(const fs::path& notes) {
-  auto bytes = read_bytes(notes);
-  return bytes ? elf::build_id(*bytes).value_or("") : std::string{};
-}
-
 Check name_check(const Machine& machine, const module::Metadata& metadata) {
   if (!module_loaded(machine, metadata.name)) {
     return {.id = "name", .detail = metadata.name + " is free"};
@@ -74,13 +64,6 @@ Check dependencies_check(const Machine& machine, const kernel::ModuleImage& imag
     all += (all.empty() ? "" : ", ") + needed;
   }
   return {.id = "dependencies", .detail = all.empty() ? "none" : all};
-}
-
-// Of what is loaded: vmlinux, or a module. Empty where it does not say.
-std::string running_build_id(const Machine& machine, const std::string& object) {
-  return build_id_in(object == "vmlinux"
-                         ? machine.sys / "kernel" / "notes"
-                         : machine.sys / "module" / object / "notes" / ".note.gnu.build-id");
 }
 
 // What the object was when the patch was built, against what is loaded.

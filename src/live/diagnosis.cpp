@@ -19,17 +19,6 @@ namespace {
 
 constexpr std::size_t most_log_lines = 400;
 
-std::string first_line(const fs::path& path) {
-  auto text = read_text(path);
-  return text ? text->substr(0, text->find('\n')) : std::string{};
-}
-
-// Of a file of ELF notes in sysfs.
-std::string build_id_of(const fs::path& notes) {
-  auto bytes = read_bytes(notes);
-  return bytes ? elf::build_id(*bytes).value_or("") : std::string{};
-}
-
 bool any_of(std::string_view text, std::initializer_list<std::string_view> words) {
   return std::ranges::any_of(words, [&](std::string_view word) { return text.contains(word); });
 }
@@ -161,7 +150,7 @@ Diagnosis diagnose(const Machine& machine, const Store& store) {
   Diagnosis out;
   out.release = running_release(machine);
   out.version = first_line(machine.proc / "sys" / "kernel" / "version");
-  out.build_id = build_id_of(machine.sys / "kernel" / "notes");
+  out.build_id = running_build_id(machine, "vmlinux");
   out.command_line = command_line(machine);
   out.livepatch = has_livepatch(machine);
   out.signing = signing_facts(machine);

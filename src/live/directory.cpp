@@ -27,43 +27,31 @@ bool is_directory(int directory, const dirent& entry) {
 }  // namespace
 
 std::optional<Directory> Directory::open(const fs::path& path) {
-  int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  return fd < 0 ? std::nullopt : std::optional(Directory(fd));
+  return at(Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
 }
 
 std::optional<Directory> Directory::sub(const std::string& name) const {
-  int fd = ::openat(fd_, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  return fd < 0 ? std::nullopt : std::optional(Directory(fd));
+  return at(Descriptor(::openat(fd_.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
 }
 
-Directory::Directory(Directory&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-Directory& Directory::operator=(Directory&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
-Directory::~Directory() {
-  if (fd_ >= 0) {
-    ::close(fd_);
-  }
+std::optional<Directory> Directory::at(Descriptor fd) {
+  return fd.get() < 0 ? std::nullopt : std::optional(Directory(std::move(fd)));
 }
 
 std::optional<std::string> Directory::read(const std::string& name) const {
-  int fd = ::openat(fd_, name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) {
+  const Descriptor fd(::openat(fd_.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd.get() < 0) {
     return std::nullopt;
   }
   std::string text;
   char buffer[4096];
   ssize_t got = 0;
   do {
-    got = ::read(fd, buffer, sizeof(buffer));
+    got = ::read(fd.get(), buffer, sizeof(buffer));
     if (got > 0) {
       text.append(buffer, static_cast<std::size_t>(got));
     }
   } while (got > 0 || (got < 0 && errno == EINTR));
-  ::close(fd);
   return got < 0 ? std::nullopt : std::optional(std::move(text));
 }
 
@@ -87,12 +75,12 @@ std::optional<long> Directory::number(const std::string& name) const {
 
 std::vector<std::string> Directory::directories() const {
   std::vector<std::string> names;
-  int copy = ::openat(fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int copy = ::openat(fd_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const auto close = [](DIR* open) { ::closedir(open); };
   std::unique_ptr<DIR, decltype(close)> entries(copy < 0 ? nullptr : ::fdopendir(copy), close);
   while (const dirent* entry = entries ? ::readdir(entries.get()) : nullptr) {
     const std::string name = entry->d_name;
-    if (name != "." && name != ".." && is_directory(fd_, *entry)) {
+    if (name != "." && name != ".." && is_directory(fd_.get(), *entry)) {
       names.push_back(name);
     }
   }

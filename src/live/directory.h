@@ -18,11 +18,6 @@ class Directory {
   static std::optional<Directory> open(const fs::path& path);
   // A directory below this one.
   std::optional<Directory> sub(const std::string& name) const;
-  Directory(Directory&& other) noexcept;
-  Directory& operator=(Directory&& other) noexcept;
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  ~Directory();
 
   // The whole file. The name may have slashes.
   std::optional<std::string> read(const std::string& name) const;
@@ -31,8 +26,9 @@ class Directory {
   std::vector<std::string> directories() const;                    // names, sorted
 
  private:
-  explicit Directory(int fd) : fd_(fd) {}
-  int fd_ = -1;
+  static std::optional<Directory> at(Descriptor fd);
+  explicit Directory(Descriptor fd) : fd_(std::move(fd)) {}
+  Descriptor fd_;
 };
 
 }  // namespace suture::live

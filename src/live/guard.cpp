@@ -66,8 +66,7 @@ Guard parse(std::string_view text) {
 }  // namespace
 
 std::string boot_id(const Machine& machine) {
-  auto text = read_text(machine.proc / "sys" / "kernel" / "random" / "boot_id");
-  return text ? text->substr(0, text->find('\n')) : std::string{};
+  return first_line(machine.proc / "sys" / "kernel" / "random" / "boot_id");
 }
 
 Status prepare_guard(const Store& store, const std::string& release) {

@@ -59,11 +59,6 @@ SigningVerdict by_unknown_key(const SigningFacts& facts, const std::string& insi
   return no(fmt::format("{}, and its key is none that is built into it", insisting), sign_it);
 }
 
-std::string first_line(const fs::path& path) {
-  auto text = read_text(path);
-  return text ? text->substr(0, text->find('\n')) : std::string{};
-}
-
 // "none [integrity] confidentiality" → "integrity"
 std::string chosen_word(const std::string& line) {
   const std::size_t open = line.find('[');
@@ -88,11 +83,10 @@ SigningFacts signing_facts(const Machine& machine) {
 }
 
 std::optional<std::vector<Bytes>> builtin_keys(const Machine& machine) {
-  const auto notes = read_bytes(machine.sys / "kernel" / "notes");
   const auto kernel = insists(signing_facts(machine)).empty()
                           ? Result<kernel::Kernel>(fail(Code::not_cached, "", ""))
                           : kernel::find(running_release(machine));
-  if (!kernel || !notes || kernel->build_id != elf::build_id(*notes)) {
+  if (!kernel || kernel->build_id != running_build_id(machine, "vmlinux")) {
     return std::nullopt;
   }
   const auto image = kernel::Image::open(kernel->vmlinux);

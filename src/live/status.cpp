@@ -56,10 +56,6 @@ void add_effective(const std::vector<PatchStatus>& patches, MachineStatus& out) 
   out.cves.assign(cves.begin(), cves.end());
 }
 
-}  // namespace
-
-namespace {
-
 // Functions that several patches replace: the one that was loaded last has them.
 void add_shared(const std::vector<LoadedPatch>& patches, Attachments& out) {
   using Use = std::tuple<std::string_view, std::string_view, std::uint32_t, std::string_view>;
@@ -88,12 +84,6 @@ void add_shared(const std::vector<LoadedPatch>& patches, Attachments& out) {
     }
   }
 }
-
-}  // namespace
-
-bool in_force(const LoadedPatch& patch) { return patch.enabled && !patch.transition; }
-
-namespace {
 
 bool same_state(const std::vector<LoadedPatch>& a, const std::vector<LoadedPatch>& b) {
   return std::ranges::equal(a, b, [](const LoadedPatch& one, const LoadedPatch& other) {
@@ -127,6 +117,8 @@ Result<std::vector<LoadedPatch>> patches_and_tasks(const Machine& machine,
 }
 
 }  // namespace
+
+bool in_force(const LoadedPatch& patch) { return patch.enabled && !patch.transition; }
 
 Result<MachineStatus> machine_status(const Machine& machine) {
   MachineStatus out{.release = running_release(machine)};

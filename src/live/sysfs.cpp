@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <charconv>
 
+#include "elf/object.h"
 #include "live/directory.h"
 
 namespace suture::live {
@@ -167,8 +168,14 @@ std::vector<std::string> dropped_modules(const Machine& machine) {
 }
 
 std::string running_release(const Machine& machine) {
-  auto text = read_text(machine.proc / "sys" / "kernel" / "osrelease");
-  return text ? text->substr(0, text->find('\n')) : std::string{};
+  return first_line(machine.proc / "sys" / "kernel" / "osrelease");
+}
+
+std::string running_build_id(const Machine& machine, const std::string& object) {
+  const auto notes = read_bytes(object == "vmlinux" ? machine.sys / "kernel" / "notes"
+                                                    : machine.sys / "module" / object / "notes" /
+                                                          ".note.gnu.build-id");
+  return notes ? elf::build_id(*notes).value_or("") : std::string{};
 }
 
 }  // namespace suture::live

@@ -68,5 +68,7 @@ std::vector<std::string> dropped_modules(const Machine& machine);
 
 // Its release: "6.1.0-56-amd64"; empty where procfs is not there.
 std::string running_release(const Machine& machine);
+// Of vmlinux or a module, as it is loaded; empty where it does not say.
+std::string running_build_id(const Machine& machine, const std::string& object);
 
 }  // namespace suture::live

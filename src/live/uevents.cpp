@@ -12,35 +12,25 @@
 namespace suture::live {
 
 Result<ModuleEvents> ModuleEvents::open() {
-  const int fd =
-      ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
-  if (fd < 0) {
+  Descriptor fd(
+      ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT));
+  if (fd.get() < 0) {
     return fail_errno(errno, "uevents", "open the kernel's event socket");
   }
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
   address.nl_groups = 1;  // the kernel's own, not udev's
-  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    const int err = errno;
-    ::close(fd);
-    return fail_errno(err, "uevents", "listen to the kernel's events");
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return fail_errno(errno, "uevents", "listen to the kernel's events");
   }
-  return ModuleEvents(fd);
-}
-
-ModuleEvents::ModuleEvents(ModuleEvents&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-ModuleEvents::~ModuleEvents() {
-  if (fd_ >= 0) {
-    ::close(fd_);
-  }
+  return ModuleEvents(std::move(fd));
 }
 
 bool ModuleEvents::any() const {
   bool found = false;
   char buffer[8192];  // one datagram: "add@/module/NAME", then KEY=VALUE strings
   for (;;) {
-    const ssize_t got = ::recv(fd_, buffer, sizeof(buffer), 0);
+    const ssize_t got = ::recv(fd_.get(), buffer, sizeof(buffer), 0);
     if (got < 0 && errno == ENOBUFS) {
       found = true;
     } else if (got < 0 && errno != EINTR) {

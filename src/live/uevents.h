@@ -4,6 +4,9 @@
 // objects send none.
 #pragma once
 
+#include <utility>
+
+#include "base/descriptor.h"
 #include "base/error.h"
 
 namespace suture::live {
@@ -11,19 +14,13 @@ namespace suture::live {
 class ModuleEvents {
  public:
   static Result<ModuleEvents> open();
-  ModuleEvents(ModuleEvents&& other) noexcept;
-  ModuleEvents& operator=(ModuleEvents&&) = delete;
-  ModuleEvents(const ModuleEvents&) = delete;
-  ModuleEvents& operator=(const ModuleEvents&) = delete;
-  ~ModuleEvents();
-
-  int descriptor() const { return fd_; }  // to poll
+  int descriptor() const { return fd_.get(); }  // to poll
   // Takes what has come. True where a module came or went, or events were lost.
   bool any() const;
 
  private:
-  explicit ModuleEvents(int fd) : fd_(fd) {}
-  int fd_ = -1;
+  explicit ModuleEvents(Descriptor fd) : fd_(std::move(fd)) {}
+  Descriptor fd_;
 };
 
 }  // namespace suture::live

@@ -29,28 +29,19 @@ class Pipe {
       return fail_errno(errno, path.string(), "create pipe");
     }
     Pipe pipe;
-    pipe.fd_ = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (pipe.fd_ < 0) {
+    pipe.fd_ = Descriptor(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    if (pipe.fd_.get() < 0) {
       return fail_errno(errno, path.string(), "open pipe");
     }
     return pipe;
   }
-  Pipe(Pipe&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Pipe& operator=(Pipe&&) = delete;
-  Pipe(const Pipe&) = delete;
-  Pipe& operator=(const Pipe&) = delete;
-  ~Pipe() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
-  }
 
-  int descriptor() const { return fd_; }
+  int descriptor() const { return fd_.get(); }
   // Appends what is there; true where it was anything.
   bool read_into(std::string& text) const {
     char buffer[65536];
     bool any = false;
-    for (ssize_t got; (got = ::read(fd_, buffer, sizeof(buffer))) > 0; any = true) {
+    for (ssize_t got; (got = ::read(fd_.get(), buffer, sizeof(buffer))) > 0; any = true) {
       text.append(buffer, static_cast<std::size_t>(got));
     }
     return any;
@@ -58,7 +49,7 @@ class Pipe {
 
  private:
   Pipe() = default;
-  int fd_ = -1;
+  Descriptor fd_;
 };
 
 std::vector<std::string> qemu_arguments(const GuestOptions& options, const fs::path& console,
