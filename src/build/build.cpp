@@ -496,6 +496,12 @@ class Builder {
             KeptUnit{work.unit.command.source, work.run->name(), work.unit.pre, work.unit.post});
         about.units.push_back(proof_unit(work.unit.command.source, *work.run, work.pre_graph,
                                          work.post_object, work.matched));
+        for (const module::Ignored& ignored : request_.ignored) {
+          if (ignored.source == work.unit.command.path()) {
+            kept.back().ignored.emplace_back(ignored.name, ignored.reason);
+          }
+        }
+        about.units.back().ignored = kept.back().ignored;
       }
     }
     if (!request_.keep_objects.empty()) {

@@ -42,10 +42,17 @@ Result<KeptObjects> read_list(const fs::path& directory) {
     if (!unit.is_object()) {
       return bad();
     }
-    out.units.push_back(KeptUnit{.source = unit.value("source", ""),
-                                 .object = unit.value("object", ""),
-                                 .pre = directory / unit.value("pre", ""),
-                                 .post = directory / unit.value("post", "")});
+    KeptUnit& kept = out.units.emplace_back();
+    kept.source = unit.value("source", "");
+    kept.object = unit.value("object", "");
+    kept.pre = directory / unit.value("pre", "");
+    kept.post = directory / unit.value("post", "");
+    for (const auto& entry : unit.value("ignored", nlohmann::json::array())) {
+      if (!entry.is_object()) {
+        return bad();
+      }
+      kept.ignored.emplace_back(entry.value("name", ""), entry.value("reason", ""));
+    }
   }
   return out;
 }
@@ -95,8 +102,15 @@ Status keep_objects(const fs::path& directory, const std::string& compiler,
     const Bytes after = TRY(read_bytes(unit.post));
     TRY(write_file(directory / pre, before));
     TRY(write_file(directory / post, after));
-    list["units"].push_back(
-        {{"source", unit.source}, {"object", unit.object}, {"pre", pre}, {"post", post}});
+    auto ignored = nlohmann::ordered_json::array();
+    for (const auto& [name, reason] : unit.ignored) {
+      ignored.push_back({{"name", name}, {"reason", reason}});
+    }
+    list["units"].push_back({{"source", unit.source},
+                             {"object", unit.object},
+                             {"pre", pre},
+                             {"post", post},
+                             {"ignored", std::move(ignored)}});
   }
   return write_file(directory / list_name, list.dump(2) + "\n");
 }
@@ -129,6 +143,7 @@ Status Witness::add(const KeptUnit& kept) {
                                     : &TRY(side_.module(kept.object, kept.source))->run;
   unit.matched = match::match(unit.graph, *run);
   about_.units.push_back(proof_unit(kept.source, *run, unit.graph, unit.post, unit.matched));
+  about_.units.back().ignored = kept.ignored;
   return {};
 }
 

@@ -25,6 +25,7 @@ prove::Unit proof_unit(const std::string& source, const match::RunObject& run,
 struct KeptUnit {
   std::string source, object;
   fs::path pre, post;
+  std::vector<std::pair<std::string, std::string>> ignored;  // by the manifest: name and reason
 };
 Status keep_objects(const fs::path& directory, const std::string& compiler,
                     const std::vector<KeptUnit>& units);

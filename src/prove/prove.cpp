@@ -20,6 +20,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "prove/meaning.h"
 #include "prove/patch_data.h"
@@ -80,8 +81,13 @@ class Prover {
       side.pre = TRY(Read::open(*unit.pre, arch, *about_.constants));
       side.post = TRY(Read::open(*unit.post, arch, *about_.constants));
       side.pairing = pair_up(side.pre, side.post);
-      side.changes = find_changes(side.pre, side.post, side.pairing, ignored_in(unit.source));
       side.word = TRY(read_authors_word(side.post.object));
+      std::ranges::copy(unit.ignored, std::back_inserter(side.word.ignored));
+      std::set<std::string, std::less<>> ignored;
+      for (const auto& [name, reason] : side.word.ignored) {
+        ignored.insert(name);
+      }
+      side.changes = find_changes(side.pre, side.post, side.pairing, ignored);
       proof_.compared += side.post.object.parts().size();
       for (const auto& [symbol, place] : unit.defined) {
         const elf::Symbol& named = unit.pre->symbols().at(symbol);
@@ -93,18 +99,6 @@ class Prover {
       }
     }
     return {};
-  }
-
-  // By the author's word, as .modinfo states it for people to see.
-  std::set<std::string, std::less<>> ignored_in(const std::string& source) const {
-    std::set<std::string, std::less<>> out;
-    for (std::string_view stated : patch_.modinfo("suture.ignored")) {
-      if (stated.starts_with(source + " ")) {
-        stated.remove_prefix(source.size() + 1);
-        out.emplace(stated.substr(0, stated.find(' ')));
-      }
-    }
-    return out;
   }
 
   // The struct module of the glue leads to its init function, and that to the patch.
@@ -215,15 +209,16 @@ class Prover {
     }
   }
 
+  void check_stated(Meaning& meaning, std::string_view key, const std::set<std::string>& wanted) {
+    const auto found = patch_.modinfo(key);
+    const std::set<std::string> stated(found.begin(), found.end());
+    if (stated != wanted || stated.size() != found.size()) {
+      meaning.accuse(".modinfo", fmt::format("{} does not list what the module holds", key));
+    }
+  }
+
   // What .modinfo says for people and for `suture load` must be so.
   void check_metadata(Meaning& meaning, const PatchData& data) {
-    auto compare = [&](std::string_view key, const std::set<std::string>& wanted) {
-      const auto found = patch_.modinfo(key);
-      const std::set<std::string> stated(found.begin(), found.end());
-      if (stated != wanted || stated.size() != found.size()) {
-        meaning.accuse(".modinfo", fmt::format("{} does not list what the module holds", key));
-      }
-    };
     std::set<std::string> fresh;
     std::set<std::string> objects;
     auto add_object = [&](const std::string& object) {
@@ -245,21 +240,21 @@ class Prover {
     for (const Redirect& redirect : data.redirects) {
       add_object(redirect.object);
     }
-    compare("suture.func", functions_);
-    compare("suture.new", fresh);
-    compare("suture.object", objects);
+    check_stated(meaning, "suture.func", functions_);
+    check_stated(meaning, "suture.new", fresh);
+    check_stated(meaning, "suture.object", objects);
   }
 
   void check_authors_word(Meaning& meaning, const PatchData& data) {
-    auto stated = [&](std::string_view key) {
-      const auto found = patch_.modinfo(key);
-      return std::set<std::string>(found.begin(), found.end());
-    };
     std::set<std::string> states;
     for (const auto& [id, version] : data.states) {
       states.insert(fmt::format("{} {}", id, version));
     }
+    if (data.states.size() != states.size()) {
+      meaning.accuse("klp_patch.states", "a system state is there twice");
+    }
     std::set<std::string> callbacks;
+    std::set<std::string> ignored;
     for (const Side& side : sides_) {
       const std::string source = side.unit == nullptr ? std::string{} : side.unit->source;
       for (const auto& [id, version] : side.word.states) {
@@ -272,17 +267,12 @@ class Prover {
                                      side.post.object.name(side.post.object.part(part)), source));
       }
       for (const auto& [name, reason] : side.word.ignored) {
-        if (!stated("suture.ignored").contains(fmt::format("{} {} {}", source, name, reason))) {
-          meaning.accuse(source, fmt::format("the module does not say that {} is ignored", name));
-        }
+        ignored.insert(fmt::format("{} {} {}", source, name, reason));
       }
     }
-    if (stated("suture.state") != states || data.states.size() != states.size()) {
-      meaning.accuse(".modinfo", "suture.state does not list the patch's system states");
-    }
-    if (stated("suture.callback") != callbacks) {
-      meaning.accuse(".modinfo", "suture.callback does not list the patch's callbacks");
-    }
+    check_stated(meaning, "suture.state", states);
+    check_stated(meaning, "suture.callback", callbacks);
+    check_stated(meaning, "suture.ignored", ignored);
   }
 
   void check_nothing_left_out(Meaning& meaning) {

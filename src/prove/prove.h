@@ -24,6 +24,8 @@ struct Unit {
   // here is looked up by its name, which must be one thing's alone.
   std::map<std::uint32_t, RunPlace> defined;
   std::map<std::string, RunPlace, std::less<>> undefined;
+  // What the manifest leaves as it runs: names and reasons. What post itself says, the proof reads.
+  std::vector<std::pair<std::string, std::string>> ignored;
 };
 
 // What the proof is about, besides the module; all of it must outlive the call.

@@ -79,7 +79,7 @@ class Linking : public Pair {
     const module::Binder binder(run_, run_, symvers_, graph_, matched_);
     return module::link(
         {module::LinkInput{.source = "f.c", .post = &after, .diff = &diff_, .binder = &binder}},
-        glue_, symvers_, module::Metadata{.name = "patch", .release = "6.1.0"});
+        glue_, symvers_, metadata_);
   }
 
   kernel::Symvers symvers_;
@@ -88,6 +88,7 @@ class Linking : public Pair {
   diff::PieceGraph post_graph_;
   diff::CodeTables pre_tables_, post_tables_;
   diff::ObjectDiff diff_;
+  module::Metadata metadata_{.name = "patch", .release = "6.1.0"};
 
  private:
   static constexpr const char* glue_source =

@@ -10,6 +10,7 @@
 namespace suture::prove {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::Field;
 using ::testing::HasSubstr;
@@ -165,6 +166,16 @@ TEST_F(Prove, AccusesAMissingTableEntry) {
               HasSubstr("in .smp_locks is missing"));
   EXPECT_THAT(all(proof_against(module, traced("f", new_f))),
               HasSubstr("in .smp_locks is one too many"));
+}
+
+TEST_F(Prove, AccusesAModuleThatSaysByItselfThatAChangeIsIgnored) {
+  const std::string pre = traced("f", old_f) + traced("g", old_f);
+  metadata_.ignored = {{"f.c", "g", "nobody said so"}};
+  const Bytes module = make(pre, traced("f", new_f) + traced("g", old_f),
+                            traced("f", old_f, ".text") + traced("g", old_f, ".text"));
+  EXPECT_THAT(all(proof_against(module, traced("f", new_f) + traced("g", new_f))),
+              AllOf(HasSubstr("g: it means something else after the diff"),
+                    HasSubstr("suture.ignored does not list")));
 }
 
 TEST_F(Prove, AccusesARedirectWithoutAnEntryCall) {
