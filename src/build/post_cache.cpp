@@ -78,17 +78,19 @@ Result<std::string> PostCache::digest_of_read(const fs::path& dependencies) cons
   return short_digest(all);
 }
 
-// The names of that command's entries, without their suffixes, newest first.
-std::vector<std::string> PostCache::names_of(const std::string& command) const {
-  const std::string prefix = short_digest(command + created_) + "-";
+// One directory for each command.
+fs::path PostCache::place_of(const std::string& command) const {
+  return directory_ / short_digest(command + created_);
+}
+
+// The names of the entries there, without their suffixes, newest first.
+std::vector<std::string> PostCache::names_in(const fs::path& place) {
   std::vector<std::pair<fs::file_time_type, std::string>> found;
   std::error_code ec;
-  for (fs::directory_iterator it(directory_, ec), end; !ec && it != end; it.increment(ec)) {
+  for (fs::directory_iterator it(place, ec), end; !ec && it != end; it.increment(ec)) {
     std::error_code gone;
-    const std::string name = it->path().filename().string();
-    if (name.starts_with(prefix) && name.ends_with(list_suffix)) {
-      found.emplace_back(it->last_write_time(gone),
-                         name.substr(0, name.size() - list_suffix.size()));
+    if (it->path().extension() == list_suffix) {
+      found.emplace_back(it->last_write_time(gone), it->path().stem().string());
     }
   }
   std::ranges::sort(found, std::greater{});
@@ -99,32 +101,39 @@ std::vector<std::string> PostCache::names_of(const std::string& command) const {
   return out;
 }
 
+PostCache::Entry PostCache::entry(const fs::path& place, const std::string& name) {
+  return {.object = place / (name + ".o"),
+          .dependencies = place / (name + std::string(list_suffix))};
+}
+
 std::optional<PostCache::Entry> PostCache::find(const std::string& command) const {
-  for (const std::string& name : names_of(command)) {
-    Entry entry{.object = directory_ / (name + ".o"), .dependencies = directory_ / (name + ".d")};
-    auto digest = digest_of_read(entry.dependencies);
+  const fs::path place = place_of(command);
+  for (const std::string& name : names_in(place)) {
+    Entry kept = entry(place, name);
+    auto digest = digest_of_read(kept.dependencies);
     std::error_code ec;
-    if (digest && name.ends_with("-" + *digest) && fs::exists(entry.object, ec)) {
-      return entry;
+    if (digest && *digest == name && fs::exists(kept.object, ec)) {
+      return kept;
     }
   }
   return std::nullopt;
 }
 
 Result<PostCache::Entry> PostCache::keep(const std::string& command, const Entry& compiled) const {
-  const std::string digest = TRY(digest_of_read(compiled.dependencies));
-  const std::string name = short_digest(command + created_) + "-" + digest;
-  Entry entry{.object = directory_ / (name + ".o"), .dependencies = directory_ / (name + ".d")};
+  const fs::path place = place_of(command);
+  TRY(make_directories(place));
+  Entry kept = entry(place, TRY(digest_of_read(compiled.dependencies)));
   // An entry is there once its list is.
-  TRY(rename_path(compiled.object, entry.object));
-  TRY(rename_path(compiled.dependencies, entry.dependencies));
-  const std::vector<std::string> names = names_of(command);
+  TRY(rename_path(compiled.object, kept.object));
+  TRY(rename_path(compiled.dependencies, kept.dependencies));
+  const std::vector<std::string> names = names_in(place);
   for (std::size_t i = most_entries; i < names.size(); ++i) {
+    const Entry old = entry(place, names[i]);
     std::error_code ec;
-    fs::remove(directory_ / (names[i] + ".d"), ec);
-    fs::remove(directory_ / (names[i] + ".o"), ec);
+    fs::remove(old.dependencies, ec);
+    fs::remove(old.object, ec);
   }
-  return entry;
+  return kept;
 }
 
 Result<std::vector<std::string>> files_read(const fs::path& dependencies) {

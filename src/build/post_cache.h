@@ -39,7 +39,9 @@ class PostCache {
     std::string line;  // path and digest
   };
   Result<std::string> digest_of_read(const fs::path& dependencies) const;
-  std::vector<std::string> names_of(const std::string& command) const;
+  fs::path place_of(const std::string& command) const;
+  static std::vector<std::string> names_in(const fs::path& place);
+  static Entry entry(const fs::path& place, const std::string& name);
 
   fs::path directory_, shadow_;
   std::vector<Content> changed_;
