@@ -5,8 +5,7 @@
 // `suture build` keeps in the cache under derived/BUILD_ID/pre.
 #include <fmt/format.h>
 
-#include <ctime>
-
+#include "cpu_time.h"
 #include "kernel/image.h"
 #include "kernel/module_image.h"
 #include "match/explain.h"
@@ -14,12 +13,6 @@
 namespace {
 
 using namespace suture;
-
-double cpu_ms() {
-  timespec now{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
-}
 
 // The least of several runs: what the work costs when nothing disturbs it.
 template <class Work>

@@ -6,19 +6,13 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <ctime>
 
+#include "cpu_time.h"
 #include "live/status.h"
 
 namespace {
 
 using namespace suture;
-
-double cpu_ms() {
-  timespec now{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
-}
 
 Status put(const fs::path& path, std::string_view text) {
   TRY(make_directories(path.parent_path()));
