@@ -59,12 +59,13 @@ debian_guest() {
 
 # boots KERNEL_ARGUMENT... < SCRIPT: one boot of the guest, which runs the script (bash -eux) once
 # the network is up, then shuts down in order. What it prints is in said.txt, the console in
-# console.txt. Fails where the script does, or does not come to its end.
+# console.txt. Fails where the script does, or does not come to its end, and where the kernel's log has
+# anything suspicious.
 boots() {
   { echo 'exec >/dev/ttyS1 2>&1; trap "systemctl --no-block start poweroff.target" EXIT; set -eux; cd /test'
     cat "$debian/words"
     cat
-    echo 'set +x; echo "the script is done"'; } >guest/stage/test/run
+    echo 'set +x; echo "the script is done"; dmesg'; } >guest/stage/test/run
   (cd guest && find . | busybox cpio -o -H newc 2>/dev/null) >guest.cpio
   timeout --foreground 240 qemu-system-x86_64 -accel tcg,thread=single -cpu max -smp 2 -m 1024 \
     -nodefaults -no-user-config -display none -no-reboot "${firmware[@]}" \
@@ -73,7 +74,9 @@ boots() {
     -drive "file=store.img,format=raw,if=none,id=store" -device virtio-blk-pci,drive=store \
     -kernel "$entry/vmlinuz" -initrd guest.cpio \
     -append "console=ttyS0 panic=-1 no_timer_check systemd.show_status=0 quiet $*" || true
-  grep -aq '^the script is done' said.txt
+  grep -aq '^the script is done' said.txt &&
+    sed -n '/^the script is done/,$p' said.txt | "$(dirname "$guest_script")/log_is_clean" &&
+    "$(dirname "$guest_script")/log_is_clean" <console.txt
 }
 # tells WHAT: shows what the last boot left, for a test that fails.
 tells() { tail -n 40 console.txt; cat said.txt; echo "wrong: $*"; exit 1; }
