@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "build/author_header_source.h"
+#include "module/kmod_sources.h"
 
 namespace suture::build {
 
@@ -58,10 +58,11 @@ Status check_files(const std::vector<module::Ignored>& manifest,
 }
 
 source::ChangedFile author_header() {
+  const std::string text(module::kmod_source("include/suture.h"));
   return {.path = "include/suture.h",
           .before = {},
-          .after = std::string(author_header_source),
-          .after_synced = std::string(author_header_source),
+          .after = text,
+          .after_synced = text,
           .creates = true};
 }
 

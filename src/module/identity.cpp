@@ -41,7 +41,6 @@ void write_modinfo(Metadata& metadata, const Glue& glue, Assembly& assembly) {
     }
   }
   add(fmt::format("name={}", metadata.name));
-  add("depends=");
   for (const std::string& name_space : import_spaces(assembly)) {
     add(fmt::format("import_ns={}", name_space));
   }
