@@ -3,7 +3,8 @@
 // guest_script SUTURE RELEASE SCRIPT [FILE...]: boots that cached kernel and runs the script in it
 // once, as root, with the argument "alone" and nothing loaded. The program under test is the
 // guest's /bin/suture, and the files are in its /test. Prints what the script says. Exits 0 where
-// it did and the kernel's log has nothing suspicious. Ends after $SUTURE_GUEST_SECONDS, else 300.
+// it did and the kernel's log has nothing suspicious. Ends after $SUTURE_GUEST_SECONDS, else 300; the
+// guest has $SUTURE_GUEST_CPUS processors, else 2.
 #include <cstdio>
 #include <cstdlib>
 
@@ -22,6 +23,9 @@ int main(int argc, char** argv) {
   if (const char* seconds = std::getenv("SUTURE_GUEST_SECONDS")) {
     options.deadline = std::atof(seconds);
     options.memory_mib = 3072;  // for what takes long there is much of
+  }
+  if (const char* cpus = std::getenv("SUTURE_GUEST_CPUS")) {
+    options.cpus = static_cast<unsigned>(std::atoi(cpus));
   }
   const vm::TrialWatcher watcher{.started = [](const std::string&) {},
                                  .output =
