@@ -15,6 +15,7 @@ Json to_json(const module::Metadata& metadata) {
   Json out{{"name", metadata.name},
            {"made_by_suture", metadata.ours},
            {"livepatch", metadata.livepatch},
+           {"core", module::core_name(metadata.core)},
            {"version", metadata.version},
            {"tool", metadata.tool},
            {"kernel", metadata.release},
@@ -28,7 +29,9 @@ Json to_json(const module::Metadata& metadata) {
            {"ignored", Json::array()},
            {"diffs", Json::array()},
            {"objects", Json::array()},
-           {"symbols", {{"livepatch", metadata.klp_symbols}, {"exported", metadata.imports}}}};
+           {"symbols",
+            {{module::core_name(metadata.core), metadata.core_symbols},
+             {"exported", metadata.imports}}}};
   for (const module::SourceDiff& diff : metadata.diffs) {
     out["diffs"].push_back({{"sha256", diff.sha256}, {"file", diff.file}});
   }
@@ -67,6 +70,7 @@ std::string to_text(const module::Metadata& metadata) {
   };
   line("name", metadata.name);
   line("made by", metadata.ours ? "Suture " + metadata.tool : "another tool");
+  line("core", module::core_name(metadata.core));
   line("version", metadata.version);
   line("description", metadata.description);
   line("kernel", metadata.release);
@@ -102,7 +106,7 @@ std::string to_text(const module::Metadata& metadata) {
           function.source.empty() ? "" : "  " + function.source);
     }
   }
-  for (const std::string& symbol : metadata.klp_symbols) {
+  for (const std::string& symbol : metadata.core_symbols) {
     line("binds", symbol);
   }
   line("imports", fmt::format("{} exported symbols", metadata.imports.size()));
@@ -138,8 +142,8 @@ void register_inspect(Commands& commands) {
   command->add_option("MODULE", *path, "The module file (.ko)")->required();
   commands.on_run(command, [path]() -> Result<Report> {
     module::Metadata metadata = TRY(module::read_metadata(fs::path(*path)));
-    if (!metadata.livepatch) {
-      return fail(Code::bad_module, *path, "it is a kernel module, but not a livepatch",
+    if (!metadata.livepatch && metadata.core != module::Core::suture) {
+      return fail(Code::bad_module, *path, "it is a kernel module, but not a live patch",
                   "give a module that `suture build` or another livepatch builder wrote");
     }
     const Bytes module = TRY(read_bytes(*path));

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "module/core_build.h"
+
+#include <fmt/format.h>
+
+namespace suture::module {
+
+namespace {
+
+// What a core is made of: not the glue of the kernel's own livepatch.
+std::vector<KmodSource> core_sources() {
+  std::vector<KmodSource> out;
+  for (const KmodSource& source : kmod_sources()) {
+    if (source.path != "patch_glue.c") {
+      out.push_back(source);
+    }
+  }
+  return out;
+}
+
+Status compile_core(const kernel::Kernel& kernel, const std::string& compiler,
+                    const std::vector<KmodSource>& sources, const fs::path& target) {
+  WorkDir work = TRY(WorkDir::create(kernel.derived / "work", "core"));
+  TRY(write_kmod(sources, work.path()));
+  TRY(write_file(
+      work.path() / "Makefile",
+      fmt::format("obj-m := core_patch_glue.o\n{}ccflags-y += -I$(src)/include\n", glue_flags)));
+  TRY(run_kbuild(kernel, compiler, work.path() / "core", "modules"));
+  TRY(run_kbuild(kernel, compiler, work.path(), "core_patch_glue.o"));
+  const fs::path made = work.path() / "made";
+  TRY(make_directories(made));
+  for (const char* file : {"core/suture.ko", "core/Module.symvers", "core_patch_glue.o"}) {
+    TRY(rename_path(work.path() / file, made / fs::path(file).filename()));
+  }
+  Status moved = rename_path(made, target);
+  // Another build may have been first.
+  return moved || !fs::exists(target) ? moved : Status{};
+}
+
+}  // namespace
+
+Result<CoreBuild> load_core(const kernel::Kernel& kernel, const std::string& compiler) {
+  const std::vector<KmodSource> sources = core_sources();
+  const fs::path directory = kernel.derived / fmt::format("core-{}", kmod_digest(sources));
+  if (!fs::exists(directory)) {
+    TRY(compile_core(kernel, compiler, sources, directory));
+  }
+  CoreBuild core{.module = directory / "suture.ko",
+                 .symvers_file = directory / "Module.symvers",
+                 .symvers = {},
+                 .glue = {}};
+  core.symvers = TRY(kernel::Symvers::open(core.symvers_file));
+  core.glue = TRY(read_glue(directory / "core_patch_glue.o"));
+  return core;
+}
+
+}  // namespace suture::module

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Suture's own core (kmod/core), and the glue of patches for it, as they are for one kernel:
+// compiled once with that kernel's own build system and kept in its derived directory.
+#pragma once
+
+#include "kernel/symvers.h"
+#include "module/glue.h"
+
+namespace suture::module {
+
+struct CoreBuild {
+  fs::path module;          // suture.ko
+  fs::path symvers_file;    // the Module.symvers of what it exports
+  kernel::Symvers symvers;  // the same, read
+  Glue glue;                // core_patch_glue.o
+};
+
+// Builds it the first time; later calls read it back. prepare-failed where it does not compile.
+Result<CoreBuild> load_core(const kernel::Kernel& kernel, const std::string& compiler);
+
+}  // namespace suture::module
