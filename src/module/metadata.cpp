@@ -78,6 +78,8 @@ void read_own_key(Metadata& metadata, std::string_view key, std::string_view val
     metadata.tool = value;
   } else if (key == "release") {
     metadata.release = value;
+  } else if (key == "core") {
+    metadata.core = value;
   } else if (key == "description") {
     metadata.description = value;
   } else if (key == "replace") {
@@ -140,6 +142,7 @@ std::vector<std::string> to_modinfo(const Metadata& metadata) {
   add("version", metadata.version);
   add("tool", metadata.tool);
   add("release", metadata.release);
+  add("core", metadata.core == "livepatch" ? "" : metadata.core);
   add("replace", metadata.replace ? "1" : "0");
   add("description", metadata.description);
   for (const SystemState& state : metadata.states) {
@@ -203,7 +206,7 @@ std::optional<Metadata> parse_note(ByteView section) {
   if (!text) {
     return std::nullopt;
   }
-  Metadata metadata{.livepatch = true};
+  Metadata metadata;
   for (const auto& [key, value] : modinfo_pairs(*text)) {
     if (key == "suture.patch") {
       metadata.name = value;
@@ -211,6 +214,7 @@ std::optional<Metadata> parse_note(ByteView section) {
       read_own_key(metadata, key.substr(7), value);
     }
   }
+  metadata.livepatch = metadata.core == "livepatch";
   return metadata.ours ? std::optional(std::move(metadata)) : std::nullopt;
 }
 

@@ -8,7 +8,8 @@
 //   suture.patch=NAME  suture.version=N  the patch's name and version
 //   suture.tool=VERSION                  the Suture that made it
 //   suture.release=REL                   the kernel it is for
-//   suture.object=NAME BUILD_ID          one per patched object ("vmlinux" first)
+//   suture.core=suture                   for Suture's own core; not there: for the kernel's
+//   livepatch suture.object=NAME BUILD_ID          one per patched object ("vmlinux" first)
 //   suture.func=OBJECT NAME SYMPOS SOURCE   one per redirected function
 //   suture.new=OBJECT NAME SOURCE        one per new function
 //   suture.diff=SHA256 FILE              one per source diff
@@ -78,8 +79,9 @@ struct Metadata {
   std::string release;  // from suture.release, else the first word of vermagic
   std::string vermagic;
   std::string description;
-  std::string build_id;  // the module's own
-  bool livepatch = false;
+  std::string build_id;            // the module's own
+  std::string core = "livepatch";  // that it is for: that, or "suture"
+  bool livepatch = false;          // the kernel's livepatch core takes it
   bool replace = false;
   std::vector<PatchedObject> objects;
   std::vector<SourceDiff> diffs;
@@ -90,6 +92,8 @@ struct Metadata {
   // What the kernel's livepatch core binds when it loads the module ("vmlinux:name,sympos").
   std::vector<std::string> klp_symbols;
   std::vector<std::string> imports;  // exported symbols, by name
+
+  bool is_patch() const { return livepatch || core == "suture"; }
 };
 
 inline constexpr std::string_view note_section = ".note.suture";
