@@ -138,8 +138,8 @@ void register_inspect(Commands& commands) {
   command->add_option("MODULE", *path, "The module file (.ko)")->required();
   commands.on_run(command, [path]() -> Result<Report> {
     module::Metadata metadata = TRY(module::read_metadata(fs::path(*path)));
-    if (!metadata.livepatch) {
-      return fail(Code::bad_module, *path, "it is a kernel module, but not a livepatch",
+    if (!metadata.is_patch()) {
+      return fail(Code::bad_module, *path, "it is a kernel module, but not a patch",
                   "give a module that `suture build` or another livepatch builder wrote");
     }
     const Bytes module = TRY(read_bytes(*path));

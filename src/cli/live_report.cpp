@@ -22,11 +22,19 @@ std::string state_word(const live::LoadedPatch& patch) {
 }
 
 Json to_json(const live::LoadedPatch& patch) {
-  Json out{{"name", patch.name},
-           {"state", state_word(patch)},
-           {"enabled", patch.enabled},
-           {"transition", patch.transition},
+  Json out{{"name", patch.name},       {"core", patch.core->name},
+           {"model", patch.model},     {"state", state_word(patch)},
+           {"enabled", patch.enabled}, {"transition", patch.transition},
            {"objects", Json::array()}};
+  if (patch.pause_ns) {
+    out["pause_ns"] = *patch.pause_ns;
+  }
+  if (patch.transition_ns) {
+    out["transition_ns"] = *patch.transition_ns;
+  }
+  if (patch.settled) {
+    out["settled"] = *patch.settled;
+  }
   for (const live::PatchedObject& object : patch.objects) {
     Json entry{{"name", object.name}, {"patched", object.patched}, {"functions", Json::array()}};
     for (const live::RedirectedFunction& function : object.functions) {
@@ -91,6 +99,12 @@ std::string duration_text(double seconds) {
   return fmt::format("{} h {} min", whole / 3600, whole / 60 % 60);
 }
 
+std::string pause_text(const std::optional<long>& nanoseconds) {
+  return nanoseconds.value_or(0) == 0 ? ""
+                                      : fmt::format("; the machine stood still for {:.1f} ms",
+                                                    static_cast<double>(*nanoseconds) * 1e-6);
+}
+
 namespace {
 
 // What of a transition was told already.
@@ -109,7 +123,7 @@ void tell(const live::TransitionView& view, Told& told, const kernel::Progress& 
   std::string text;
   if (view.stalled && tasks != told.tasks) {
     if (told.tasks.empty() && view.nudged.empty()) {
-      text = "  every 15 s the kernel nudges what sleeps; `suture signal` does it now\n";
+      text = "  `suture signal` nudges what sleeps; livepatch does so itself every 15 s\n";
     }
     for (std::size_t i = 0; i < std::min(view.tasks.size(), shown_tasks); ++i) {
       text += task_text(view.tasks[i]);

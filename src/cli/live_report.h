@@ -24,6 +24,9 @@ std::string task_text(const live::BlockingTask& task);
 // "3 min 20 s", "12 s"
 std::string duration_text(double seconds);
 
+// "; the machine stood still for 1.2 ms", or nothing where it did not.
+std::string pause_text(const std::optional<long>& nanoseconds);
+
 // Tells of a transition that takes time, on standard error.
 live::TransitionWatcher transition_watcher();
 

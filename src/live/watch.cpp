@@ -27,7 +27,6 @@ constexpr double slow_look = 1;
 constexpr double unbounded = 3600;
 // The core says "complete" a moment before its files do.
 constexpr int settle_milliseconds = 20;
-constexpr std::string_view speaker = "livepatch: ";
 
 }  // namespace
 
@@ -167,7 +166,7 @@ class Sources {
   }
 
   bool hears_words() const { return log_.has_value(); }
-  // Waits so long at most. Gives the kernel's words on patches; `woken` is false where the time ran
+  // Waits so long at most. Gives the cores' words; `woken` is false where the time ran
   // out.
   std::vector<std::string> wait(double seconds, bool& woken) {
     std::array<pollfd, 2> waits{
@@ -179,8 +178,9 @@ class Sources {
     }
     std::vector<std::string> words;
     while (auto record = log_ ? log_->next() : std::nullopt) {
-      if (record->from_kernel && record->text.starts_with(speaker)) {
-        words.push_back(record->text.substr(speaker.size()));
+      const auto said = record->from_kernel ? words_of_a_core(record->text) : std::nullopt;
+      if (said) {
+        words.emplace_back(*said);
         woken = true;
       }
     }
