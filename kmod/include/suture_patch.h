@@ -38,10 +38,12 @@ struct suture_func {
 	unsigned long new_cold_size;
 	/*
 	 * Where a direct call from the old function's entry may go: drops the return address into the
-	 * old function and jumps to new_func.
+	 * old function and jumps to new_func. SUTURE_ENTRY_SIZE bytes of the module's own text.
 	 */
 	void *entry;
 };
+
+#define SUTURE_ENTRY_SIZE 16
 
 /* A field of the module that holds the address of something of the kernel. */
 struct suture_relocation {

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Problem: the models that never stop the machine must know of each task on which side it runs, and
+ * catch it where it is in no function of the kernel.
+ *
+ * Method: the side is one bit of the task's own thread flags, the highest one, which no architecture
+ * uses: it is there on every kernel, is found at once by the ftrace handler, and is copied to a new
+ * task together with its parent's other flags. A probe of task_newtask copies it again, as the parent
+ * may have switched between that copy and the moment that the child could be found in the task list;
+ * the child has not run yet. The way back to user space is watched on each CPU while the border is
+ * open (arch_open_border). Interrupts, which belong to no task, have a side for each CPU.
+ *
+ * Invariants: a side only changes in a transition. Only the task itself, at the border, or who has
+ * found it outside of what is left changes it.
+ */
+#include <linux/cpuhotplug.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/tracepoint.h>
+#include <linux/workqueue.h>
+#include <trace/events/task.h>
+
+#include "arch/arch.h"
+#include "core.h"
+#include "kernel_symbols.h"
+
+#define SIDE_FLAG (BITS_PER_LONG - 1)
+
+static bool border_open;
+static enum cpuhp_state hotplug_state;
+static struct tracepoint *newtask;
+static struct workqueue_struct *cpu_works;
+static DEFINE_PER_CPU(struct work_struct, cpu_work);
+static DEFINE_MUTEX(cpu_work_mutex);
+
+bool suture_task_side(const struct task_struct *task)
+{
+	return test_bit(SIDE_FLAG, (const unsigned long *)&task_thread_info(task)->flags);
+}
+
+void suture_task_set_side(struct task_struct *task, bool patched)
+{
+	unsigned long *flags = (unsigned long *)&task_thread_info(task)->flags;
+
+	if (patched)
+		set_bit(SIDE_FLAG, flags);
+	else
+		clear_bit(SIDE_FLAG, flags);
+}
+
+static void set_task(struct task_struct *task, void *argument)
+{
+	suture_task_set_side(task, *(bool *)argument);
+}
+
+void suture_for_each_task(void (*fn)(struct task_struct *task, void *argument), void *argument)
+{
+	struct task_struct *process, *task;
+	int cpu;
+
+	read_lock(suture_tasklist_lock);
+	for_each_process_thread(process, task)
+		fn(task, argument);
+	read_unlock(suture_tasklist_lock);
+	for_each_possible_cpu(cpu) {
+		task = static_call(suture_idle_task)(cpu);
+		if (task)
+			fn(task, argument);
+	}
+}
+
+void suture_tasks_set_all(bool patched)
+{
+	suture_for_each_task(set_task, &patched);
+}
+
+/* With interrupts off, by the task that is about to return to user space. */
+void suture_at_border(void)
+{
+	suture_task_set_side(current, READ_ONCE(suture_transition.to_patched));
+}
+
+static void on_new_task(void *unused, struct task_struct *task, unsigned long clone_flags)
+{
+	suture_task_set_side(task, suture_task_side(current));
+}
+
+int suture_watch_forks(void)
+{
+	return tracepoint_probe_register(newtask, on_new_task, NULL);
+}
+
+void suture_forget_forks(void)
+{
+	tracepoint_probe_unregister(newtask, on_new_task, NULL);
+	tracepoint_synchronize_unregister();
+}
+
+static void open_here(void *unused)
+{
+	suture_arch_open_border();
+}
+
+static void close_here(void *unused)
+{
+	suture_arch_close_border();
+}
+
+/* The interrupt that opens it also catches the task that it interrupts on its way to user space. */
+void suture_open_border(void)
+{
+	cpus_read_lock();
+	WRITE_ONCE(border_open, true);
+	on_each_cpu(open_here, NULL, 1);
+	cpus_read_unlock();
+}
+
+void suture_close_border(void)
+{
+	cpus_read_lock();
+	WRITE_ONCE(border_open, false);
+	on_each_cpu(close_here, NULL, 1);
+	cpus_read_unlock();
+}
+
+/* By the CPU itself, from a thread of its own. */
+static int cpu_comes(unsigned int cpu)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	if (READ_ONCE(border_open))
+		suture_arch_open_border();
+	local_irq_restore(flags);
+	return 0;
+}
+
+static int cpu_goes(unsigned int cpu)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	suture_arch_close_border();
+	local_irq_restore(flags);
+	return 0;
+}
+
+/*
+ * Runs the function on each CPU that is online, in a thread: neither in an interrupt nor on top of one,
+ * and with the CPU's idle task off it, in schedule_idle().
+ */
+void suture_each_cpu(work_func_t function)
+{
+	int cpu;
+
+	mutex_lock(&cpu_work_mutex);
+	cpus_read_lock();
+	for_each_online_cpu(cpu) {
+		struct work_struct *work = per_cpu_ptr(&cpu_work, cpu);
+
+		INIT_WORK(work, function);
+		queue_work_on(cpu, cpu_works, work);
+	}
+	for_each_online_cpu(cpu)
+		flush_work(per_cpu_ptr(&cpu_work, cpu));
+	cpus_read_unlock();
+	mutex_unlock(&cpu_work_mutex);
+}
+
+static void nothing(struct work_struct *work)
+{
+}
+
+/*
+ * Until no CPU is in an ftrace handler, or about to return to user space, that began before. RCU would
+ * not do: functions are also called where RCU does not watch.
+ */
+void suture_synchronize(void)
+{
+	suture_each_cpu(nothing);
+}
+
+static void find_newtask(struct tracepoint *tracepoint, void *unused)
+{
+	if (!strcmp(tracepoint->name, "task_newtask"))
+		newtask = tracepoint;
+}
+
+int suture_borders_init(void)
+{
+	int ret;
+
+	for_each_kernel_tracepoint(find_newtask, NULL);
+	if (!newtask) {
+		pr_err("this kernel has no tracepoint task_newtask\n");
+		return -EOPNOTSUPP;
+	}
+	cpu_works = alloc_workqueue("suture_cpu", WQ_HIGHPRI, 0);
+	if (!cpu_works)
+		return -ENOMEM;
+	ret = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "suture:border", cpu_comes, cpu_goes);
+	if (ret < 0) {
+		destroy_workqueue(cpu_works);
+		return ret;
+	}
+	hotplug_state = ret;
+	return 0;
+}
+
+void suture_borders_exit(void)
+{
+	cpuhp_remove_state_nocalls(hotplug_state);
+	destroy_workqueue(cpu_works);
+}
+
+static void nudge(struct task_struct *task, void *unused)
+{
+	if (suture_task_side(task) == suture_transition.to_patched || is_idle_task(task))
+		return;
+	if (task->flags & PF_KTHREAD) {
+		static_call(suture_wake_up_state)(task, TASK_INTERRUPTIBLE);
+		return;
+	}
+	/* As set_notify_signal(), whose other half is not exported: leave the kernel, no signal. */
+	if (!test_and_set_tsk_thread_flag(task, TIF_NOTIFY_SIGNAL) &&
+	    !static_call(suture_wake_up_state)(task, TASK_INTERRUPTIBLE))
+		kick_process(task);
+}
+
+void suture_tasks_nudge(void)
+{
+	suture_for_each_task(nudge, NULL);
+}
+
+/* Whether all tasks are there; the border and CPUs may have moved some since they were looked at. */
+static void note_laggard(struct task_struct *task, void *laggards)
+{
+	if (suture_task_side(task) != suture_transition.to_patched)
+		++*(size_t *)laggards;
+}
+
+size_t suture_tasks_left(void)
+{
+	size_t laggards = 0;
+
+	suture_for_each_task(note_laggard, &laggards);
+	return laggards;
+}
+
+/* As many as the attribute's page has room for. */
+#define MAX_LISTED 100
+
+struct listing {
+	char *page;
+	ssize_t length;
+	unsigned int listed;
+};
+
+static void list_task(struct task_struct *task, void *argument)
+{
+	struct listing *listing = argument;
+	const struct suture_range *where;
+
+	if (suture_task_side(task) == suture_transition.to_patched || listing->listed == MAX_LISTED)
+		return;
+	listing->listed++;
+	where = NULL;
+	suture_task_check(task, &suture_transition.ranges, &where);
+	listing->length += sysfs_emit_at(listing->page, listing->length, "%d %s\n",
+					 task_pid_nr(task), where ? where->name : "-");
+}
+
+ssize_t suture_tasks_blocking(char *page)
+{
+	struct listing listing = { .page = page };
+
+	listing.length = sysfs_emit(page, "%zu\n", suture_tasks_left());
+	suture_for_each_task(list_task, &listing);
+	return listing.length;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the supported kernels (6.1 to 6.12) call by different names. */
+#ifndef _SUTURE_COMPAT_H
+#define _SUTURE_COMPAT_H
+
+#include <linux/ftrace.h>
+#include <linux/kallsyms.h>
+#include <linux/module.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+
+static inline void suture_module_text(const struct module *mod, unsigned long *start,
+				      unsigned long *size)
+{
+	*start = (unsigned long)mod->mem[MOD_TEXT].base;
+	*size = mod->mem[MOD_TEXT].size;
+}
+
+#else
+
+static inline void suture_module_text(const struct module *mod, unsigned long *start,
+				      unsigned long *size)
+{
+	*start = (unsigned long)mod->core_layout.base;
+	*size = mod->core_layout.text_size;
+}
+
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+
+#define suture_unregister_direct(ops, address) unregister_ftrace_direct(ops, address, true)
+#define suture_register_direct(ops, address) register_ftrace_direct(ops, address)
+#define SUTURE_SYMBOL_VISITOR(name, data, symbol, address) \
+	int name(void *data, const char *symbol, unsigned long address)
+
+#else
+
+static inline int suture_unregister_direct(struct ftrace_ops *ops, unsigned long address)
+{
+	int ret = unregister_ftrace_direct_multi(ops, address);
+
+	if (!ret)
+		ftrace_free_filter(ops);
+	return ret;
+}
+
+#define suture_register_direct(ops, address) register_ftrace_direct_multi(ops, address)
+#define SUTURE_SYMBOL_VISITOR(name, data, symbol, address) \
+	int name(void *data, const char *symbol, struct module *mod, unsigned long address)
+
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#define suture_set_ip(fregs, ip) ftrace_regs_set_instruction_pointer(fregs, ip)
+#else
+#define suture_set_ip(fregs, ip) ftrace_instruction_pointer_set(fregs, ip)
+#endif
+
+#endif /* _SUTURE_COMPAT_H */

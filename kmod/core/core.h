@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of the core share. A patch module describes itself by struct suture_patch, which
+ * stays as it is; all that the core adds lives in the structures below.
+ *
+ *	core.c		registration: enable, disable, replace, let go
+ *	transition.c	what all models share: sides, begin, complete, reverse, force
+ *	stop.c		the three models
+ *	lazy.c
+ *	hybrid.c
+ *	borders.c	where tasks, CPUs and new tasks are caught on their way
+ *	stacks.c	is a task inside replaced code
+ *	redirect.c	calls from the old function to the new one (ftrace)
+ *	objects.c	modules that come and go
+ *	binding.c	addresses of symbols, relocations
+ *	kernel_symbols.c  functions of the kernel that it does not export
+ *	states.c, shadow.c, sysfs.c
+ */
+#ifndef _SUTURE_CORE_H
+#define _SUTURE_CORE_H
+
+#include <linux/ftrace.h>
+#include <linux/kobject.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+
+#include "suture_patch.h"
+
+#undef pr_fmt
+#define pr_fmt(fmt) "suture: " fmt
+
+struct suture_model;
+
+/* An entry of a stack of versions of one old function; the top one is what runs. */
+struct suture_redirect {
+	struct kobject kobj;
+	const struct suture_func *func;	/* NULL: back to the original, for a replace patch */
+	const struct suture_symbol *old;
+	const struct suture_symbol *cold_symbol;	/* NULL: the old function has no cold part */
+	unsigned long old_size;
+	unsigned long old_address;	/* 0 while the object is not there */
+	unsigned long old_cold;		/* likewise; 0: none */
+	unsigned long old_cold_size;
+	struct suture_site *site;	/* while the object is patched */
+	struct list_head stack_node;	/* in site->stack; readers under RCU */
+	struct list_head node;		/* in object->redirects */
+	bool transition;		/* which version runs depends on who calls */
+};
+
+struct suture_live_object {
+	struct kobject kobj;
+	struct suture_object *object;	/* NULL: only in the patches that are replaced */
+	const char *name;		/* NULL: vmlinux */
+	struct list_head redirects;
+	struct list_head node;		/* in live->objects */
+	struct suture_live *live;
+	bool present;			/* its functions have addresses */
+	bool patched;			/* their versions are on the sites' stacks */
+	bool pre_patch_done;		/* so its other callbacks run, too */
+};
+
+/* A patch that has been enabled and not let go yet. */
+struct suture_live {
+	struct kobject kobj;
+	struct suture_patch *patch;
+	struct list_head objects;
+	struct list_head node;		/* in suture_patches, lowest first */
+	const struct suture_model *model;
+	bool enabled;
+	bool forced;			/* its module stays in memory for ever */
+	u64 pause_ns;
+	u64 transition_ns;
+	struct work_struct free_work;
+};
+
+/* A version of a function that tasks may have to leave: [start, end). */
+struct suture_range {
+	unsigned long start;
+	unsigned long end;
+	const char *name;
+};
+
+struct suture_ranges {
+	struct suture_range *range;	/* sorted by start, never overlapping */
+	size_t count;
+	size_t room;
+};
+
+/*
+ * How a machine gets from one side to the other. All are called with suture_mutex held, but for
+ * patched_side().
+ */
+struct suture_model {
+	const char *name;
+	/*
+	 * The side that the caller of a function in transition runs on: true, the patched one. Called by
+	 * the ftrace handler, in any context, with preemption off.
+	 */
+	bool (*patched_side)(void);
+	/* All callers to one side, before any of them can see a version in transition. */
+	int (*begin)(bool patched);
+	/* Gets them going to the other side. An error means that all are where they were. */
+	int (*start)(void);
+	/* Moves who can be moved; true: all are on the other side. */
+	bool (*finished)(void);
+	/* After the last one has switched, or where none was to. */
+	void (*end)(void);
+	/* The last three are NULL where a transition never stays open. */
+	void (*nudge)(void);
+	void (*force)(void);		/* all, wherever they are */
+	ssize_t (*blocking)(char *page);
+};
+
+extern const struct suture_model suture_stop_model;
+extern const struct suture_model suture_lazy_model;
+extern const struct suture_model suture_hybrid_model;
+
+/* The one transition that may be under way; written with suture_mutex held. */
+struct suture_transition {
+	struct suture_live *live;	/* NULL: none */
+	const struct suture_model *model;
+	bool to_patched;		/* the side that it goes to */
+	bool replacing;			/* it began as the enabling of a replace patch */
+	u64 began;			/* ktime, ns */
+	struct suture_ranges ranges;	/* of what is left */
+};
+
+extern struct suture_transition suture_transition;
+extern struct mutex suture_mutex;
+extern struct list_head suture_patches;
+extern struct kobject *suture_kobj;
+
+static inline const char *suture_name(const struct suture_live *live)
+{
+	return live->patch->mod->name;
+}
+
+static inline const char *suture_object_name(const struct suture_live_object *object)
+{
+	return object->name ?: "vmlinux";
+}
+
+#define suture_for_each_object(live, object) \
+	list_for_each_entry(object, &(live)->objects, node)
+#define suture_for_each_redirect(object, redirect) \
+	list_for_each_entry(redirect, &(object)->redirects, node)
+
+/* core.c */
+int suture_disable(struct suture_live *live);
+/* Takes it off the list; its module may go once nobody is left in it. */
+void suture_let_go(struct suture_live *live);
+/* The patches that the live one has taken over: first none of their versions runs any more, ... */
+void suture_unpatch_replaced(struct suture_live *live);
+/* ... then, when no handler can see them, they go. */
+void suture_let_go_replaced(struct suture_live *live);
+const struct suture_model *suture_find_model(const char *name);
+extern const struct suture_model *suture_default_model;
+extern struct workqueue_struct *suture_wq;
+
+/* transition.c */
+/* 0: it is under way or over. An error: nothing has changed. */
+int suture_transition_run(struct suture_live *live, bool to_patched);
+int suture_transition_reverse(void);
+void suture_transition_force(void);
+/* An object of the patch in transition has come. */
+int suture_transition_refresh(void);
+/* Settles what can be settled, later. */
+void suture_settle_later(void);
+void suture_transition_exit(void);
+bool suture_kernel_in_transition(void);	/* the kernel's own livepatch */
+
+/* stop.c: what it found in the way when it gave up last. */
+ssize_t suture_stop_blocking(struct suture_live *live, char *page);
+
+/* borders.c */
+int suture_borders_init(void);
+void suture_borders_exit(void);
+/* New tasks start on their parents' side. */
+int suture_watch_forks(void);
+void suture_forget_forks(void);
+void suture_open_border(void);
+void suture_close_border(void);
+void suture_each_cpu(work_func_t function);
+void suture_synchronize(void);
+/* All tasks, the idle ones, too; the function may not sleep. */
+void suture_for_each_task(void (*fn)(struct task_struct *task, void *argument), void *argument);
+bool suture_task_side(const struct task_struct *task);
+void suture_task_set_side(struct task_struct *task, bool patched);
+void suture_tasks_set_all(bool patched);
+size_t suture_tasks_left(void);
+void suture_tasks_nudge(void);
+ssize_t suture_tasks_blocking(char *page);
+
+/* stacks.c: the task must stand still, or be the current one. NULL: it is outside. */
+const struct suture_range *suture_task_inside(struct task_struct *task,
+					      const struct suture_ranges *ranges);
+/* Of a task that may run: -EBUSY while it does, 1 inside (then *where), 0 outside. */
+int suture_task_check(struct task_struct *task, const struct suture_ranges *ranges,
+		      const struct suture_range **where);
+void suture_task_switch(struct task_struct *task);
+void suture_current_switch(void);
+void suture_ranges_free(struct suture_ranges *ranges);
+/* What is left when the patch is enabled or disabled; again, where its objects have changed. */
+int suture_ranges_left(struct suture_ranges *ranges, struct suture_live *live, bool to_patched);
+
+/* redirect.c */
+void suture_redirects_exit(void);
+/* Puts the versions of the objects' functions on top; all, or none and an error. */
+int suture_patch_objects(struct suture_live_object **objects, size_t count, bool transition);
+/* Makes the patch's versions depend on the caller, before they are put into transition. */
+int suture_hook_patch(struct suture_live *live);
+/* Its versions may still be seen until suture_synchronize(). */
+void suture_unpatch_object(struct suture_live_object *object);
+/* Lets go of functions that have no version any more. */
+void suture_tidy_sites(void);
+/* Gives at most so many functions their direct calls; true: there are more. */
+bool suture_settle(size_t limit);
+bool suture_is_settled(struct suture_live *live);
+/* What runs for callers on the other side; NULL: the original. */
+struct suture_redirect *suture_version_below(struct suture_redirect *redirect);
+
+/* objects.c */
+int suture_objects_init(void);
+void suture_objects_exit(void);
+/* Finds the functions of an object that is there, and binds its relocations. */
+int suture_prepare_object(struct suture_live_object *object);
+
+/* binding.c */
+int suture_find_symbol(const struct suture_symbol *symbol, const struct suture_patch *patch,
+		       unsigned long *address);
+/* Checks all symbols of the relocations, then writes them. */
+int suture_bind(const struct suture_patch *patch, const struct suture_relocation *relocations,
+		size_t count);
+
+/* states.c */
+bool suture_states_fit(const struct suture_patch *patch);
+
+/* shadow.c */
+void suture_shadow_exit(void);
+
+/* sysfs.c */
+int suture_sysfs_init(void);
+void suture_sysfs_exit(void);
+void suture_init_live(struct suture_live *live);
+void suture_init_object(struct suture_live_object *object);
+void suture_init_redirect(struct suture_redirect *redirect);
+int suture_sysfs_add(struct suture_live *live);
+
+/* callbacks, objects.c */
+int suture_pre_patch(struct suture_live_object *object);
+void suture_post_patch(struct suture_live_object *object);
+void suture_pre_unpatch(struct suture_live_object *object);
+void suture_post_unpatch(struct suture_live_object *object);
+
+#endif /* _SUTURE_CORE_H */

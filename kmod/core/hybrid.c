@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The hybrid model: each task switches by itself, once it is outside of all that is left. That is seen
+ * at the border of user space, by its stack while it does not run, or by its stack from an interrupt
+ * of the CPU that it runs on. Interrupts run on the side of the task that they interrupt.
+ *
+ * Guarantee and proof: docs/consistency.md.
+ */
+#include "core.h"
+
+static bool patched_side(void)
+{
+	return suture_task_side(current);
+}
+
+static int begin(bool patched)
+{
+	int ret = suture_watch_forks();
+
+	if (!ret)
+		suture_tasks_set_all(patched);
+	return ret;
+}
+
+static int start(void)
+{
+	suture_open_border();
+	return 0;
+}
+
+static void try_task(struct task_struct *task, void *unused)
+{
+	suture_task_switch(task);
+}
+
+/* The task that this CPU has just been interrupted in; its idle task, too. */
+static void look_at_current(void *unused)
+{
+	suture_current_switch();
+}
+
+static bool finished(void)
+{
+	suture_for_each_task(try_task, NULL);
+	if (!suture_tasks_left())
+		return true;
+	on_each_cpu(look_at_current, NULL, 1);
+	return !suture_tasks_left();
+}
+
+static void end(void)
+{
+	suture_close_border();
+	suture_forget_forks();
+}
+
+static void force(void)
+{
+	suture_tasks_set_all(suture_transition.to_patched);
+}
+
+const struct suture_model suture_hybrid_model = {
+	.name = "hybrid",
+	.patched_side = patched_side,
+	.begin = begin,
+	.start = start,
+	.finished = finished,
+	.end = end,
+	.nudge = suture_tasks_nudge,
+	.force = force,
+	.blocking = suture_tasks_blocking,
+};

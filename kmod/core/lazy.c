@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The lazy model (kGraft): nobody is stopped and no stack of a task with a user space is looked at. Such
+ * a task switches at the border of user space and nowhere else. Interrupts, softirqs and NMIs run on the
+ * side of their CPU, which switches from a thread of that CPU: no interrupt is under way below it, and
+ * the idle task stands where it gave up the CPU. Kernel threads have no border: they switch when they
+ * are outside of all that is left, by the rule that Ksplice has for all tasks.
+ *
+ * Guarantee and proof: docs/consistency.md.
+ */
+#include <linux/cpu.h>
+#include <linux/percpu.h>
+
+#include "core.h"
+#include "kernel_symbols.h"
+
+static DEFINE_PER_CPU(bool, cpu_side);
+
+/* With PREEMPT_RT softirqs are tasks' own: one may be preempted, and the CPU switch, in its middle. */
+static bool in_cpu_context(void)
+{
+	return IS_ENABLED(CONFIG_PREEMPT_RT) ? in_nmi() || in_hardirq() : !in_task();
+}
+
+static bool patched_side(void)
+{
+	return in_cpu_context() ? this_cpu_read(cpu_side) : suture_task_side(current);
+}
+
+static int begin(bool patched)
+{
+	int ret = suture_watch_forks();
+	int cpu;
+
+	if (ret)
+		return ret;
+	suture_tasks_set_all(patched);
+	for_each_possible_cpu(cpu)
+		per_cpu(cpu_side, cpu) = patched;
+	return 0;
+}
+
+static int start(void)
+{
+	suture_open_border();
+	return 0;
+}
+
+static void switch_cpu(int cpu)
+{
+	struct task_struct *idle = static_call(suture_idle_task)(cpu);
+
+	per_cpu(cpu_side, cpu) = suture_transition.to_patched;
+	if (idle)
+		suture_task_set_side(idle, suture_transition.to_patched);
+}
+
+/* One store: an interrupt sees the CPU on the one side or on the other. */
+static void switch_this_cpu(struct work_struct *work)
+{
+	preempt_disable();
+	switch_cpu(smp_processor_id());
+	preempt_enable();
+}
+
+static bool cpu_left(int cpu)
+{
+	struct task_struct *idle = static_call(suture_idle_task)(cpu);
+
+	return per_cpu(cpu_side, cpu) != suture_transition.to_patched ||
+	       (idle && suture_task_side(idle) != suture_transition.to_patched);
+}
+
+/* A CPU that is off runs nothing. It comes back with its side as it is left now. */
+static void switch_cpus(void)
+{
+	bool online_left = false;
+	int cpu;
+
+	cpus_read_lock();
+	for_each_possible_cpu(cpu) {
+		if (!cpu_left(cpu))
+			continue;
+		if (cpu_online(cpu))
+			online_left = true;
+		else
+			switch_cpu(cpu);
+	}
+	cpus_read_unlock();
+	if (online_left)
+		suture_each_cpu(switch_this_cpu);
+}
+
+static bool has_border(const struct task_struct *task)
+{
+	return !(task->flags & PF_KTHREAD);
+}
+
+static void try_kernel_thread(struct task_struct *task, void *unused)
+{
+	if (!has_border(task) && !is_idle_task(task))
+		suture_task_switch(task);
+}
+
+static void look_at_current(void *unused)
+{
+	if (!has_border(current) && !is_idle_task(current))
+		suture_current_switch();
+}
+
+static bool finished(void)
+{
+	switch_cpus();
+	suture_for_each_task(try_kernel_thread, NULL);
+	if (!suture_tasks_left())
+		return true;
+	on_each_cpu(look_at_current, NULL, 1);
+	return !suture_tasks_left();
+}
+
+static void end(void)
+{
+	suture_close_border();
+	suture_forget_forks();
+}
+
+static void force(void)
+{
+	int cpu;
+
+	suture_tasks_set_all(suture_transition.to_patched);
+	for_each_possible_cpu(cpu)
+		switch_cpu(cpu);
+}
+
+const struct suture_model suture_lazy_model = {
+	.name = "lazy",
+	.patched_side = patched_side,
+	.begin = begin,
+	.start = start,
+	.finished = finished,
+	.end = end,
+	.nudge = suture_tasks_nudge,
+	.force = force,
+	.blocking = suture_tasks_blocking,
+};

@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Problem: calls of an old function must reach one of its new versions, chosen by who calls while a
+ * transition is under way, and at full speed afterwards.
+ *
+ * Method: each old function has one site, with the stack of its versions. While a version on it is in
+ * transition the function's entry is hooked: it goes through an ftrace_ops, of which one serves all
+ * sites that were hooked together, so that any number of functions takes one pass over the kernel's
+ * text. Its handler finds the site by the address and picks the version. Once no version is in
+ * transition the site is settled: a direct call of its own takes the entry straight to the entry thunk
+ * of the top version, and the hook is taken off. Both ways lead to the same version while they
+ * overlap, so no call slips through in between.
+ *
+ * Invariants:
+ *  - A site with versions is hooked or settled.
+ *  - The handler sees a version only after its `transition` is set (list_add_rcu()), and the caller's
+ *    side only after `transition` (the read barrier), which set_all() wrote before it.
+ *  - A registered ops has a filter: an empty one would mean every function of the kernel.
+ *  - Nobody else redirects an entry that is ours: a hook is IPMODIFY, a direct call refuses to share.
+ *  - Giving back needs no memory. Where the kernel needs some and has none, a site stays hooked without
+ *    versions, which changes nothing for its callers, until the next time.
+ */
+#include <linux/hash.h>
+#include <linux/hashtable.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "core.h"
+#include "kernel_symbols.h"
+
+/* An ftrace_ops and how many sites it serves. */
+struct hook {
+	struct ftrace_ops ops;
+	size_t sites;
+};
+
+struct suture_site {
+	unsigned long entry;		/* where ftrace has its call */
+	const char *name;		/* of the old function, for messages */
+	struct list_head versions;	/* of suture_redirect.stack_node, top first */
+	struct hlist_node hash;		/* readers under RCU */
+	struct list_head node;		/* in sites */
+	struct hook *hook;		/* NULL: not hooked */
+	bool wants_hook;
+	bool unsettled;			/* a direct call was refused: not tried again */
+	unsigned long direct_target;	/* 0: not settled */
+	struct ftrace_ops direct;
+};
+
+static DEFINE_HASHTABLE(site_hash, 10);
+static LIST_HEAD(sites);
+static size_t nr_sites;
+
+/* Room for the entries of all sites, so that giving them back needs no memory. */
+static unsigned long *entries;
+static size_t entries_room;
+
+static struct suture_site *find_site(unsigned long entry)
+{
+	struct suture_site *site;
+
+	hash_for_each_possible_rcu_notrace(site_hash, site, hash, entry)
+		if (site->entry == entry)
+			return site;
+	return NULL;
+}
+
+static void notrace redirect_call(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+				  struct ftrace_regs *fregs)
+{
+	struct suture_redirect *version;
+	struct suture_site *site;
+	int bit;
+
+	/* Also turns preemption off, which suture_synchronize() waits for. */
+	bit = ftrace_test_recursion_trylock(ip, parent_ip);
+	if (WARN_ON_ONCE(bit < 0))
+		return;
+	site = find_site(ip);
+	if (!site)
+		goto out;
+	version = list_first_or_null_rcu(&site->versions, struct suture_redirect, stack_node);
+	if (!version)
+		goto out;
+	/* Pairs with the write barrier of suture_transition_run(). */
+	smp_rmb();
+	if (unlikely(READ_ONCE(version->transition))) {
+		/* Likewise: the side was set before the version was put into transition. */
+		smp_rmb();
+		if (!READ_ONCE(suture_transition.model)->patched_side()) {
+			version = list_entry_rcu(version->stack_node.next, struct suture_redirect,
+						 stack_node);
+			if (&version->stack_node == &site->versions)
+				goto out;
+		}
+	}
+	if (version->func)
+		suture_set_ip(fregs, (unsigned long)version->func->new_func);
+out:
+	ftrace_test_recursion_unlock(bit);
+}
+
+/*
+ * Registering a hook asks the direct calls of the same functions whether they agree, and names nobody:
+ * so it is remembered when it is this very core that asks.
+ */
+static struct task_struct *registering;
+
+static int may_share(struct ftrace_ops *ops, enum ftrace_ops_cmd command)
+{
+	if (command == FTRACE_OPS_CMD_ENABLE_SHARE_IPMODIFY_PEER &&
+	    READ_ONCE(registering) != current)
+		return -EBUSY;
+	return 0;
+}
+
+static int reserve_entries(size_t more)
+{
+	size_t room = max(nr_sites + more, 2 * entries_room);
+	unsigned long *wider;
+
+	if (nr_sites + more <= entries_room)
+		return 0;
+	wider = kvmalloc_array(room, sizeof(*wider), GFP_KERNEL);
+	if (!wider)
+		return -ENOMEM;
+	kvfree(entries);
+	entries = wider;
+	entries_room = room;
+	return 0;
+}
+
+static int register_hook(struct hook *hook, unsigned long *ips, unsigned int count)
+{
+	int ret;
+
+	hook->ops.func = redirect_call;
+	hook->ops.flags = FTRACE_OPS_FL_DYNAMIC | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT;
+	if (!IS_ENABLED(CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS))
+		hook->ops.flags |= FTRACE_OPS_FL_SAVE_REGS;
+	ret = ftrace_set_filter_ips(&hook->ops, ips, count, 0, 0);
+	if (ret)
+		return ret;
+	WRITE_ONCE(registering, current);
+	ret = register_ftrace_function(&hook->ops);
+	WRITE_ONCE(registering, NULL);
+	if (ret)
+		ftrace_free_filter(&hook->ops);
+	return ret;
+}
+
+/* Which of the sites cannot be hooked, for the log. */
+static void name_taken(size_t count)
+{
+	struct suture_site *site;
+	struct hook *hook;
+	size_t i;
+	int ret;
+
+	for (i = 0; i < count; i++) {
+		hook = kzalloc(sizeof(*hook), GFP_KERNEL);
+		if (!hook)
+			return;
+		ret = register_hook(hook, &entries[i], 1);
+		if (!ret) {
+			unregister_ftrace_function(&hook->ops);
+			ftrace_free_filter(&hook->ops);
+		}
+		kfree(hook);
+		if (!ret)
+			continue;
+		site = find_site(entries[i]);
+		pr_err("'%s' cannot be redirected (%d)%s\n", site->name, ret,
+		       ret == -EBUSY ? ": the kernel's livepatch or another tracer has it" : "");
+		return;
+	}
+}
+
+static bool needs_hook(const struct suture_site *site)
+{
+	return site->wants_hook && !site->hook;
+}
+
+static bool has_needless_hook(const struct suture_site *site)
+{
+	return !site->wants_hook && site->hook;
+}
+
+/* Hooks the sites that want it; all or none. */
+static int hook_sites(void)
+{
+	struct suture_site *site;
+	struct hook *hook;
+	size_t count = 0;
+	int ret;
+
+	list_for_each_entry(site, &sites, node)
+		if (needs_hook(site))
+			entries[count++] = site->entry;
+	if (!count)
+		return 0;
+	hook = kzalloc(sizeof(*hook), GFP_KERNEL);
+	if (!hook)
+		return -ENOMEM;
+	ret = register_hook(hook, entries, count);
+	if (ret) {
+		kfree(hook);
+		if (ret != -ENOMEM)
+			name_taken(count);
+		return ret;
+	}
+	hook->sites = count;
+	list_for_each_entry(site, &sites, node)
+		if (needs_hook(site))
+			site->hook = hook;
+	return 0;
+}
+
+/* Takes the sites off one hook that do not want it any more. */
+static void drop_from_hook(struct hook *hook)
+{
+	struct suture_site *site;
+	size_t count = 0;
+	int ret;
+
+	list_for_each_entry(site, &sites, node)
+		if (site->hook == hook && has_needless_hook(site))
+			entries[count++] = site->entry;
+	if (count == hook->sites)
+		ret = unregister_ftrace_function(&hook->ops);
+	else
+		ret = ftrace_set_filter_ips(&hook->ops, entries, count, 1, 0);
+	if (ret)
+		return;
+	list_for_each_entry(site, &sites, node)
+		if (site->hook == hook && has_needless_hook(site))
+			site->hook = NULL;
+	hook->sites -= count;
+	if (!hook->sites) {
+		ftrace_free_filter(&hook->ops);
+		kfree(hook);
+	}
+}
+
+static void unhook_sites(void)
+{
+	struct hook *last = NULL;
+	struct suture_site *site;
+
+	list_for_each_entry(site, &sites, node) {
+		/* A hook that could not be changed is not tried for each of its sites. */
+		if (!has_needless_hook(site) || site->hook == last)
+			continue;
+		last = site->hook;
+		drop_from_hook(last);
+	}
+}
+
+static int settle_site(struct suture_site *site, unsigned long target)
+{
+	int ret;
+
+	memset(&site->direct, 0, sizeof(site->direct));
+	site->direct.ops_func = may_share;
+	ret = ftrace_set_filter_ip(&site->direct, site->entry, 0, 0);
+	if (ret)
+		return ret;
+	ret = suture_register_direct(&site->direct, target);
+	if (ret) {
+		ftrace_free_filter(&site->direct);
+		return ret;
+	}
+	/* sysctl kernel.ftrace_enabled=0 would let the old function run. */
+	site->direct.flags |= FTRACE_OPS_FL_PERMANENT;
+	site->direct_target = target;
+	return 0;
+}
+
+/*
+ * ftrace would wait for all tasks after each of them, as for any ops that may be freed: suture_site is
+ * not freed before free_site(), which waits once for all.
+ */
+static int unsettle_site(struct suture_site *site)
+{
+	int ret;
+
+	site->direct.flags &= ~FTRACE_OPS_FL_DYNAMIC;
+	ret = suture_unregister_direct(&site->direct, site->direct_target);
+	if (!ret)
+		site->direct_target = 0;
+	return ret;
+}
+
+/* A kprobe inside would go on watching code that nobody runs any more. */
+static int check_probes(const struct suture_redirect *redirect)
+{
+	unsigned long address;
+	bool probed = false;
+
+	for (address = redirect->old_address;
+	     address < redirect->old_address + redirect->old_size && !probed; address++) {
+		preempt_disable();
+		probed = static_call(suture_get_kprobe)((void *)address) != NULL;
+		preempt_enable();
+	}
+	if (probed)
+		pr_err("'%s' has a kprobe in it\n", redirect->old->name);
+	return probed ? -EBUSY : 0;
+}
+
+static struct suture_site *get_site(struct suture_redirect *redirect)
+{
+	unsigned long entry = static_call(suture_ftrace_location)(redirect->old_address);
+	struct suture_site *site;
+
+	if (!entry) {
+		pr_err("'%s' has no ftrace entry\n", redirect->old->name);
+		return ERR_PTR(-EINVAL);
+	}
+	site = find_site(entry);
+	if (site)
+		return site;
+	site = kzalloc(sizeof(*site), GFP_KERNEL);
+	if (!site)
+		return ERR_PTR(-ENOMEM);
+	site->entry = entry;
+	site->name = redirect->old->name;
+	INIT_LIST_HEAD(&site->versions);
+	hash_add_rcu(site_hash, &site->hash, entry);
+	list_add_tail(&site->node, &sites);
+	nr_sites++;
+	return site;
+}
+
+static int get_sites(struct suture_live_object *object)
+{
+	struct suture_redirect *redirect;
+	size_t count = 0;
+	int ret;
+
+	suture_for_each_redirect(object, redirect)
+		count++;
+	ret = reserve_entries(count);
+	if (ret)
+		return ret;
+	suture_for_each_redirect(object, redirect) {
+		struct suture_site *site;
+
+		ret = check_probes(redirect);
+		if (ret)
+			return ret;
+		site = get_site(redirect);
+		if (IS_ERR(site))
+			return PTR_ERR(site);
+		site->wants_hook = true;
+		site->unsettled = false;
+		redirect->site = site;
+	}
+	return 0;
+}
+
+static int unsettle_object(struct suture_live_object *object)
+{
+	struct suture_redirect *redirect;
+	int ret = 0;
+
+	suture_for_each_redirect(object, redirect)
+		if (!ret && redirect->site->direct_target)
+			ret = unsettle_site(redirect->site);
+	return ret;
+}
+
+static void push_versions(struct suture_live_object *object, bool transition)
+{
+	struct suture_redirect *redirect;
+
+	suture_for_each_redirect(object, redirect) {
+		WRITE_ONCE(redirect->transition, transition);
+		list_add_rcu(&redirect->stack_node, &redirect->site->versions);
+	}
+	object->patched = true;
+}
+
+int suture_patch_objects(struct suture_live_object **objects, size_t count, bool transition)
+{
+	size_t i;
+	int ret = 0;
+
+	for (i = 0; i < count && !ret; i++)
+		ret = get_sites(objects[i]);
+	if (!ret)
+		ret = hook_sites();
+	for (i = 0; i < count && !ret; i++)
+		ret = unsettle_object(objects[i]);
+	for (i = 0; i < count && !ret; i++)
+		push_versions(objects[i], transition);
+	if (ret)
+		suture_tidy_sites();
+	return ret;
+}
+
+/* The sites of the patch go through the handler again, which asks for the caller's side. */
+int suture_hook_patch(struct suture_live *live)
+{
+	struct suture_live_object *object;
+	struct suture_redirect *redirect;
+	int ret;
+
+	suture_for_each_object(live, object) {
+		if (!object->patched)
+			continue;
+		suture_for_each_redirect(object, redirect)
+			redirect->site->wants_hook = true;
+	}
+	ret = hook_sites();
+	suture_for_each_object(live, object)
+		if (!ret && object->patched)
+			ret = unsettle_object(object);
+	return ret;
+}
+
+void suture_unpatch_object(struct suture_live_object *object)
+{
+	struct suture_redirect *redirect;
+
+	suture_for_each_redirect(object, redirect) {
+		list_del_rcu(&redirect->stack_node);
+		redirect->site = NULL;
+	}
+	object->patched = false;
+}
+
+struct suture_redirect *suture_version_below(struct suture_redirect *redirect)
+{
+	if (list_is_last(&redirect->stack_node, &redirect->site->versions))
+		return NULL;
+	return list_next_entry(redirect, stack_node);
+}
+
+static void free_sites(struct list_head *unused)
+{
+	struct suture_site *site, *next;
+
+	if (list_empty(unused))
+		return;
+	suture_synchronize();
+	synchronize_rcu_tasks();
+	list_for_each_entry_safe(site, next, unused, node)
+		kfree(site);
+}
+
+void suture_tidy_sites(void)
+{
+	struct suture_site *site, *next;
+	LIST_HEAD(unused);
+
+	list_for_each_entry(site, &sites, node) {
+		if (!list_empty(&site->versions))
+			continue;
+		site->wants_hook = false;
+		if (site->direct_target)
+			unsettle_site(site);
+	}
+	unhook_sites();
+	list_for_each_entry_safe(site, next, &sites, node) {
+		if (!list_empty(&site->versions) || site->hook || site->direct_target)
+			continue;
+		hash_del_rcu(&site->hash);
+		list_move(&site->node, &unused);
+		nr_sites--;
+	}
+	free_sites(&unused);
+}
+
+/* Where the site's direct call should go; 0: it must stay hooked. */
+static unsigned long settled_target(struct suture_site *site)
+{
+	const struct suture_redirect *version;
+
+	list_for_each_entry(version, &site->versions, stack_node)
+		if (version->transition)
+			return 0;
+	version = list_first_entry_or_null(&site->versions, struct suture_redirect, stack_node);
+	return version && version->func ? (unsigned long)version->func->entry : 0;
+}
+
+bool suture_settle(size_t limit)
+{
+	struct suture_site *site;
+	bool more = false;
+
+	list_for_each_entry(site, &sites, node) {
+		unsigned long target = settled_target(site);
+
+		if (!target || site->unsettled)
+			continue;
+		if (!site->direct_target) {
+			if (!limit) {
+				more = true;
+				break;
+			}
+			limit--;
+			site->unsettled = settle_site(site, target) != 0;
+		}
+		site->wants_hook = !site->direct_target;
+	}
+	if (!more)
+		unhook_sites();
+	return more;
+}
+
+bool suture_is_settled(struct suture_live *live)
+{
+	struct suture_live_object *object;
+	struct suture_redirect *redirect;
+
+	suture_for_each_object(live, object) {
+		if (!object->patched)
+			continue;
+		suture_for_each_redirect(object, redirect)
+			if (!redirect->site->direct_target || redirect->site->hook)
+				return false;
+	}
+	return true;
+}
+
+void suture_redirects_exit(void)
+{
+	WARN_ON(!list_empty(&sites));
+	kvfree(entries);
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Problem: a function may be replaced, or a patch's code be freed, only while no task will return
+ * into it.
+ *
+ * Method: the versions that are left become sorted ranges of addresses, and every address that a
+ * stack holds is looked up in them, so the cost of a stack does not grow with the number of functions
+ * but by its logarithm. The addresses come from the kernel's unwinder where it vouches for them. Where
+ * it does not (a task that was preempted, code without unwind tables) every aligned word of the stack
+ * is taken for an address, as Ksplice did: return addresses are among them, so that errs to the safe
+ * side only. But not where a tracer keeps return addresses elsewhere: its trampoline on the stack
+ * counts as inside.
+ *
+ * Invariants: a stack is only read while its task cannot run, or by the task's own CPU from an
+ * interrupt. The ranges do not change while they are used.
+ */
+#include <linux/sched/task_stack.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+
+#include "arch/arch.h"
+#include "compat.h"
+#include "core.h"
+#include "kernel_symbols.h"
+
+/* As deep as the kernel's livepatch looks. */
+#define MAX_FRAMES 100
+
+static const struct suture_range hidden = { .name = "a traced return" };
+static const struct suture_range no_stack = { .name = "an unreadable stack" };
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct suture_range *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static int add_left(struct suture_ranges *ranges, unsigned long start, unsigned long size,
+		      const char *name)
+{
+	if (ranges->count == ranges->room) {
+		size_t room = ranges->room ? 2 * ranges->room : 64;
+		struct suture_range *more;
+
+		more = kvmalloc_array(room, sizeof(*more), GFP_KERNEL);
+		if (!more)
+			return -ENOMEM;
+		if (ranges->count)
+			memcpy(more, ranges->range, ranges->count * sizeof(*more));
+		kvfree(ranges->range);
+		ranges->range = more;
+		ranges->room = room;
+	}
+	ranges->range[ranges->count++] = (struct suture_range){ start, start + size, name };
+	return 0;
+}
+
+/* Where two overlap (the same version left twice), the first is made to cover both. */
+static void sort_left(struct suture_ranges *ranges)
+{
+	size_t i, kept = 0;
+
+	if (!ranges->count)
+		return;
+	sort(ranges->range, ranges->count, sizeof(*ranges->range), compare_ranges, NULL);
+	for (i = 1; i < ranges->count; i++) {
+		struct suture_range *last = &ranges->range[kept];
+
+		if (ranges->range[i].start < last->end)
+			last->end = max(last->end, ranges->range[i].end);
+		else
+			ranges->range[++kept] = ranges->range[i];
+	}
+	ranges->count = kept + 1;
+}
+
+void suture_ranges_free(struct suture_ranges *ranges)
+{
+	kvfree(ranges->range);
+	*ranges = (struct suture_ranges){};
+}
+
+static const struct suture_range *find_left(const struct suture_ranges *ranges,
+					      unsigned long address)
+{
+	size_t low = 0, high = ranges->count;
+
+	if (!high || address < ranges->range[0].start || address >= ranges->range[high - 1].end)
+		return NULL;
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ranges->range[middle].start <= address)
+			low = middle;
+		else
+			high = middle;
+	}
+	return address < ranges->range[low].end ? &ranges->range[low] : NULL;
+}
+
+static const struct suture_range *look_at_words(const unsigned long *from, const unsigned long *to,
+						const struct suture_ranges *ranges)
+{
+	for (; from < to; from++) {
+		unsigned long word = READ_ONCE_NOCHECK(*from);
+		const struct suture_range *where = find_left(ranges, word);
+
+		if (where)
+			return where;
+		if (suture_arch_hides_return(word))
+			return &hidden;
+	}
+	return NULL;
+}
+
+/* The stack of the current task, from an interrupt: what lies below its last frame may be stale. */
+static const struct suture_range *look_at_own_words(const struct suture_ranges *ranges)
+{
+	unsigned long *from, *to;
+
+	suture_arch_stack(current, &from, &to);
+	return look_at_words(end_of_stack(current) + 1, to, ranges);
+}
+
+const struct suture_range *suture_task_inside(struct task_struct *task,
+					      const struct suture_ranges *ranges)
+{
+	/* By one CPU at a time: an array of this size does not fit on a stack. */
+	static DEFINE_PER_CPU(unsigned long[MAX_FRAMES], frames);
+	const struct suture_range *where = NULL;
+	unsigned long *frame;
+	unsigned long flags;
+	int count, i;
+
+	if (!try_get_task_stack(task))
+		return NULL;	/* it has ended, and is no more than its exit status */
+	local_irq_save(flags);
+	frame = *this_cpu_ptr(&frames);
+	count = static_call(suture_stack_trace_save_tsk_reliable)(task, frame, MAX_FRAMES);
+	if (count >= 0) {
+		for (i = 0; i < count && !where; i++)
+			where = find_left(ranges, frame[i]);
+	} else if (task == current) {
+		where = look_at_own_words(ranges);
+	} else {
+		unsigned long *from, *to;
+
+		suture_arch_stack(task, &from, &to);
+		where = from > end_of_stack(task) && from <= to ? look_at_words(from, to, ranges) :
+								  &no_stack;
+	}
+	local_irq_restore(flags);
+	static_call(suture_put_task_stack)(task);
+	return where;
+}
+
+struct check {
+	const struct suture_ranges *ranges;
+	const struct suture_range *where;
+	bool move;
+};
+
+/* The scheduler holds the task where it is meanwhile. */
+static int check_pinned(struct task_struct *task, void *argument)
+{
+	struct check *check = argument;
+
+	if (task != current && READ_ONCE(task->on_cpu))
+		return -EBUSY;
+	check->where = suture_task_inside(task, check->ranges);
+	if (check->where)
+		return 1;
+	if (check->move)
+		suture_task_set_side(task, suture_transition.to_patched);
+	return 0;
+}
+
+int suture_task_check(struct task_struct *task, const struct suture_ranges *ranges,
+		      const struct suture_range **where)
+{
+	struct check check = { .ranges = ranges };
+	int ret = static_call(suture_task_call_func)(task, check_pinned, &check);
+
+	*where = check.where;
+	return ret;
+}
+
+/* Where it is not on the side that the transition goes to, and is outside of all that is left. */
+void suture_task_switch(struct task_struct *task)
+{
+	struct check check = { .ranges = &suture_transition.ranges, .move = true };
+
+	if (suture_task_side(task) != suture_transition.to_patched)
+		static_call(suture_task_call_func)(task, check_pinned, &check);
+}
+
+/* The same for the task that this CPU runs, from an interrupt. */
+void suture_current_switch(void)
+{
+	if (suture_task_side(current) != suture_transition.to_patched &&
+	    !suture_task_inside(current, &suture_transition.ranges))
+		suture_task_set_side(current, suture_transition.to_patched);
+}
+
+/* Where code of the module may be running: its text, which patched functions are only a part of. */
+static int add_module_text(struct suture_ranges *ranges, const struct module *mod)
+{
+	unsigned long start, size;
+
+	suture_module_text(mod, &start, &size);
+	return add_left(ranges, start, size, mod->name);
+}
+
+static int add_original(struct suture_ranges *ranges, const struct suture_redirect *redirect)
+{
+	const char *name = redirect->old->name;
+	int ret = add_left(ranges, redirect->old_address, redirect->old_size, name);
+
+	if (!ret && redirect->old_cold)
+		ret = add_left(ranges, redirect->old_cold, redirect->old_cold_size, name);
+	return ret;
+}
+
+static int add_version(struct suture_ranges *ranges, const struct suture_redirect *version,
+		       const struct suture_redirect *redirect)
+{
+	const struct suture_func *func = version ? version->func : NULL;
+	const char *name = redirect->old->name;
+	int ret;
+
+	if (!func)
+		return add_original(ranges, redirect);
+	ret = add_left(ranges, (unsigned long)func->new_func, func->new_size, name);
+	if (!ret && func->new_cold)
+		ret = add_left(ranges, (unsigned long)func->new_cold, func->new_cold_size,
+					name);
+	if (!ret)
+		ret = add_left(ranges, (unsigned long)func->entry, SUTURE_ENTRY_SIZE, name);
+	return ret;
+}
+
+/*
+ * Enabling leaves the versions below the patch's own. Disabling leaves the patch's: all of its code,
+ * as its module may be freed afterwards.
+ */
+int suture_ranges_left(struct suture_ranges *ranges, struct suture_live *live, bool to_patched)
+{
+	struct suture_live_object *object;
+	struct suture_redirect *redirect;
+	struct suture_live *other;
+	int ret = 0;
+
+	ranges->count = 0;
+	suture_for_each_object(live, object) {
+		if (!object->patched)
+			continue;
+		suture_for_each_redirect(object, redirect) {
+			if (to_patched)
+				ret = add_version(ranges, suture_version_below(redirect), redirect);
+			else if (!redirect->func)
+				ret = add_original(ranges, redirect);
+			if (ret)
+				return ret;
+		}
+	}
+	if (!to_patched)
+		ret = add_module_text(ranges, live->patch->mod);
+	/* The modules of replaced patches go, too. */
+	list_for_each_entry(other, &suture_patches, node)
+		if (!ret && to_patched && live->patch->replace && other != live)
+			ret = add_module_text(ranges, other->patch->mod);
+	sort_left(ranges);
+	return ret;
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Problem: take a running machine from one side of a patch to the other under any model, and be able to
+ * turn back at any moment, without a caller ever seeing half a patch.
+ *
+ * Method: the order of the kernel's livepatch (Documentation/livepatch/livepatch.rst). All callers are
+ * put on the side that is left; then the patch's versions are put into transition, which makes the
+ * handler ask for the caller's side; then the model moves the callers; when the last one has moved the
+ * versions leave transition. Work that comes back after growing pauses moves those that stay behind.
+ *
+ * Memory ordering: what a handler reads, in this order: the version, its `transition`, the caller's
+ * side. What is written here, in this order, with a write barrier between: side, `transition`, version
+ * (list_add_rcu()). Taken back: first `transition` or the version, then suture_synchronize(), which
+ * waits for all handlers that began before, and only then may a side mean something else.
+ */
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "core.h"
+#include "kernel_symbols.h"
+
+#define FIRST_DELAY_MS 5
+#define LONGEST_DELAY_MS 1000
+#define NUDGE_AFTER_NS (15ULL * NSEC_PER_SEC)
+/* Direct calls that are made in one go, as module loads wait meanwhile. */
+#define SETTLED_AT_ONCE 16
+
+struct suture_transition suture_transition;
+
+static unsigned int delay_ms;
+static u64 nudged_at;
+
+static void work_on(struct work_struct *work);
+static DECLARE_DELAYED_WORK(work, work_on);
+
+bool suture_kernel_in_transition(void)
+{
+	return suture_klp_transition_patch && READ_ONCE(*suture_klp_transition_patch);
+}
+
+static void set_transition(struct suture_live *live, bool value)
+{
+	struct suture_live_object *object;
+	struct suture_redirect *redirect;
+
+	suture_for_each_object(live, object)
+		suture_for_each_redirect(object, redirect)
+			WRITE_ONCE(redirect->transition, value);
+}
+
+static size_t present_objects(struct suture_live *live, struct suture_live_object **objects)
+{
+	struct suture_live_object *object;
+	size_t count = 0;
+
+	suture_for_each_object(live, object) {
+		if (!object->present)
+			continue;
+		if (objects)
+			objects[count] = object;
+		count++;
+	}
+	return count;
+}
+
+static void unpatch_all(struct suture_live *live)
+{
+	struct suture_live_object *object;
+
+	suture_for_each_object(live, object)
+		if (object->patched)
+			suture_unpatch_object(object);
+}
+
+static int patch_present(struct suture_live *live)
+{
+	size_t count = present_objects(live, NULL);
+	struct suture_live_object **objects;
+	size_t i;
+	int ret = 0;
+
+	objects = kcalloc(count + 1, sizeof(*objects), GFP_KERNEL);
+	if (!objects)
+		return -ENOMEM;
+	present_objects(live, objects);
+	for (i = 0; i < count && !ret; i++)
+		ret = suture_pre_patch(objects[i]);
+	if (!ret)
+		ret = suture_patch_objects(objects, count, true);
+	kfree(objects);
+	return ret;
+}
+
+static void pre_unpatch_all(struct suture_live *live)
+{
+	struct suture_live_object *object;
+
+	suture_for_each_object(live, object)
+		if (object->patched)
+			suture_pre_unpatch(object);
+}
+
+static void finish_callbacks(struct suture_live *live, bool patched)
+{
+	struct suture_live_object *object;
+
+	suture_for_each_object(live, object) {
+		if (!object->present)
+			continue;
+		if (patched)
+			suture_post_patch(object);
+		else
+			suture_post_unpatch(object);
+	}
+}
+
+/* After the last caller has switched. */
+static void leave(bool patched)
+{
+	struct suture_live *live = suture_transition.live;
+
+	if (!patched) {
+		unpatch_all(live);
+		suture_synchronize();
+		set_transition(live, false);
+	} else {
+		if (suture_transition.replacing)
+			suture_unpatch_replaced(live);
+		set_transition(live, false);
+		suture_synchronize();
+	}
+	suture_transition.model->end();
+	suture_ranges_free(&suture_transition.ranges);
+	finish_callbacks(live, patched);
+	suture_transition.live = NULL;
+	if (patched && suture_transition.replacing)
+		suture_let_go_replaced(live);
+	suture_tidy_sites();
+	suture_settle_later();
+}
+
+static void complete_transition(void)
+{
+	struct suture_live *live = suture_transition.live;
+	bool patched = suture_transition.to_patched;
+
+	pr_info("'%s': completing %s transition\n", suture_name(live),
+		patched ? "patching" : "unpatching");
+	live->transition_ns = ktime_get_ns() - suture_transition.began;
+	leave(patched);
+	pr_info("'%s': %s complete\n", suture_name(live), patched ? "patching" : "unpatching");
+	if (!patched)
+		suture_let_go(live);
+}
+
+static void try_complete(void)
+{
+	struct suture_live *live = suture_transition.live;
+
+	if (suture_transition.model->finished()) {
+		complete_transition();
+		return;
+	}
+	if (suture_transition.model->nudge && ktime_get_ns() - nudged_at > NUDGE_AFTER_NS) {
+		nudged_at = ktime_get_ns();
+		pr_notice("'%s': nudging the remaining tasks\n", suture_name(live));
+		suture_transition.model->nudge();
+	}
+	queue_delayed_work(suture_wq, &work, msecs_to_jiffies(delay_ms));
+	delay_ms = min(2 * delay_ms, (unsigned int)LONGEST_DELAY_MS);
+}
+
+static void work_on(struct work_struct *unused)
+{
+	mutex_lock(&suture_mutex);
+	if (suture_transition.live)
+		try_complete();
+	else if (suture_settle(SETTLED_AT_ONCE))
+		queue_delayed_work(suture_wq, &work, 1);
+	mutex_unlock(&suture_mutex);
+}
+
+void suture_settle_later(void)
+{
+	mod_delayed_work(suture_wq, &work, 1);
+}
+
+int suture_transition_refresh(void)
+{
+	return suture_ranges_left(&suture_transition.ranges, suture_transition.live,
+				  suture_transition.to_patched);
+}
+
+/* Everything up to the point where callers start to move. */
+static int enter(struct suture_live *live, bool to_patched)
+{
+	int ret;
+
+	if (to_patched) {
+		ret = patch_present(live);
+		if (ret)
+			return ret;
+	} else {
+		ret = suture_hook_patch(live);
+		if (ret)
+			return ret;
+		pre_unpatch_all(live);
+		set_transition(live, true);
+	}
+	ret = suture_transition_refresh();
+	return ret ?: suture_transition.model->start();
+}
+
+int suture_transition_run(struct suture_live *live, bool to_patched)
+{
+	const struct suture_model *model = live->model;
+	int ret;
+
+	suture_transition.live = live;
+	suture_transition.to_patched = to_patched;
+	suture_transition.replacing = to_patched && live->patch->replace;
+	suture_transition.began = ktime_get_ns();
+	WRITE_ONCE(suture_transition.model, model);
+	delay_ms = FIRST_DELAY_MS;
+	nudged_at = suture_transition.began;
+	ret = model->begin(!to_patched);
+	if (ret) {
+		suture_transition.live = NULL;
+		return ret;
+	}
+	/* The sides before `transition`: pairs with the handler's second read barrier. */
+	smp_wmb();
+	pr_info("'%s': starting %s transition\n", suture_name(live),
+		to_patched ? "patching" : "unpatching");
+	ret = enter(live, to_patched);
+	if (ret) {
+		/* Nobody has moved: what was there before is there again. */
+		leave(!to_patched);
+		return ret;
+	}
+	live->enabled = to_patched;
+	try_complete();
+	return 0;
+}
+
+int suture_transition_reverse(void)
+{
+	struct suture_live *live = suture_transition.live;
+
+	WRITE_ONCE(suture_transition.to_patched, !suture_transition.to_patched);
+	live->enabled = suture_transition.to_patched;
+	pr_info("'%s': reversing transition from %s to %s\n", suture_name(live),
+		live->enabled ? "unpatching" : "patching", live->enabled ? "patching" : "unpatching");
+	/* Who was about to switch at the border has done so, to the one side or to the other. */
+	suture_synchronize();
+	delay_ms = FIRST_DELAY_MS;
+	mod_delayed_work(suture_wq, &work, 0);
+	return suture_transition_refresh();
+}
+
+void suture_transition_force(void)
+{
+	struct suture_live *live = suture_transition.live;
+	struct suture_live *other;
+
+	pr_warn("'%s': forcing the transition\n", suture_name(live));
+	suture_transition.model->force();
+	/* Somebody may still be inside of what is left, for ever. */
+	if (!suture_transition.to_patched)
+		live->forced = true;
+	else if (live->patch->replace)
+		list_for_each_entry(other, &suture_patches, node)
+			if (other != live)
+				other->forced = true;
+	mod_delayed_work(suture_wq, &work, 0);
+}
+
+void suture_transition_exit(void)
+{
+	cancel_delayed_work_sync(&work);
+}
