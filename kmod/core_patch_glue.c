@@ -9,6 +9,24 @@
 
 #include "suture_patch.h"
 
+#ifdef CONFIG_UNWINDER_ORC
+#include <asm/orc_types.h>
+#ifndef ORC_TYPE_CALL
+#include <linux/objtool.h>
+#define ORC_TYPE_CALL UNWIND_HINT_TYPE_CALL
+#endif
+
+/*
+ * How to unwind out of an entry thunk: before it drops the return address into the old function, and
+ * after that.
+ */
+static const struct orc_entry suture_thunk_rows[]
+__used __section(".suture.thunk_rows") = {
+	{ .sp_offset = 16, .sp_reg = ORC_REG_SP, .type = ORC_TYPE_CALL },
+	{ .sp_offset = 8, .sp_reg = ORC_REG_SP, .type = ORC_TYPE_CALL },
+};
+#endif
+
 /* Written by the module writer. */
 extern struct suture_patch suture_patch;
 

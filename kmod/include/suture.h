@@ -2,24 +2,70 @@
 /*
  * What a diff says to Suture beside its code, and helpers for what only a live patch needs. To be
  * included by the diff itself, after all other headers: #include <suture.h>. docs/patch-author-guide.md
- * teaches it.
+ * teaches it. It is the same for patches of the kernel's own livepatch (SUTURE_CORE is 0) and of
+ * Suture's core (1); the build says which.
  */
 #ifndef _SUTURE_H
 #define _SUTURE_H
 
 #include <linux/build_bug.h>
 #include <linux/compiler.h>
+
+#if SUTURE_CORE
+
+#include <suture_patch.h>
+
+/* This patch, once it is loaded. */
+extern struct suture_patch suture_patch;
+
+/* The state as this patch has it, and as the patches loaded before it have it; else NULL. */
+static inline struct suture_system_state *suture_get_state(unsigned long id)
+{
+	return suture_patch_state(&suture_patch, id);
+}
+
+static inline struct suture_system_state *suture_get_prev_state(unsigned long id)
+{
+	return suture_prev_state(id);
+}
+
+#else
+
 #include <linux/livepatch.h>
+
+#define suture_object			klp_object
+#define suture_system_state		klp_state
+#define suture_shadow_ctor_t		klp_shadow_ctor_t
+#define suture_shadow_dtor_t		klp_shadow_dtor_t
+#define suture_shadow_get		klp_shadow_get
+#define suture_shadow_alloc		klp_shadow_alloc
+#define suture_shadow_get_or_alloc	klp_shadow_get_or_alloc
+#define suture_shadow_free		klp_shadow_free
+#define suture_shadow_free_all		klp_shadow_free_all
+
+extern struct klp_patch suture_patch;
+
+static inline struct suture_system_state *suture_get_state(unsigned long id)
+{
+	return klp_get_state(&suture_patch, id);
+}
+
+static inline struct suture_system_state *suture_get_prev_state(unsigned long id)
+{
+	return klp_get_prev_state(id);
+}
+
+#endif
 
 /*
  * Callbacks of the object that this file belongs to (Documentation/livepatch/callbacks.rst), at most
  * one of a kind for an object:
  *
- *	SUTURE_PRE_PATCH(f)	int f(struct klp_object *), before the object is patched; an error
+ *	SUTURE_PRE_PATCH(f)	int f(struct suture_object *), before the object is patched; an error
  *				refuses the patch (or the module that comes)
- *	SUTURE_POST_PATCH(f)	void f(struct klp_object *), once every task runs the new code
- *	SUTURE_PRE_UNPATCH(f)	void f(struct klp_object *), before tasks go back
- *	SUTURE_POST_UNPATCH(f)	void f(struct klp_object *), once every task runs the old code
+ *	SUTURE_POST_PATCH(f)	void f(struct suture_object *), once every task runs the new code
+ *	SUTURE_PRE_UNPATCH(f)	void f(struct suture_object *), before tasks go back
+ *	SUTURE_POST_UNPATCH(f)	void f(struct suture_object *), once every task runs the old code
  *
  * When a patch is replaced, its own unpatch callbacks do not run; the new patch's callbacks do.
  */
@@ -29,7 +75,7 @@
 #define SUTURE_POST_UNPATCH(function)	__SUTURE_CALLBACK(post_unpatch, void, function)
 
 #define __SUTURE_CALLBACK(kind, result, function)				\
-	static result (*const __suture_##kind)(struct klp_object *object)	\
+	static result (*const __suture_##kind)(struct suture_object *object)	\
 	__used __section(".suture." #kind) = (function)
 
 /*
@@ -46,20 +92,6 @@ struct suture_state {
 	unsigned long id;
 	unsigned int version;
 };
-
-/* This patch, once it is loaded. */
-extern struct klp_patch suture_patch;
-
-/* The state as this patch has it, and as the patches loaded before it have it; else NULL. */
-static inline struct klp_state *suture_get_state(unsigned long id)
-{
-	return klp_get_state(&suture_patch, id);
-}
-
-static inline struct klp_state *suture_get_prev_state(unsigned long id)
-{
-	return klp_get_prev_state(id);
-}
 
 /*
  * The function or variable of this file stays as it runs, whatever the diff does to it; or all that
@@ -95,19 +127,19 @@ struct suture_ignored {
 #define SUTURE_SHADOW(name, type, id)						\
 	static inline __maybe_unused type *name##_get(const void *object)	\
 	{									\
-		return klp_shadow_get((void *)object, (id));			\
+		return suture_shadow_get((void *)object, (id));			\
 	}									\
 	static inline __maybe_unused type *name##_get_or_alloc(void *object, gfp_t gfp)	\
 	{									\
-		return klp_shadow_get_or_alloc(object, (id), sizeof(type), gfp, NULL, NULL);	\
+		return suture_shadow_get_or_alloc(object, (id), sizeof(type), gfp, NULL, NULL);	\
 	}									\
 	static inline __maybe_unused void name##_free(void *object)		\
 	{									\
-		klp_shadow_free(object, (id), NULL);				\
+		suture_shadow_free(object, (id), NULL);				\
 	}									\
 	static inline __maybe_unused void name##_free_all(void)			\
 	{									\
-		klp_shadow_free_all((id), NULL);				\
+		suture_shadow_free_all((id), NULL);				\
 	}									\
 	static_assert(sizeof(type) != 0)
 

@@ -57,13 +57,24 @@ Status check_files(const std::vector<module::Ignored>& manifest,
   return {};
 }
 
-source::ChangedFile author_header() {
-  const std::string text(module::kmod_source("include/suture.h"));
-  return {.path = "include/suture.h",
-          .before = {},
-          .after = text,
-          .after_synced = text,
-          .creates = true};
+std::vector<source::ChangedFile> author_headers(module::Core core) {
+  const std::string_view core_line =
+      core == module::Core::suture ? "#define SUTURE_CORE 1\n" : "#define SUTURE_CORE 0\n";
+  std::vector<source::ChangedFile> out;
+  auto add = [&](std::string_view name, std::string_view first) {
+    const std::string text =
+        fmt::format("{}{}", first, module::kmod_source(fmt::format("include/{}", name)));
+    out.push_back({.path = fmt::format("include/{}", name),
+                   .before = {},
+                   .after = text,
+                   .after_synced = text,
+                   .creates = true});
+  };
+  add("suture.h", core_line);
+  if (core == module::Core::suture) {
+    add("suture_patch.h", "");
+  }
+  return out;
 }
 
 }  // namespace suture::build

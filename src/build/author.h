@@ -26,7 +26,7 @@ Status join(const diff::Directives& directives, const std::string& source,
 Status check_files(const std::vector<module::Ignored>& manifest,
                    const std::vector<source::ChangedFile>& files);
 
-// suture.h as a file of the patched tree: include/suture.h.
-source::ChangedFile author_header();
+// What diffs include, as files of the patched tree: include/suture.h, and what it includes.
+std::vector<source::ChangedFile> author_headers(module::Core core);
 
 }  // namespace suture::build

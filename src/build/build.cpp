@@ -84,9 +84,10 @@ class Builder {
     auto has = [&](std::string_view option) {
       return config.find(fmt::format("\n{}=y\n", option)) != std::string::npos;
     };
-    if (!has("CONFIG_LIVEPATCH")) {
+    if (request_.core == module::Core::livepatch && !has("CONFIG_LIVEPATCH")) {
       return fail(Code::no_livepatch, kernel_.release,
-                  "the kernel is configured without CONFIG_LIVEPATCH", "use a kernel that has it");
+                  "the kernel is configured without CONFIG_LIVEPATCH",
+                  "build for Suture's own core (--for suture), or use a kernel that has it");
     }
     // There the compiler works on more than one file at a time, or calls are checked by type.
     for (std::string_view option : {"CONFIG_LTO_CLANG", "CONFIG_CFI_CLANG"}) {
@@ -119,7 +120,7 @@ class Builder {
     place_ = WorkPlace{.shadow = directory_.path() / "tree", .objects = directory_.path()};
     TRY(make_directories(place_.shadow));
     std::vector<source::ChangedFile> files = intake_.files;
-    files.push_back(author_header());
+    std::ranges::move(author_headers(request_.core), std::back_inserter(files));
     TRY(make_shadow_tree(files, kernel_.source, place_.shadow));
     posts_ = TRY(PostCache::open(kernel_.derived / "post", files, place_.shadow));
     return {};
@@ -146,8 +147,9 @@ class Builder {
     }
     const std::string compiler = commands.at(0).compiler.at(0);
     // The kernel is read while the compiler runs.
-    auto reading = std::async(std::launch::async,
-                              [&] { return KernelSide::open(kernel_, modules_, compiler); });
+    auto reading = std::async(std::launch::async, [&] {
+      return KernelSide::open(kernel_, modules_, compiler, request_.core);
+    });
     Result<std::vector<Unit>> units = compile_units(
         kernel_, std::move(commands), type_changes(intake_.files, intake_.touched), place_, posts_);
     Result<KernelSide> side = reading.get();
@@ -463,8 +465,8 @@ class Builder {
                                            .binder = &*work.binder});
       }
     }
-    module::Linked linked =
-        TRY(module::link(inputs, side_.glue(), side_.symvers(), intake_.metadata));
+    const module::LinkTarget target = TRY(link_target());
+    module::Linked linked = TRY(module::link(inputs, target, intake_.metadata));
     out_.seconds.link = now_seconds() - start;
     TRY(check(linked.module));
     start = now_seconds();
@@ -483,6 +485,18 @@ class Builder {
     }
     out_.seconds.link += now_seconds() - start;
     return {};
+  }
+
+  Result<module::LinkTarget> link_target() const {
+    const kernel::RunSymbol* text = side_.vmlinux().symbols().unique("_text");
+    if (text == nullptr) {
+      return fail(Code::bad_image, kernel_.vmlinux.string(),
+                  "its symbols do not say where it starts", "check that the image is whole");
+    }
+    return module::LinkTarget{.glue = side_.glue(),
+                              .symvers = side_.symvers(),
+                              .core_exports = side_.core_exports(),
+                              .image_text = text->address};
   }
 
   // Nothing is written that cannot be shown to mean what the sources mean.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The main road: diffs in, a livepatch module out.
+// The main road: diffs in, a patch module out.
 #pragma once
 
 #include <optional>
@@ -32,6 +32,7 @@ struct Request {
   std::vector<std::string> cves;  // joined with those that the patches' texts name
   fs::path output_directory;
   fs::path keep_objects;  // where the compiled objects are left for `check --prove`; may be empty
+  module::Core core = module::Core::livepatch;
   bool replace = true;
   std::vector<module::SystemState> states;  // beside those that the diffs state
   std::vector<module::Ignored> ignored;     // likewise

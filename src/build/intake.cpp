@@ -85,6 +85,7 @@ Result<Intake> take_in(const Request& request) {
   metadata.name = TRY(module_name(request));
   metadata.version = request.version.empty() ? "1" : request.version;
   metadata.release = request.kernel.release;
+  metadata.core = request.core;
   metadata.replace = request.replace;
   metadata.tool = request.tool_version;
   metadata.states = request.states;

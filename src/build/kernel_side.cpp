@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "module/core_build.h"
+
 namespace suture::build {
 
 Result<std::optional<kernel::TypeTable>> types_of(const elf::ObjectFile& object,
@@ -47,7 +49,7 @@ std::optional<fs::path> Modules::find(std::string_view name) const {
 }
 
 Result<KernelSide> KernelSide::open(const kernel::Kernel& kernel, const Modules& modules,
-                                    const std::string& compiler) {
+                                    const std::string& compiler, module::Core core) {
   KernelSide side;
   side.listed_ = &modules;
   side.image_ = std::make_unique<kernel::Image>(TRY(kernel::Image::open(kernel.vmlinux)));
@@ -55,7 +57,13 @@ Result<KernelSide> KernelSide::open(const kernel::Kernel& kernel, const Modules&
   side.exports_ = TRY(kernel::read_exports(*side.image_));
   side.symvers_ = TRY(kernel::Symvers::open(kernel.symvers));
   side.types_ = TRY(types_of(side.image_->elf(), kernel.vmlinux.string()));
-  side.glue_ = TRY(module::load_glue(kernel, compiler));
+  if (core == module::Core::suture) {
+    module::CoreBuild built = TRY(module::load_core(kernel, compiler));
+    side.glue_ = std::move(built.glue);
+    side.core_exports_ = std::move(built.symvers);
+  } else {
+    side.glue_ = TRY(module::load_glue(kernel, compiler));
+  }
   return side;
 }
 

@@ -16,6 +16,7 @@
 #include "kernel/types.h"
 #include "match/run_object.h"
 #include "module/glue.h"
+#include "module/metadata.h"
 #include "source/compile.h"
 
 namespace suture::build {
@@ -43,12 +44,14 @@ class Modules {
 
 class KernelSide {
  public:
-  // Opens what every build needs. `modules` must outlive this.
+  // Opens what every build for that core needs. `modules` must outlive this.
   static Result<KernelSide> open(const kernel::Kernel& kernel, const Modules& modules,
-                                 const std::string& compiler);
+                                 const std::string& compiler, module::Core core);
 
   const kernel::Symvers& symvers() const { return symvers_; }
   const module::Glue& glue() const { return glue_; }
+  // What Suture's own core exports, where it is the one that is built for; else null.
+  const kernel::Symvers* core_exports() const { return core_exports_ ? &*core_exports_ : nullptr; }
   const match::RunObject& vmlinux() const { return *vmlinux_; }
   const kernel::Image& image() const { return *image_; }
   const std::vector<kernel::ImageExport>& exports() const { return exports_; }  // by name
@@ -73,6 +76,7 @@ class KernelSide {
   std::vector<kernel::ImageExport> exports_;
   kernel::Symvers symvers_;
   module::Glue glue_;
+  std::optional<kernel::Symvers> core_exports_;
   std::optional<kernel::TypeTable> types_;
   std::map<std::string, std::unique_ptr<LoadedModule>> modules_;
 };

@@ -29,7 +29,7 @@ std::set<std::string> replaced(const module::Metadata& metadata) {
 
 Result<module::Metadata> read_previous(const fs::path& path, const module::Metadata& next) {
   module::Metadata previous = TRY(module::read_metadata(path));
-  if (!previous.ours || !previous.livepatch) {
+  if (!previous.ours) {
     return fail(Code::bad_module, path.string(),
                 "Suture did not make it, and cannot tell its states",
                 "give the .ko that `suture build` wrote");
@@ -39,6 +39,12 @@ Result<module::Metadata> read_previous(const fs::path& path, const module::Metad
         Code::wrong_kernel, path.string(),
         fmt::format("it is for {}, and the new patch for {}", previous.release, next.release),
         "build both for one kernel");
+  }
+  if (previous.core != next.core) {
+    return fail(Code::usage, path.string(),
+                fmt::format("it is for the core {}, and the new patch for {}",
+                            module::core_name(previous.core), module::core_name(next.core)),
+                "build both for one core (--for)");
   }
   if (previous.name == next.name) {
     return fail(Code::usage, next.name,

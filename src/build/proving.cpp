@@ -68,6 +68,7 @@ prove::Case proof_case(KernelSide& side) {
       .find_module = [&side](const std::string& name) -> Result<const kernel::ModuleImage*> {
         return &TRY(side.module(name, name))->image;
       },
+      .core_exports = side.core_exports(),
       .glue = &side.glue().object,
       .constants = &side.glue().constants};
 }
@@ -115,12 +116,12 @@ Status keep_objects(const fs::path& directory, const std::string& compiler,
   return write_file(directory / list_name, list.dump(2) + "\n");
 }
 
-Result<std::unique_ptr<Witness>> Witness::open(const kernel::Kernel& kernel,
+Result<std::unique_ptr<Witness>> Witness::open(const kernel::Kernel& kernel, module::Core core,
                                                const fs::path& objects) {
   const KeptObjects kept = TRY(read_list(objects));
   auto witness = std::make_unique<Witness>();
   witness->modules_ = TRY(Modules::open(kernel));
-  witness->side_ = TRY(KernelSide::open(kernel, witness->modules_, kept.compiler));
+  witness->side_ = TRY(KernelSide::open(kernel, witness->modules_, kept.compiler, core));
   witness->about_ = proof_case(witness->side_);
   for (const KeptUnit& unit : kept.units) {
     TRY(witness->add(unit));

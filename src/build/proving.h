@@ -33,7 +33,7 @@ Status keep_objects(const fs::path& directory, const std::string& compiler,
 // Proves modules again by what was kept, matching included.
 class Witness {
  public:
-  static Result<std::unique_ptr<Witness>> open(const kernel::Kernel& kernel,
+  static Result<std::unique_ptr<Witness>> open(const kernel::Kernel& kernel, module::Core core,
                                                const fs::path& objects);
   // What is proven against; it lives as long as this.
   const prove::Case& about() const { return about_; }

@@ -18,7 +18,7 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
   out["module"] = outcome.module.string();
   out["name"] = outcome.metadata.name;
   out["kernel"] = kernel.release;
-  out["core"] = "livepatch";
+  out["core"] = module::core_name(outcome.metadata.core);
   out["objects"] = Json::array();
   for (const module::PatchedObject& object : outcome.metadata.objects) {
     Json entry{{"name", object.name}, {"functions", Json::array()}};
@@ -35,7 +35,7 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
   out["compiled"] = {{"objects", outcome.compiled_objects}, {"kept", outcome.kept_objects}};
   out["proof"] = proof_json(outcome.proof);
   out["symbols"] = {{"exported", outcome.metadata.imports},
-                    {"livepatch", outcome.metadata.klp_symbols}};
+                    {module::core_name(outcome.metadata.core), outcome.metadata.core_symbols}};
   out["refusals"] = Json::array();
   for (const Error& refusal : outcome.refusals) {
     out["refusals"].push_back({{"code", code_name(refusal.code)},
@@ -174,6 +174,14 @@ void register_build(Commands& commands) {
   command->add_option("-n,--name", request.name, "Name of the module (default: the first diff's)");
   command->add_option("-o,--output", request.output_directory,
                       "Directory for the module (default: the current one)");
+  command
+      ->add_option(
+          "--for", request.core,
+          "What is to run the patch: the kernel's own livepatch (default), or Suture's core "
+          "for kernels without it")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, module::Core>{
+          {"livepatch", module::Core::livepatch}, {"suture", module::Core::suture}}))
+      ->option_text("livepatch|suture");
   command->add_option("--patch-version", request.version, "Version of the patch (default: 1)");
   command->add_option("--description", request.description,
                       "One line (default: the first diff's subject)");

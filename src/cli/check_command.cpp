@@ -32,7 +32,7 @@ Result<Report> prove_again(Options options, bool json) {
     options.kernel.release = metadata.release;
   }
   const kernel::Kernel kernel = TRY(options.kernel.find());
-  const auto witness = TRY(build::Witness::open(kernel, options.objects));
+  const auto witness = TRY(build::Witness::open(kernel, metadata.core, options.objects));
   const Bytes module = TRY(read_bytes(options.module));
   const ByteView content = module::without_signature(module);
   const prove::Proof proof = prove::prove(Bytes(content.begin(), content.end()), witness->about());

@@ -15,6 +15,7 @@ Json to_json(const module::Metadata& metadata) {
   Json out{{"name", metadata.name},
            {"made_by_suture", metadata.ours},
            {"livepatch", metadata.livepatch},
+           {"core", module::core_name(metadata.core)},
            {"version", metadata.version},
            {"tool", metadata.tool},
            {"kernel", metadata.release},
@@ -28,7 +29,9 @@ Json to_json(const module::Metadata& metadata) {
            {"ignored", Json::array()},
            {"diffs", Json::array()},
            {"objects", Json::array()},
-           {"symbols", {{"livepatch", metadata.klp_symbols}, {"exported", metadata.imports}}}};
+           {"symbols",
+            {{module::core_name(metadata.core), metadata.core_symbols},
+             {"exported", metadata.imports}}}};
   for (const module::SourceDiff& diff : metadata.diffs) {
     out["diffs"].push_back({{"sha256", diff.sha256}, {"file", diff.file}});
   }
@@ -67,6 +70,7 @@ std::string to_text(const module::Metadata& metadata) {
   };
   line("name", metadata.name);
   line("made by", metadata.ours ? "Suture " + metadata.tool : "another tool");
+  line("core", module::core_name(metadata.core));
   line("version", metadata.version);
   line("description", metadata.description);
   line("kernel", metadata.release);
@@ -102,7 +106,7 @@ std::string to_text(const module::Metadata& metadata) {
           function.source.empty() ? "" : "  " + function.source);
     }
   }
-  for (const std::string& symbol : metadata.klp_symbols) {
+  for (const std::string& symbol : metadata.core_symbols) {
     line("binds", symbol);
   }
   line("imports", fmt::format("{} exported symbols", metadata.imports.size()));

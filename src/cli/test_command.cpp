@@ -9,7 +9,6 @@
 
 #include "cli/command.h"
 #include "cli/core_file.h"
-#include "live/core.h"
 #include "module/metadata.h"
 #include "vm/trial.h"
 
@@ -24,7 +23,7 @@ struct Options {
   fs::path keep_log;
   std::vector<fs::path> patches;
   std::string module_order = "before";
-  std::string core;  // that the patches are for
+  module::Core core = module::Core::livepatch;  // that the patches are for
   vm::TrialOptions trial;
 };
 
@@ -93,7 +92,7 @@ Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel, const 
   Json out{{"verdict", report.passed ? "pass" : "fail"},
            {"kernel", kernel.release},
            {"patch", patch},
-           {"core", options.core},
+           {"core", module::core_name(options.core)},
            {"model", options.trial.model},
            {"transition_seconds", report.transition_seconds},
            {"boot_seconds", report.boot_seconds},
@@ -173,10 +172,10 @@ Result<module::Metadata> read_patches(Options& options) {
                   "test modules for different kernels one after the other");
     }
     if (first && first->core != metadata.core) {
-      return fail(
-          Code::usage, metadata.name,
-          fmt::format("it is for the core {}, {} for {}", metadata.core, first->name, first->core),
-          "test modules for different cores one after the other");
+      return fail(Code::usage, metadata.name,
+                  fmt::format("it is for the core {}, {} for {}", module::core_name(metadata.core),
+                              first->name, module::core_name(first->core)),
+                  "test modules for different cores one after the other");
     }
     auto same = std::ranges::find(options.trial.patches, metadata.name, &vm::TrialPatch::name);
     if (same != options.trial.patches.end()) {
@@ -191,7 +190,7 @@ Result<module::Metadata> read_patches(Options& options) {
 
 // What patches for Suture's own core need beside it.
 Status add_core(Options& options, const kernel::Kernel& kernel) {
-  if (options.core != live::suture_core.name) {
+  if (options.core == module::Core::livepatch) {
     if (options.trial.model.empty() && options.trial.core.empty()) {
       return {};
     }

@@ -54,6 +54,9 @@ struct TableLayout {
   // it there is: where that is nothing, it may point at what is another's (0: no such field).
   std::uint8_t other_field = 0;
   std::uint8_t other_size_from_end = 0;
+  // How far before the entry's end a byte says how much of the described code the kernel may put
+  // other code in the place of (0: none).
+  std::uint8_t own_size_from_end = 0;
 };
 
 // Where an address goes that the code of a function holds.
@@ -98,6 +101,16 @@ struct KeyTest {
   std::uint8_t target_bias = 0;
 };
 
+// Code to be called from the entry of a function that is replaced: it drops the address that the
+// call would return to, and jumps to the new function. Whole, with what fills it up; the field is 4
+// bytes, PC-relative, and zero.
+struct EntryThunk {
+  Bytes code;
+  std::uint8_t dropped = 0;  // from here on the stack is as at a function's entry
+  std::uint8_t field = 0;    // of the new function, and how far behind it its instruction ends
+  std::uint8_t bias = 0;
+};
+
 // Where the entries of the tables about static branches and static calls have their fields. The
 // lowest two bits of a key are flags.
 struct KeyTable {
@@ -131,6 +144,10 @@ class Arch {
   virtual KeyTest key_test(bool jumps_if_enabled) const = 0;
   // A direct jump over `distance` bytes from its own start.
   virtual Bytes jump(std::int32_t distance) const = 0;
+  virtual EntryThunk entry_thunk() const = 0;
+  // Where `code` goes, from its start, if it drops one return address, jumps, and does nothing
+  // else; the rest of it must be filled with what traps.
+  virtual std::optional<std::int64_t> entry_thunk_target(ByteView code) const = 0;
   // A jump to that symbol is a return.
   virtual bool is_return_thunk(std::string_view symbol) const = 0;
   // A call of that symbol is the one at a function's entry that ftrace redirects.

@@ -5,6 +5,8 @@
 // objtool's outputs (tools/objtool/check.c, orc_gen.c).
 #include <Zydis/Zydis.h>
 
+#include <algorithm>
+
 #include "elf/address_flow_x86_64.h"
 #include "elf/arch.h"
 
@@ -21,7 +23,8 @@ constexpr TableLayout table_layouts[] = {
      .size_constant = "alt_instr",
      .key_offset = 0,
      .other_field = 4,
-     .other_size_from_end = 1},
+     .other_size_from_end = 1,
+     .own_size_from_end = 2},
     {.section = ".smp_locks", .size_constant = "", .entry_size = 4, .key_offset = 0},
     {.section = ".parainstructions",
      .size_constant = "",
@@ -129,6 +132,34 @@ class X86_64 final : public Arch {
     Bytes code{0xe9};
     append_le<std::int32_t>(code, distance - 5);
     return code;
+  }
+
+  EntryThunk entry_thunk() const override {
+    // addq $8, %rsp; jmp new function; int3 to 16 bytes
+    return EntryThunk{
+        .code = {0x48, 0x83, 0xc4, 8, 0xe9, 0, 0, 0, 0, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc},
+        .dropped = 4,
+        .field = 5,
+        .bias = 4};
+  }
+
+  std::optional<std::int64_t> entry_thunk_target(ByteView code) const override {
+    ZydisDecodedInstruction add;
+    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+    if (!ZYAN_SUCCESS(
+            ZydisDecoderDecodeFull(&decoder_, code.data(), code.size(), &add, operands)) ||
+        add.mnemonic != ZYDIS_MNEMONIC_ADD || operands[0].type != ZYDIS_OPERAND_TYPE_REGISTER ||
+        operands[0].reg.value != ZYDIS_REGISTER_RSP ||
+        operands[1].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || operands[1].imm.value.s != 8) {
+      return std::nullopt;
+    }
+    const auto jump = next(code, add.length);
+    if (!jump || !jump->is_branch || jump->operation != 0xe9) {
+      return std::nullopt;
+    }
+    const ByteView rest = code.subspan(jump->offset + jump->length);
+    const bool traps = std::ranges::all_of(rest, [](std::uint8_t byte) { return byte == 0xcc; });
+    return traps ? std::optional(jump->target) : std::nullopt;
   }
 
   AddressFate follow_address(ByteView code, const AddressUses& uses) const override {

@@ -51,9 +51,9 @@ Check transition_check(const std::vector<LoadedPatch>& patches) {
 }
 
 // The core that it is for is there.
-Check core_check(const Machine& machine, const module::Metadata& metadata, const Core& core) {
+Check core_check(const Machine& machine, const Core& core) {
   if (has_core(machine, core)) {
-    return {.id = "core", .detail = metadata.core};
+    return {.id = "core", .detail = std::string(core.name)};
   }
   Check check{.id = "core", .verdict = Verdict::failed};
   if (&core == &suture_core) {
@@ -319,9 +319,8 @@ Result<CheckedModule> check_module(const Machine& machine, const fs::path& modul
   for (const module::PatchedObject& object : metadata.objects) {
     checks.push_back(build_id_check(machine, object));
   }
-  const Core* named = core_named(metadata.core);
-  const Core& core = named == nullptr ? livepatch_core : *named;
-  checks.push_back(core_check(machine, metadata, core));
+  const Core& core = core_of(metadata);
+  checks.push_back(core_check(machine, core));
   checks.push_back(name_check(machine, metadata));
   checks.push_back(transition_check(patches));
   checks.push_back(dependencies_check(machine, image));

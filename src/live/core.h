@@ -9,6 +9,8 @@
 #include <optional>
 #include <string_view>
 
+#include "module/metadata.h"
+
 namespace suture::live {
 
 struct Core {
@@ -25,8 +27,8 @@ inline constexpr Core livepatch_core{.name = "livepatch", .model = "hybrid"};
 inline constexpr Core suture_core{.name = "suture", .states_in_proc = false};
 inline constexpr std::array<const Core*, 2> all_cores{&livepatch_core, &suture_core};
 
-// Of that name; nothing where there is none.
-const Core* core_named(std::string_view name);
+// The one that a module is for.
+const Core& core_of(const module::Metadata& metadata);
 
 // What a core says in that line of the kernel's log, without its own name; nothing where the line
 // is no core's.

@@ -128,7 +128,7 @@ Check imports_check(const Machine& machine, const fs::path& module,
   std::vector<std::string> wrong;
   const auto versions = object ? import_versions(*object) : std::map<std::string, std::uint32_t>{};
   for (const auto& [name, crc] : versions) {
-    if (metadata.core == "suture" && name.starts_with("suture_")) {
+    if (metadata.core == module::Core::suture && name.starts_with("suture_")) {
       continue;  // an export of the core, not of the kernel
     }
     const kernel::Export* known = symvers->find(name);

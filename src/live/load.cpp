@@ -283,7 +283,7 @@ Result<std::string> parameters_of(const module::Metadata& metadata, const LoadOp
   if (options.model.empty()) {
     return options.parameters;
   }
-  if (metadata.core != suture_core.name) {
+  if (&core_of(metadata) != &suture_core) {
     return fail(Code::usage, metadata.name,
                 "the model cannot be chosen: it is a patch for the kernel's own livepatch core, "
                 "which is always hybrid",

@@ -17,7 +17,7 @@ std::vector<Wanted> wanted_symbols(const module::Metadata& metadata) {
       }
     }
   }
-  for (const std::string& text : metadata.klp_symbols) {
+  for (const std::string& text : metadata.core_symbols) {
     const std::size_t colon = text.find(':');
     const std::size_t comma = text.rfind(',');
     if (colon == std::string::npos || comma == std::string::npos || comma < colon) {

@@ -289,7 +289,7 @@ Result<InstallOutcome> install(const Store& store, const fs::path& module) {
                                .version = metadata.version,
                                .sha256 = sha256_hex(bytes),
                                .replace = metadata.replace,
-                               .core = metadata.core}};
+                               .core = std::string(module::core_name(metadata.core))}};
   TRY(make_place(store, out.release));
   const FileLock lock = TRY(lock_store(store));
   std::vector<InstalledPatch> patches = TRY(installed_patches(store, out.release));

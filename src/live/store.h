@@ -38,7 +38,7 @@ struct InstalledPatch {
   std::string sha256;  // of the file
   std::string before;  // of the file that this one took the place of: a crash may have left that
   bool replace = false;
-  std::string core = "livepatch";  // that it is for
+  std::string core = "livepatch";  // that it is for, by name
 
   std::string file() const { return name + ".ko"; }
 };

@@ -230,7 +230,7 @@ const Core* core_of_module(const Machine& machine, const Directory& modules,
   // Not every module's notes are read: those of Suture come from outside the kernel's tree.
   const auto metadata =
       taint.find('O') != std::string::npos ? loaded_metadata(machine, name) : std::nullopt;
-  return metadata ? core_named(metadata->core) : nullptr;
+  return metadata ? &core_of(*metadata) : nullptr;
 }
 
 }  // namespace

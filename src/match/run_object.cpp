@@ -178,6 +178,16 @@ ByteView RunObject::function_at(std::uint64_t address, std::uint64_t size) const
   return from(address, room);
 }
 
+std::uint64_t RunObject::size_of(std::uint32_t symbol) const {
+  if (module_ != nullptr) {
+    return module_->elf().symbols()[module_->core_symbols()[symbol]].size;
+  }
+  const std::uint64_t address = symbols_->all()[symbol].address;
+  const elf::Section* section = image_->section_at(address);
+  const std::uint64_t end = section == nullptr ? address : section->address + section->size;
+  return std::min(symbols_->next_address(address).value_or(end), end) - address;
+}
+
 bool RunObject::links_to_own(std::string_view name) const {
   return module_ != nullptr &&
          std::ranges::any_of(module_->elf().symbols(), [&](const elf::Symbol& symbol) {

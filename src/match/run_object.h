@@ -38,6 +38,10 @@ class RunObject {
   // narrower here, and the next symbol ends it.
   ByteView function_at(std::uint64_t address, std::uint64_t size) const;
 
+  // How many bytes belong to that symbol, by its number in symbols().all(): a module states it; of
+  // vmlinux it is what lies before the next symbol.
+  std::uint64_t size_of(std::uint32_t symbol) const;
+
   // The section of a module that holds `address`, and how far in; nothing for vmlinux, and outside.
   std::optional<std::pair<std::uint32_t, std::uint64_t>> place(std::uint64_t address) const;
 

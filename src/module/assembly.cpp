@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 #include "base/digest.h"
@@ -70,23 +71,33 @@ void Assembly::relocate(Place field, std::uint32_t type, Place target, std::int6
 void Assembly::relocate(Place field, std::uint32_t type, const Binding& target, std::int64_t addend,
                         const std::string& patched) {
   Field out{.field = field, .type = type, .addend = addend};
+  const std::string& bound_with = target.object == "vmlinux" ? target.object : patched;
   if (target.exported) {
     imports_.emplace(target.name, target);
     out.external = target.name;
+  } else if (core_ == Core::suture) {
+    core_fields_.push_back(CoreField{field, type, target, addend, bound_with});
+    return;
   } else {
     out.external = fmt::format(".klp.sym.{}.{},{}", target.object, target.name, target.sympos);
-    out.klp_object = target.object == "vmlinux" ? target.object : patched;
+    out.klp_object = bound_with;
     klp_.emplace(out.external, target);
   }
   fields_.push_back(std::move(out));
 }
 
-std::vector<std::string> Assembly::klp_symbols() const {
-  std::vector<std::string> out;
+std::vector<std::string> Assembly::core_symbols() const {
+  std::set<std::string> out;
+  auto add = [&](const Binding& binding) {
+    out.insert(fmt::format("{}:{},{}", binding.object, binding.name, binding.sympos));
+  };
   for (const auto& [name, binding] : klp_) {
-    out.push_back(fmt::format("{}:{},{}", binding.object, binding.name, binding.sympos));
+    add(binding);
   }
-  return out;
+  for (const CoreField& field : core_fields_) {
+    add(field.target);
+  }
+  return {out.begin(), out.end()};
 }
 
 std::string Assembly::digest() const {

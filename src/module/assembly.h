@@ -10,6 +10,7 @@
 
 #include "elf/writer.h"
 #include "module/bind.h"
+#include "module/metadata.h"
 
 namespace suture::module {
 
@@ -20,7 +21,7 @@ struct Place {
 
 class Assembly {
  public:
-  explicit Assembly(std::uint16_t machine) { object_.machine = machine; }
+  Assembly(std::uint16_t machine, Core core) : core_(core) { object_.machine = machine; }
 
   // The section of that name, made when missing. Flags and alignment of several users are joined.
   std::int32_t section(const std::string& name, std::uint32_t type, std::uint64_t flags,
@@ -39,13 +40,24 @@ class Assembly {
   // A field at `field` that is to point at a place of the module.
   void relocate(Place field, std::uint32_t type, Place target, std::int64_t addend);
   // A field at `field` that is to point at something of the kernel, in code or data that belongs to
-  // `patched`. livepatch binds symbols of vmlinux when it loads this module, all others when it
+  // `patched`. The core binds symbols of vmlinux while this module is loaded, all others when it
   // patches that object.
   void relocate(Place field, std::uint32_t type, const Binding& target, std::int64_t addend,
                 const std::string& patched);
 
   const std::map<std::string, Binding>& imports() const { return imports_; }
-  std::vector<std::string> klp_symbols() const;
+  // What the core binds, as "OBJECT:NAME,SYMPOS".
+  std::vector<std::string> core_symbols() const;
+
+  // A field that Suture's core writes, as the patch's data tells it.
+  struct CoreField {
+    Place field;
+    std::uint32_t type = 0;
+    Binding target;
+    std::int64_t addend = 0;
+    std::string object;  // with which it is bound
+  };
+  const std::vector<CoreField>& core_fields() const { return core_fields_; }
 
   // The bytes. The assembly is used up.
   Result<Bytes> finish();
@@ -66,12 +78,14 @@ class Assembly {
     return object_.sections.at(static_cast<std::size_t>(section));
   }
 
+  Core core_;
   elf::OutObject object_;
   std::map<std::string, std::int32_t> by_name_;
   std::vector<elf::OutSymbol> own_;
   std::vector<Field> fields_;
   std::map<std::string, Binding> imports_;  // exported, by name
-  std::map<std::string, Binding> klp_;      // by ".klp.sym..." name
+  std::map<std::string, Binding> klp_;      // by ".klp.sym..." name, for livepatch
+  std::vector<CoreField> core_fields_;      // for Suture's core
 };
 
 }  // namespace suture::module

@@ -46,9 +46,12 @@ Result<Binding> Binder::in_object(const match::RunObject& object, std::string_vi
                               object.name()),
                   "change the patch so that it does not need this symbol");
     }
+    const kernel::RunSymbol& symbol = symbols.all()[index];
     return Binding{.object = object.name(),
-                   .name = std::string(symbols.all()[index].name),
-                   .sympos = symbols.sympos(index)};
+                   .name = std::string(symbol.name),
+                   .sympos = symbols.sympos(index),
+                   .address = object.name() == "vmlinux" ? symbol.address : 0,
+                   .size = object.size_of(index)};
   };
   auto candidates = symbols.find(name);
   if (address) {

@@ -15,10 +15,12 @@
 namespace suture::module {
 
 struct Binding {
-  std::string object;        // whose symbol it is: "vmlinux" or a module
-  std::string name;          // as kallsyms has it
-  std::uint32_t sympos = 0;  // livepatch's: 0 unique, else 1-based
-  bool exported = false;     // bound by the module loader, by name and CRC
+  std::string object;         // whose symbol it is: "vmlinux" or a module
+  std::string name;           // as kallsyms has it
+  std::uint32_t sympos = 0;   // livepatch's: 0 unique, else 1-based
+  std::uint64_t address = 0;  // in the image of vmlinux; 0 of a module's
+  std::uint64_t size = 0;     // as RunObject::size_of() has it
+  bool exported = false;      // bound by the module loader, by name and CRC
   std::uint32_t crc = 0;
   std::string name_space;  // of the export, usually empty
 
@@ -35,6 +37,7 @@ class Binder {
       : run_(run), vmlinux_(vmlinux), symvers_(symvers), pre_(pre), matched_(matched) {}
 
   const std::string& object() const { return run_.name(); }
+  const diff::PieceGraph& pre() const { return pre_; }
 
   // A symbol that the object does not define. symbol-unresolved, symbol-ambiguous.
   Result<Binding> undefined(std::string_view name) const;

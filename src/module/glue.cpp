@@ -77,6 +77,9 @@ Result<Glue> read_glue(const fs::path& object) {
   Glue glue;
   glue.object = TRY(elf::ObjectFile::open(object));
   glue.constants = TRY(read_constants(glue.object, object.filename().string()));
+  if (const elf::Section* rows = glue.object.section(".suture.thunk_rows")) {
+    glue.thunk_rows.assign(rows->data.begin(), rows->data.end());
+  }
   return glue;
 }
 

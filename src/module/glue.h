@@ -19,6 +19,10 @@ struct Glue {
   elf::ObjectFile object;
   diff::TableSizes constants;  // "klp_func" → size, "klp_func.new_func" → offset, "bug_entry", ...
 
+  // How to unwind out of an entry thunk, before and after it has dropped the return address: two
+  // rows of one size for .orc_unwind; empty where the kernel unwinds in another way.
+  Bytes thunk_rows;
+
   // 0 for what the glue does not state.
   std::uint64_t constant(std::string_view name) const {
     auto it = constants.find(name);

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Problem: the chosen pieces of several objects, and the tables about them, must become one module
-// that the kernel's loader and its livepatch core accept, and in which every field points where the
-// patched source means.
+// that the kernel's loader and a core accept, and in which every field points where the patched
+// source means.
 //
 // Method: place every chosen piece in an output section of its input section's name; then write
 // each reference again, in one of three ways. To a piece that was placed: a plain relocation. To
-// something that the kernel exports: by name and CRC. To anything else of the kernel: by a
-// livepatch symbol, which the livepatch core looks up by object, name and position. Table entries
-// follow the piece that they describe. The patch itself is written as data, in the layouts that the
-// glue states.
+// something that the kernel (or Suture's core) exports: by name and CRC. To anything else of the
+// kernel: by a livepatch symbol, or by a record for Suture's core; either core looks it up by
+// object, name and position. Table entries follow the piece that they describe. The patch itself is
+// written as data, in the layouts that the glue states.
 //
 // Invariants: the address of a replaced function, taken rather than called, is always that of the
 // original, so nothing outside ever holds a pointer into a module that may be unloaded, and
-// comparisons of function pointers keep their meaning. Relocations that livepatch applies late (to
-// symbols of modules) never touch a table that the loader reads early; code does without the
-// entries that would need them (late_keys.h).
+// comparisons of function pointers keep their meaning. Relocations that a core applies late (to
+// symbols of modules; Suture's core also those to vmlinux) never touch what the loader reads
+// before; code does without the entries of static keys and calls that would need them
+// (late_keys.h).
 #include "module/link.h"
 
 #include <fmt/format.h>
@@ -38,12 +39,12 @@ using diff::PieceKind;
 
 class Linker {
  public:
-  Linker(const Glue& glue, const kernel::Symvers& symvers, const elf::Arch& arch, Metadata metadata)
-      : glue_(glue),
-        symvers_(symvers),
+  Linker(const LinkTarget& target, const elf::Arch& arch, Metadata metadata)
+      : target_(target),
+        glue_(target.glue),
         arch_(arch),
         metadata_(std::move(metadata)),
-        assembly_(glue.object.machine()),
+        assembly_(glue_.object.machine(), metadata_.core),
         placing_(assembly_) {}
 
   Result<Linked> run(const std::vector<LinkInput>& inputs) {
@@ -58,14 +59,13 @@ class Linker {
       TRY(collect_functions(source));
       TRY(collect_callbacks(source));
     }
-    content_.replace = metadata_.replace;
-    content_.states = metadata_.states;
-    write_patch_data(content_, glue_, arch_, placing_, assembly_);
+    const Place patch = reserve_patch(metadata_.core, glue_, placing_, assembly_);
     for (const Source& source : placing_.sources()) {
       TRY(write_source(source));
     }
-    write_identity(metadata_, glue_, symvers_, placing_, assembly_);
-    metadata_.klp_symbols = assembly_.klp_symbols();
+    write_patch(patch);
+    write_identity(metadata_, glue_, target_.symvers, placing_, assembly_);
+    metadata_.core_symbols = assembly_.core_symbols();
     for (const auto& [name, binding] : assembly_.imports()) {
       metadata_.imports.push_back(name);
     }
@@ -102,13 +102,69 @@ class Linker {
         }
         continue;
       }
-      Binding binding = TRY(input.binder->run_symbol(input.diff->correlation.pre_of[i]));
-      content_.objects[object.name].redirects.push_back(
-          Redirect{binding.name, binding.sympos, source.places[i]});
-      object.functions.push_back(
-          PatchedFunction{.name = binding.name, .sympos = binding.sympos, .source = input.source});
+      Redirect redirect = TRY(redirect_of(source, i));
+      object.functions.push_back(PatchedFunction{
+          .name = redirect.old.name, .sympos = redirect.old.sympos, .source = input.source});
+      content_.objects[object.name].redirects.push_back(std::move(redirect));
     }
     return {};
+  }
+
+  static Result<Redirect> redirect_of(const Source& source, std::size_t piece) {
+    const auto index = static_cast<std::int32_t>(piece);
+    const LinkInput& input = *source.input;
+    const std::int32_t before = input.diff->correlation.pre_of[piece];
+    const diff::PieceGraph& pre = input.binder->pre();
+    Redirect out{.old = TRY(old_code(input, before)),
+                 .old_cold = {},
+                 .now = {source.places[piece], source.size(piece)},
+                 .now_cold = {},
+                 .has_rows = !source.tables->orc(index).empty()};
+    if (auto cold = cold_part(pre, pre.piece(before))) {
+      out.old_cold = TRY(old_code(input, *cold));
+    }
+    if (auto cold = cold_part(*source.graph, source.graph->piece(index))) {
+      const auto slot = static_cast<std::size_t>(*cold);
+      if (source.taken(slot)) {
+        out.now_cold = NewCode{source.places[slot], source.size(slot)};
+      }
+    }
+    return out;
+  }
+
+  // As the running kernel has it. A symbol inside of it would make it look shorter than what was
+  // compiled, and the compiled one may be a little longer or shorter: the more counts.
+  static Result<Binding> old_code(const LinkInput& input, std::int32_t pre_piece) {
+    Binding out = TRY(input.binder->run_symbol(pre_piece));
+    out.size = std::max(out.size, input.binder->pre().piece(pre_piece).size);
+    return out;
+  }
+
+  // What the compiler split off the function.
+  static std::optional<std::int32_t> cold_part(const diff::PieceGraph& graph,
+                                               const Piece& function) {
+    std::vector<std::string> names{fmt::format("{}.cold", function.name)};
+    for (std::uint32_t alias : function.aliases) {
+      names.push_back(fmt::format("{}.cold", graph.object().symbols()[alias].name));
+    }
+    const auto& pieces = graph.pieces();
+    auto it = std::ranges::find_if(pieces, [&](const Piece& piece) {
+      return piece.kind == PieceKind::function &&
+             std::ranges::find(names, piece.name) != names.end();
+    });
+    return it == pieces.end() ? std::nullopt
+                              : std::optional(static_cast<std::int32_t>(it - pieces.begin()));
+  }
+
+  void write_patch(Place patch) {
+    content_.replace = metadata_.replace;
+    content_.states = metadata_.states;
+    content_.image_text = target_.image_text;
+    if (metadata_.core == Core::suture) {
+      write_suture_patch(content_, patch, glue_, arch_, placing_, assembly_);
+    } else {
+      write_klp_patch(content_, patch, glue_, arch_, placing_, assembly_);
+    }
   }
 
   Status collect_callbacks(const Source& source) {
@@ -135,7 +191,7 @@ class Linker {
   }
 
   Status write_source(const Source& source) {
-    References references(assembly_, placing_, symvers_);
+    References references(assembly_, placing_, target_.symvers, target_.core_exports);
     auto count = static_cast<std::int32_t>(source.places.size());
     for (std::int32_t i = 0; i < count; ++i) {
       auto slot = static_cast<std::size_t>(i);
@@ -163,8 +219,8 @@ class Linker {
     return {};
   }
 
+  const LinkTarget& target_;
   const Glue& glue_;
-  const kernel::Symvers& symvers_;
   const elf::Arch& arch_;
   Metadata metadata_;
   Assembly assembly_;
@@ -176,14 +232,14 @@ class Linker {
 
 }  // namespace
 
-Result<Linked> link(const std::vector<LinkInput>& inputs, const Glue& glue,
-                    const kernel::Symvers& symvers, Metadata metadata) {
-  const elf::Arch* arch = elf::arch_of(glue.object.machine());
+Result<Linked> link(const std::vector<LinkInput>& inputs, const LinkTarget& target,
+                    Metadata metadata) {
+  const elf::Arch* arch = elf::arch_of(target.glue.object.machine());
   if (arch == nullptr) {
-    return fail(Code::bad_elf, "patch_glue.o", "its architecture is not supported",
+    return fail(Code::bad_elf, "the glue", "its architecture is not supported",
                 "use a kernel for x86-64");
   }
-  return Linker(glue, symvers, *arch, std::move(metadata)).run(inputs);
+  return Linker(target, *arch, std::move(metadata)).run(inputs);
 }
 
 }  // namespace suture::module

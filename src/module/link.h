@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The module writer: from the chosen pieces of post objects to one livepatch module (ET_REL) for
-// the kernel's own livepatch core. Format: Documentation/livepatch/module-elf-format.rst.
+// The module writer: from the chosen pieces of post objects to one patch module (ET_REL), for the
+// kernel's own livepatch core (Documentation/livepatch/module-elf-format.rst) or for Suture's
+// (kmod/include/suture_patch.h).
 #pragma once
 
 #include <string>
@@ -24,14 +25,23 @@ struct LinkInput {
   const Binder* binder = nullptr;
 };
 
+// The kernel and the core that a module is written for.
+struct LinkTarget {
+  const Glue& glue;  // that core's
+  const kernel::Symvers& symvers;
+  const kernel::Symvers* core_exports = nullptr;  // of suture.ko; null for livepatch
+  std::uint64_t image_text = 0;                   // the address of _text in the image
+};
+
 struct Linked {
   Bytes module;
   Metadata metadata;  // with objects, functions, symbols filled in
 };
 
-// `metadata` carries name, version, description, diffs, cves, release, replace, states, ignored.
+// `metadata` carries name, version, description, diffs, cves, release, core, replace, states,
+// ignored.
 // Errors: symbol-unresolved, symbol-ambiguous, module-static-key, special-section, bad-manifest.
-Result<Linked> link(const std::vector<LinkInput>& inputs, const Glue& glue,
-                    const kernel::Symvers& symvers, Metadata metadata);
+Result<Linked> link(const std::vector<LinkInput>& inputs, const LinkTarget& target,
+                    Metadata metadata);
 
 }  // namespace suture::module

@@ -78,10 +78,10 @@ void read_own_key(Metadata& metadata, std::string_view key, std::string_view val
     metadata.tool = value;
   } else if (key == "release") {
     metadata.release = value;
-  } else if (key == "core") {
-    metadata.core = value;
   } else if (key == "description") {
     metadata.description = value;
+  } else if (key == "core") {
+    metadata.core = value == core_name(Core::suture) ? Core::suture : Core::livepatch;
   } else if (key == "replace") {
     metadata.replace = value == "1";
   } else if (key == "cve") {
@@ -118,18 +118,20 @@ void read_symbols(Metadata& metadata, const elf::ObjectFile& object) {
       std::string_view rest = symbol.name.substr(prefix.size());
       std::size_t dot = rest.find('.');
       if (dot != std::string_view::npos) {
-        metadata.klp_symbols.push_back(
+        metadata.core_symbols.push_back(
             fmt::format("{}:{}", rest.substr(0, dot), rest.substr(dot + 1)));
       }
     } else if (symbol.section == SHN_UNDEF && !symbol.name.empty()) {
       metadata.imports.emplace_back(symbol.name);
     }
   }
-  std::ranges::sort(metadata.klp_symbols);
+  std::ranges::sort(metadata.core_symbols);
   std::ranges::sort(metadata.imports);
 }
 
 }  // namespace
+
+std::string_view core_name(Core core) { return core == Core::suture ? "suture" : "livepatch"; }
 
 std::vector<std::string> to_modinfo(const Metadata& metadata) {
   std::vector<std::string> out{"suture.format=1"};
@@ -142,7 +144,7 @@ std::vector<std::string> to_modinfo(const Metadata& metadata) {
   add("version", metadata.version);
   add("tool", metadata.tool);
   add("release", metadata.release);
-  add("core", metadata.core == "livepatch" ? "" : metadata.core);
+  add("core", core_name(metadata.core));
   add("replace", metadata.replace ? "1" : "0");
   add("description", metadata.description);
   for (const SystemState& state : metadata.states) {
@@ -214,7 +216,7 @@ std::optional<Metadata> parse_note(ByteView section) {
       read_own_key(metadata, key.substr(7), value);
     }
   }
-  metadata.livepatch = metadata.core == "livepatch";
+  metadata.livepatch = metadata.core == Core::livepatch;
   return metadata.ours ? std::optional(std::move(metadata)) : std::nullopt;
 }
 
@@ -250,7 +252,7 @@ Result<Metadata> read_metadata(const elf::ObjectFile& object, const std::string&
       object_named(metadata, function.object)
           .functions.push_back(PatchedFunction{.name = function.name, .sympos = function.sympos});
     }
-    for (const std::string& klp : metadata.klp_symbols) {
+    for (const std::string& klp : metadata.core_symbols) {
       object_named(metadata, klp.substr(0, klp.find(':')));
     }
   }

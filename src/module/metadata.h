@@ -14,6 +14,7 @@
 //   suture.new=OBJECT NAME SOURCE        one per new function
 //   suture.diff=SHA256 FILE              one per source diff
 //   suture.cve=CVE-...                   one per fixed vulnerability
+//   suture.core=livepatch|suture         what redirects functions and runs the transition
 //   suture.replace=0|1                   whether it takes over all earlier patches
 //   suture.state=ID VERSION              one per system state that it modifies, decimal
 //   suture.callback=OBJECT KIND NAME SOURCE   one per callback; KIND is pre_patch, ...
@@ -33,6 +34,10 @@
 #include "elf/object.h"
 
 namespace suture::module {
+
+// What redirects functions and runs the transition: the kernel's own livepatch, or suture.ko.
+enum class Core : std::uint8_t { livepatch, suture };
+std::string_view core_name(Core core);
 
 struct PatchedFunction {
   std::string name;
@@ -79,9 +84,9 @@ struct Metadata {
   std::string release;  // from suture.release, else the first word of vermagic
   std::string vermagic;
   std::string description;
-  std::string build_id;            // the module's own
-  std::string core = "livepatch";  // that it is for: that, or "suture"
-  bool livepatch = false;          // the kernel's livepatch core takes it
+  std::string build_id;    // the module's own
+  bool livepatch = false;  // a patch for the kernel's livepatch core
+  Core core = Core::livepatch;
   bool replace = false;
   std::vector<PatchedObject> objects;
   std::vector<SourceDiff> diffs;
@@ -89,11 +94,11 @@ struct Metadata {
   std::vector<SystemState> states;
   std::vector<Callback> callbacks;
   std::vector<Ignored> ignored;
-  // What the kernel's livepatch core binds when it loads the module ("vmlinux:name,sympos").
-  std::vector<std::string> klp_symbols;
+  // What the core binds ("vmlinux:name,sympos").
+  std::vector<std::string> core_symbols;
   std::vector<std::string> imports;  // exported symbols, by name
 
-  bool is_patch() const { return livepatch || core == "suture"; }
+  bool is_patch() const { return livepatch || core == Core::suture; }
 };
 
 inline constexpr std::string_view note_section = ".note.suture";

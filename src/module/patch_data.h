@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The patch as the livepatch core wants it: struct klp_patch and the arrays that hang on it.
+// The patch as a core wants it: for the kernel's livepatch, struct klp_patch and the arrays that
+// hang on it; for Suture's own, struct suture_patch (kmod/include/suture_patch.h).
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,10 +15,19 @@
 
 namespace suture::module {
 
+// Code of the module, and how many bytes of it.
+struct NewCode {
+  Place place;
+  std::uint64_t size = 0;
+};
+
+// One function: what runs, what replaces it, and the parts that the compiler split off them.
 struct Redirect {
-  std::string name;
-  std::uint32_t sympos = 0;
-  Place target;
+  Binding old;
+  std::optional<Binding> old_cold;
+  NewCode now;
+  std::optional<NewCode> now_cold;
+  bool has_rows = false;  // for unwinding (ORC)
 };
 
 struct ObjectContent {
@@ -28,10 +39,16 @@ struct PatchContent {
   std::map<std::string, ObjectContent> objects;  // "vmlinux" or a module
   std::vector<SystemState> states;
   bool replace = false;
+  std::uint64_t image_text = 0;  // the address of _text in the image that was matched
 };
 
-// Adds the global suture_patch.
-void write_patch_data(const PatchContent& content, const Glue& glue, const elf::Arch& arch,
-                      Placing& placing, Assembly& assembly);
+// Makes room for the patch: the global suture_patch.
+Place reserve_patch(Core core, const Glue& glue, Placing& placing, Assembly& assembly);
+
+// Fills it in, once everything else has been written.
+void write_klp_patch(const PatchContent& content, Place patch, const Glue& glue,
+                     const elf::Arch& arch, const Placing& placing, Assembly& assembly);
+void write_suture_patch(const PatchContent& content, Place patch, const Glue& glue,
+                        const elf::Arch& arch, const Placing& placing, Assembly& assembly);
 
 }  // namespace suture::module

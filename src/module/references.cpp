@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace suture::module {
 
 namespace {
@@ -17,6 +19,27 @@ bool means_original(const References::Holder& holder, const Reference& reference
   auto target = static_cast<std::size_t>(reference.target_piece);
   return input != nullptr && !holder.in_table && !reference.is_branch &&
          reference.target_offset == 0 && input->diff->fate[target] == diff::Fate::changed;
+}
+
+// The field lies in code that an alternative of it may have taken the place of.
+bool is_replaceable(const References::Holder& holder, const Reference& reference) {
+  const diff::PieceGraph& graph = *holder.source.graph;
+  for (const diff::TableEntry& entry : holder.source.tables->of(holder.piece)) {
+    const elf::Section& section = graph.object().sections()[entry.section];
+    auto layout = std::ranges::find(graph.arch().tables(), std::string_view(section.name),
+                                    &elf::TableLayout::section);
+    if (layout == graph.arch().tables().end() || layout->own_size_from_end == 0) {
+      continue;
+    }
+    auto key = std::ranges::find(entry.references, layout->key_offset, &Reference::offset);
+    const auto size =
+        read_le<std::uint8_t>(section.data, entry.offset + entry.size - layout->own_size_from_end);
+    const auto start = static_cast<std::uint64_t>(key->target_offset);
+    if (reference.offset >= start && reference.offset < start + size.value_or(0)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 std::string_view symbol_name(const Source& source, const Reference& reference) {
@@ -62,6 +85,9 @@ Status References::write(const Holder& holder, const Reference& reference) {
   }
   Binding binding = TRY(bind(holder, reference));
   TRY(check_early_reader(holder, field, binding));
+  if (core_exports_ != nullptr) {
+    TRY(check_loader(holder, reference, field, binding));
+  }
   const LinkInput* input = holder.source.input;
   assembly_.relocate(field, reference.type, binding, addend,
                      input == nullptr ? "vmlinux" : input->binder->object());
@@ -85,10 +111,28 @@ std::optional<Place> References::inside(const Holder& holder, const Reference& r
 
 // What stays in the kernel, and how it is reached.
 Result<Binding> References::bind(const Holder& holder, const Reference& reference) const {
+  if (reference.target_piece < 0) {
+    if (auto binding = of_core(symbol_name(holder.source, reference))) {
+      return std::move(*binding);
+    }
+  }
   if (holder.source.input == nullptr) {
     return bind_glue(holder.source, reference);
   }
   return bind_outside(*holder.source.input, holder.piece, reference);
+}
+
+// What Suture's core exports to patches.
+std::optional<Binding> References::of_core(std::string_view name) const {
+  const kernel::Export* entry = core_exports_ == nullptr ? nullptr : core_exports_->find(name);
+  if (entry == nullptr) {
+    return std::nullopt;
+  }
+  return Binding{.object = std::string(entry->module),
+                 .name = std::string(name),
+                 .exported = true,
+                 .crc = entry->crc,
+                 .name_space = std::string(entry->name_space)};
 }
 
 // The glue reaches vmlinux by exports only.
@@ -122,6 +166,43 @@ Status References::check_early_reader(const Holder& holder, Place field,
                             "that table before it can bind the symbol",
                             section, binding.name, binding.object),
                 "do without it in the changed function");
+  }
+  return {};
+}
+
+// Suture's core writes its fields when the loader has placed and rewritten code, copied per-CPU
+// data and read most tables; only static keys and calls are looked at after that.
+Status References::check_loader(const Holder& holder, const Reference& reference, Place field,
+                                const Binding& binding) const {
+  if (binding.exported) {
+    return {};
+  }
+  const std::string& section = assembly_.name(field.section);
+  const Piece& piece = holder.source.graph->piece(holder.piece);
+  auto refuse = [&](std::string_view why) {
+    return fail(Code::special_section, piece.name.empty() ? section : std::string(piece.name),
+                fmt::format("its reference to {} in {} can only be bound after {}", binding.name,
+                            section, why),
+                "build it for the kernel's own livepatch (--for livepatch), or do without it in "
+                "the changed function");
+  };
+  const elf::Arch& arch = holder.source.graph->arch();
+  if (holder.in_table && std::ranges::find(arch.key_tables(), section, &elf::KeyTable::section) ==
+                             arch.key_tables().end()) {
+    return refuse("the kernel has read that table");
+  }
+  if (section == ".altinstr_replacement") {
+    return refuse("the kernel has put that code in its place");
+  }
+  if (section == ".data..percpu") {
+    return refuse("the kernel has copied it for each CPU");
+  }
+  if (section.starts_with(".init") || section.starts_with(".exit") ||
+      section == ".gnu.linkonce.this_module") {
+    return refuse("the kernel has read it");
+  }
+  if (!holder.in_table && is_replaceable(holder, reference)) {
+    return refuse("the kernel may have put an alternative in the place of that instruction");
   }
   return {};
 }

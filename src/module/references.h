@@ -13,8 +13,10 @@ Result<Binding> bind_outside(const LinkInput& input, std::int32_t piece,
 
 class References {
  public:
-  References(Assembly& assembly, const Placing& placing, const kernel::Symvers& symvers)
-      : assembly_(assembly), placing_(placing), symvers_(symvers) {}
+  // `core_exports` are those of Suture's core, for a module that is written for it; else null.
+  References(Assembly& assembly, const Placing& placing, const kernel::Symvers& symvers,
+             const kernel::Symvers* core_exports)
+      : assembly_(assembly), placing_(placing), symvers_(symvers), core_exports_(core_exports) {}
 
   // Something placed that holds a reference: a piece itself, or an entry of a table about it.
   struct Holder {
@@ -29,11 +31,15 @@ class References {
   Result<Binding> bind(const Holder& holder, const diff::Reference& reference) const;
   Result<Binding> bind_glue(const Source& glue, const diff::Reference& reference) const;
   std::optional<Place> inside(const Holder& holder, const diff::Reference& reference) const;
+  std::optional<Binding> of_core(std::string_view name) const;
   Status check_early_reader(const Holder& holder, Place field, const Binding& binding) const;
+  Status check_loader(const Holder& holder, const diff::Reference& reference, Place field,
+                      const Binding& binding) const;
 
   Assembly& assembly_;
   const Placing& placing_;
   const kernel::Symvers& symvers_;
+  const kernel::Symvers* core_exports_;
 };
 
 }  // namespace suture::module

@@ -5,9 +5,10 @@
 // Method: do what the kernel does (kernel/module/main.c, arch/x86/kernel/module.c,
 // kernel/livepatch/core.c): place the allocated sections, resolve undefined symbols among the
 // exports and their CRCs, apply ordinary relocations, then those for the livepatch core, whose
-// symbols are looked up by object, name and position. A relocation to a module's symbol is written
-// when that module comes, so the field is marked, and the tables that the loader reads before that
-// must not have one.
+// symbols are looked up by object, name and position; of a patch for Suture's core, its records in
+// the place of the latter. A relocation to a module's symbol is written when that module comes, so
+// the field is marked, and the tables that the loader reads before that must not have one. Suture's
+// core writes after the loader has done its work, so it must not have what the loader worked on.
 //
 // Invariants: a field is written once and was zero before; what is written fits.
 #include "prove/load.h"
@@ -16,6 +17,8 @@
 
 #include <algorithm>
 #include <cstring>
+
+#include "prove/core_data.h"
 
 namespace suture::prove {
 
@@ -76,6 +79,27 @@ bool is_read_early(const elf::Arch& arch, std::string_view section) {
          });
 }
 
+// What the loader has done with, once it calls the module's notifiers (kernel/module/main.c:
+// post_relocation() and module_finalize() come before prepare_coming_module()).
+bool is_done_before_core(const elf::Arch& arch, std::string_view section) {
+  const bool table =
+      std::ranges::find(arch.tables(), section, &elf::TableLayout::section) != arch.tables().end();
+  const bool of_keys = std::ranges::find(arch.key_tables(), section, &elf::KeyTable::section) !=
+                       arch.key_tables().end();
+  for (std::string_view start : {".orc_", ".init", ".exit", ".note", ".data..percpu"}) {
+    if (section.starts_with(start)) {
+      return true;
+    }
+  }
+  for (std::string_view name : {".altinstr_replacement", ".ibt_endbr_seal", ".modinfo",
+                                "__versions", ".gnu.linkonce.this_module"}) {
+    if (section == name) {
+      return true;
+    }
+  }
+  return table && !of_keys;
+}
+
 bool fits(std::uint64_t value, const elf::RelocationKind& kind) {
   if (kind.size == 8) {
     return true;
@@ -107,6 +131,10 @@ Result<LoadedPatch> LoadedPatch::load(Bytes module, const elf::Arch& arch, Runni
     if ((sections[sections[i].info].flags & SHF_ALLOC) != 0) {
       TRY(patch.relocate(i, arch, running));
     }
+  }
+  if (running.has_suture_core()) {
+    TRY(patch.find_core_patch());
+    TRY(patch.bind_by_core(arch, running));
   }
   return patch;
 }
@@ -163,7 +191,7 @@ Status LoadedPatch::resolve_symbols(Running& running) {
     } else if (symbol.section == SHN_UNDEF) {
       const kernel::ImageExport* found = running.exported(symbol.name);
       if (found == nullptr) {
-        return refuse(std::string(symbol.name), "vmlinux does not export it");
+        return refuse(std::string(symbol.name), "neither vmlinux nor the core exports it");
       }
       if (!found->name_space.empty() &&
           std::ranges::find(imported, found->name_space) == imported.end()) {
@@ -171,7 +199,7 @@ Status LoadedPatch::resolve_symbols(Running& running) {
       }
       TRY(check_versions(symbol.name, found->crc));
       addresses_[i] = found->address;
-    } else if (symbol.section != elf::shn_livepatch) {
+    } else if (symbol.section != elf::shn_livepatch || running.has_suture_core()) {
       return refuse(std::string(symbol.name), "a symbol of a kind that patches do not have");
     }
   }
@@ -192,6 +220,9 @@ Status LoadedPatch::relocate(std::uint32_t relocations, const elf::Arch& arch, R
     auto named = object_of(from.name);
     if (!named || (from.flags & SHF_ALLOC) == 0) {
       return refuse(from.name, "livepatch cannot tell which object it is for");
+    }
+    if (running.has_suture_core()) {
+      return refuse(from.name, "Suture's core leaves it as it is");
     }
     object = *named;
     if (object != "vmlinux" && is_read_early(arch, elf_.sections()[from.info].name)) {
@@ -221,23 +252,70 @@ Status LoadedPatch::relocate_one(const elf::Section& from, Area& area, std::uint
       kind->size > area.bytes.size() - offset) {
     return refuse(where, "a relocation that cannot be applied");
   }
-  std::uint8_t* field = area.bytes.data() + offset;
-  if (std::any_of(field, field + kind->size, [](std::uint8_t byte) { return byte != 0; })) {
-    return refuse(where, "the field of a relocation is not zero");
-  }
   std::uint64_t value = addresses_[number];
   if (!object.empty()) {
     value = TRY(livepatch_value(from, elf_.symbols()[number], object, running));
   }
-  value += addend;
-  if (kind->pc_relative) {
+  return write_field(area, offset, value + addend,
+                     Written{*kind, object == "vmlinux" ? std::string{} : object});
+}
+
+Status LoadedPatch::write_field(Area& area, std::uint64_t offset, std::uint64_t value,
+                                Written written) {
+  const std::string where = fmt::format("{}+{:#x}", section_name(area), offset);
+  const elf::RelocationKind kind = written.kind;
+  std::uint8_t* field = area.bytes.data() + offset;
+  if (std::any_of(field, field + kind.size, [](std::uint8_t byte) { return byte != 0; }) ||
+      written_.contains(area.address + offset)) {
+    return refuse(where, "the field of a relocation is not zero");
+  }
+  if (kind.pc_relative) {
     value -= area.address + offset;
   }
-  if (!fits(value, *kind)) {
+  if (!fits(value, kind)) {
     return refuse(where, "a relocation does not fit its field");
   }
-  std::memcpy(field, &value, kind->size);
-  written_[area.address + offset] = Written{*kind, object == "vmlinux" ? std::string{} : object};
+  std::memcpy(field, &value, kind.size);
+  written_[area.address + offset] = std::move(written);
+  return {};
+}
+
+// As the core does: by its name in the module's symbol table.
+Status LoadedPatch::find_core_patch() {
+  for (std::size_t i = 1; i < addresses_.size(); ++i) {
+    const elf::Symbol& symbol = elf_.symbols()[i];
+    if (symbol.defined() && symbol.name == "suture_patch") {
+      if (core_patch_ != 0) {
+        return refuse("suture_patch", "the symbol table has it twice");
+      }
+      core_patch_ = addresses_[i];
+    }
+  }
+  return core_patch_ != 0 ? Status{}
+                          : refuse("suture_patch", "the symbol table does not say where it is");
+}
+
+// What the patch's records say, once they have been read as a whole: a record may not change them.
+Status LoadedPatch::bind_by_core(const elf::Arch& arch, Running& running) {
+  const CorePatch data = TRY(read_core_patch(*this, core_patch_));
+  for (const CoreRelocation& record : data.relocations) {
+    const auto kind = arch.relocation(record.type);
+    auto area = std::ranges::find_if(areas_, [&](const Area& it) {
+      return record.place >= it.address && record.place - it.address < it.bytes.size();
+    });
+    if (!kind || area == areas_.end() ||
+        kind->size > area->bytes.size() - (record.place - area->address)) {
+      return refuse(describe(record.place), "a record for the core that cannot be applied");
+    }
+    const bool late = record.with != "vmlinux";
+    if (is_done_before_core(arch, section_name(*area)) ||
+        (late && is_read_early(arch, section_name(*area)))) {
+      return refuse(describe(record.place), "the loader reads this before the core binds it");
+    }
+    const std::uint64_t meant = TRY(running.core_symbol(record.symbol));
+    TRY(write_field(*area, record.place - area->address, meant + record.addend,
+                    Written{*kind, late ? record.with : std::string{}, true}));
+  }
   return {};
 }
 

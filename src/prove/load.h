@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// A patch module in memory, as the module loader and the livepatch core leave it.
+// A patch module in memory, as the module loader and its core leave it.
 #pragma once
 
 #include <map>
@@ -17,10 +17,11 @@ namespace suture::prove {
 
 class LoadedPatch {
  public:
-  // A field that the loader or the livepatch core writes.
+  // A field that the loader or the core writes.
   struct Written {
     elf::RelocationKind kind;
-    std::string late;  // the module with which it is written, empty when it is done at once
+    std::string late;      // the module with which it is written, empty when it is done at once
+    bool by_core = false;  // Suture's: after the loader has done all its work
   };
   struct Area {
     std::uint32_t section = 0;
@@ -32,6 +33,8 @@ class LoadedPatch {
   static Result<LoadedPatch> load(Bytes module, const elf::Arch& arch, Running& running);
 
   const elf::ObjectFile& elf() const { return elf_; }
+  // Where the symbol table says that the patch lies, of one for Suture's core.
+  std::uint64_t core_patch() const { return core_patch_; }
   const std::vector<Area>& areas() const { return areas_; }
   const std::string& section_name(const Area& area) const {
     return elf_.sections()[area.section].name;
@@ -57,6 +60,9 @@ class LoadedPatch {
   Status relocate(std::uint32_t relocations, const elf::Arch& arch, Running& running);
   Status relocate_one(const elf::Section& from, Area& area, std::uint64_t entry,
                       const elf::Arch& arch, const std::string& object, Running& running);
+  Status write_field(Area& area, std::uint64_t offset, std::uint64_t value, Written written);
+  Status find_core_patch();
+  Status bind_by_core(const elf::Arch& arch, Running& running);
   Result<std::uint64_t> livepatch_value(const elf::Section& from, const elf::Symbol& symbol,
                                         const std::string& object, Running& running) const;
 
@@ -64,6 +70,7 @@ class LoadedPatch {
   std::vector<Area> areas_;               // by address
   std::vector<std::uint64_t> addresses_;  // by symbol; of livepatch's own it is 0
   std::map<std::uint64_t, Written> written_;
+  std::uint64_t core_patch_ = 0;
 };
 
 }  // namespace suture::prove

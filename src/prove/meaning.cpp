@@ -624,7 +624,12 @@ void Meaning::check_rest(const std::vector<std::pair<std::uint64_t, std::uint64_
                          entry.table->section, describe_address(entry.about)));
     }
   }
-  std::set<std::uint64_t> ends;
+  std::set<std::uint64_t> ends = ends_;
+  for (std::uint64_t end : ends_) {
+    if (tables_.rows_at(end, end + 1).empty()) {
+      accuse(patch_.describe(end), "the end of an entry thunk is not marked for unwinding (ORC)");
+    }
+  }
   for (const auto& [place, address] : placed_) {
     const Read& post = sides_[place.first].post;
     const bool has_rows = !post.tables.rows[static_cast<std::size_t>(place.second)].empty();

@@ -47,7 +47,7 @@ class Meaning {
   void follow();
   // What nothing leads to: new globals for other files, and descriptors that the kernel reads.
   void expect_unreached();
-  // Where struct klp_patch lies, once the glue has been followed.
+  // Where the patch's structure lies, once the glue has been followed.
   std::uint64_t patch_address() const { return patch_address_; }
   // Nothing of the module may be left unexplained; `known` is what others have explained.
   void check_rest(const std::vector<std::pair<std::uint64_t, std::uint64_t>>& known);
@@ -57,6 +57,11 @@ class Meaning {
     return placed_;
   }
   void accuse(std::string where, std::string what);
+  // The part of post as it should be in the module.
+  const Form& form(std::size_t side, std::int32_t part);
+  // At that address of the module must be marked that nothing is known for unwinding from there on,
+  // or something else must begin.
+  void expect_end_of_rows(std::uint64_t address) { ends_.insert(address); }
 
  private:
   struct Extent {
@@ -86,7 +91,6 @@ class Meaning {
   void check_outside(const Holder& holder, const Field& field, std::uint64_t part_at);
   void check_tables(const Holder& holder, const Form& form);
   void check_rows(const Holder& holder, const Form& form);
-  const Form& form(std::size_t side, std::int32_t part);
   bool is_late(const Side& side, const Target& key);
   Result<std::optional<std::uint64_t>> undefined_at(const Side& side, std::string_view name);
   void check_name_of_glue(const Holder& holder);
@@ -114,6 +118,7 @@ class Meaning {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> contents_;  // strings and constants
   std::vector<std::pair<std::size_t, std::int32_t>> work_;
   std::map<std::pair<const Side*, std::int32_t>, std::optional<std::uint64_t>> run_addresses_;
+  std::set<std::uint64_t> ends_;  // of thunks
   std::uint64_t patch_address_ = 0;
 };
 

@@ -138,7 +138,7 @@ class Reader {
       if (name == 0 && to == 0 && position == 0) {
         return {};
       }
-      out_.redirects.push_back(Redirect{object, TRY(text(name)), position, to});
+      out_.redirects.push_back(Redirect{object, TRY(text(name)), position, to, {}});
     }
   }
 

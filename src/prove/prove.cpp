@@ -6,9 +6,9 @@
 // Method: five questions, each answered from the bytes of the module, the compiled objects and the
 // shipped kernel.
 //   1. Would the kernel load it (load.h), and does it say of itself what is true?
-//   2. Does its init function hand the livepatch core a patch, and what does that redirect
-//      (patch_data.h)? Each redirect is resolved as the core does, and must lie where matching
-//      found the function whose new code it leads to.
+//   2. Does its init function hand the core a patch, and what does that redirect (patch_data.h, of
+//      one for Suture's core core_data.h and core_redirects.h)? Each redirect is resolved as the
+//      core does, and must lie where matching found the function whose new code it leads to.
 //   3. Does all that the redirects lead to mean what post means (meaning.h)?
 //   4. Is every entry of every table about code one of post's, and none missing?
 //   5. Does every function that differs between pre and post, compared anew (changes.h), get
@@ -22,6 +22,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "prove/core_data.h"
+#include "prove/core_redirects.h"
 #include "prove/meaning.h"
 #include "prove/patch_data.h"
 
@@ -34,7 +36,8 @@ class Prover {
   Prover(const Case& about, Proof& proof)
       : about_(about),
         proof_(proof),
-        running_(*about.image, about.exports, *about.symvers, about.find_module) {}
+        running_(*about.image, about.exports, *about.symvers, about.find_module,
+                 about.core_exports) {}
 
   Status run(Bytes module) {
     const elf::Arch* arch = elf::arch_of(about_.glue->machine());
@@ -48,7 +51,7 @@ class Prover {
     TRY(read_units(*arch));
     Meaning meaning(patch_, tables_, running_, sides_, *about_.constants, proof_);
     TRY(follow_glue(meaning));
-    PatchData data = TRY(read_patch_data(patch_, meaning.patch_address(), *about_.constants));
+    PatchData data = TRY(read_data(meaning));
     check_identity(meaning, data);
     check_note(meaning);
     for (const Redirect& redirect : data.redirects) {
@@ -60,6 +63,8 @@ class Prover {
     }
     meaning.follow();
     meaning.expect_unreached();
+    check_core_redirects(meaning, patch_, tables_, running_, sides_, resolved_, data.extents);
+    check_alternatives(meaning, patch_, tables_);
     meaning.check_rest(data.extents);
     check_metadata(meaning, data);
     check_authors_word(meaning, data);
@@ -101,14 +106,17 @@ class Prover {
     return {};
   }
 
-  // The struct module of the glue leads to its init function, and that to the patch.
+  // The struct module of the glue leads to its init function, and that to the patch. Its parameter,
+  // of which there is one at the most, is found by the loader, too.
   Status follow_glue(Meaning& meaning) {
-    const LoadedPatch::Area* self = patch_.area(".gnu.linkonce.this_module");
     const Object& glue = sides_[0].post.object;
-    for (std::size_t i = 0; self != nullptr && i < glue.parts().size(); ++i) {
-      if (glue.section_of(glue.parts()[i]).name == ".gnu.linkonce.this_module") {
-        meaning.expect(0, static_cast<std::int32_t>(i), self->address);
-        module_at_ = self->address;
+    for (std::size_t i = 0; i < glue.parts().size(); ++i) {
+      const std::string& section = glue.section_of(glue.parts()[i]).name;
+      const bool self = section == ".gnu.linkonce.this_module";
+      const LoadedPatch::Area* area = patch_.area(section);
+      if ((self || section == "__param") && area != nullptr) {
+        meaning.expect(0, static_cast<std::int32_t>(i), area->address);
+        module_at_ = self ? area->address : module_at_;
       }
     }
     meaning.follow();
@@ -119,16 +127,37 @@ class Prover {
     return {};
   }
 
+  Result<PatchData> read_data(const Meaning& meaning) {
+    if (!running_.has_suture_core()) {
+      return read_patch_data(patch_, meaning.patch_address(), *about_.constants);
+    }
+    if (patch_.core_patch() != meaning.patch_address()) {
+      return fail(Code::proof_failed, "suture_patch",
+                  "the core binds another patch than the module's init function registers",
+                  "report this with the diff");
+    }
+    CorePatch core = TRY(read_core_patch(patch_, meaning.patch_address()));
+    const kernel::RunSymbol* text = about_.image->symbols().unique("_text");
+    if (text == nullptr || core.image_text != text->address) {
+      return fail(Code::proof_failed, "suture_patch.image_text", "it is not where the image starts",
+                  "report this with the diff");
+    }
+    return std::move(core.data);
+  }
+
   void check_identity(Meaning& meaning, const PatchData& data) {
     auto one = [&](std::string_view key) {
       const auto found = patch_.modinfo(key);
       return found.size() == 1 ? found[0] : std::string_view{};
     };
     if (data.module != module_at_) {
-      meaning.accuse("klp_patch.mod", "it is not this module");
+      meaning.accuse("the patch's mod", "it is not this module");
     }
-    if (one("livepatch") != "Y" || one("license") != "GPL") {
-      meaning.accuse(".modinfo", "it is not marked as a livepatch under the GPL");
+    const bool suture = running_.has_suture_core();
+    if (one("livepatch") != (suture ? "" : "Y") || one("suture") != (suture ? "Y" : "") ||
+        one("depends") != (suture ? "suture" : "") ||
+        one("suture.core") != (suture ? "suture" : "livepatch") || one("license") != "GPL") {
+      meaning.accuse(".modinfo", "it is not marked as a patch for its core under the GPL");
     }
     if (one("suture.release") != about_.image->release() ||
         !one("vermagic").starts_with(about_.image->release() + " ")) {
@@ -178,6 +207,7 @@ class Prover {
         ++proof_.redirects;
         side.redirected.insert(post);
         new_code_.emplace_back(std::pair(i, post), redirect.to);
+        resolved_.push_back(Resolved{i, found->second, post, &redirect});
         functions_.insert(fmt::format("{} {} {} {}", redirect.object, redirect.name,
                                       redirect.position, side.unit->source));
       }
@@ -205,7 +235,7 @@ class Prover {
       }
     }
     if (data.callbacks.size() > asked) {
-      meaning.accuse("klp_object.callbacks", "there is one that no file asks for");
+      meaning.accuse("the callbacks", "there is one that no file asks for");
     }
   }
 
@@ -251,7 +281,7 @@ class Prover {
       states.insert(fmt::format("{} {}", id, version));
     }
     if (data.states.size() != states.size()) {
-      meaning.accuse("klp_patch.states", "a system state is there twice");
+      meaning.accuse("the states", "a system state is there twice");
     }
     std::set<std::string> callbacks;
     std::set<std::string> ignored;
@@ -306,6 +336,7 @@ class Prover {
   std::uint64_t module_at_ = 0;
   std::set<std::uint64_t> taken_;  // run addresses that are redirected
   std::vector<std::pair<std::pair<std::size_t, std::int32_t>, std::uint64_t>> new_code_;
+  std::vector<Resolved> resolved_;
   std::set<std::string> functions_;  // as .modinfo should list them
 };
 

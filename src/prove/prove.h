@@ -35,6 +35,8 @@ struct Case {
   std::span<const kernel::ImageExport> exports;  // sorted by name
   const kernel::Symvers* symvers = nullptr;
   ModuleFinder find_module;
+  // What Suture's core exports, of a module for it; null for one for the kernel's livepatch.
+  const kernel::Symvers* core_exports = nullptr;
   const elf::ObjectFile* glue = nullptr;  // the compiled part that all patches have alike
   const Constants* constants = nullptr;
 };

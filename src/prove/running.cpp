@@ -18,9 +18,59 @@ std::unexpected<Error> no_symbol(const std::string& object, std::string_view nam
 
 }  // namespace
 
+Running::Running(const kernel::Image& image, std::span<const kernel::ImageExport> exports,
+                 const kernel::Symvers& symvers, ModuleFinder find_module,
+                 const kernel::Symvers* core_exports)
+    : image_(image), exports_(exports), symvers_(symvers), find_module_(std::move(find_module)) {
+  // Between vmlinux and the patch module; each at a place that nothing else has.
+  std::uint64_t next = 0xffffffffbf000000;
+  for (const auto& [name, entry] : core_exports == nullptr
+                                       ? std::unordered_map<std::string_view, kernel::Export>{}
+                                       : core_exports->all()) {
+    core_exports_.push_back(kernel::ImageExport{.name = name,
+                                                .address = next += 0x1000,
+                                                .crc = entry.crc,
+                                                .gpl_only = entry.gpl_only,
+                                                .name_space = entry.name_space});
+  }
+  std::ranges::sort(core_exports_, {}, &kernel::ImageExport::name);
+}
+
 const kernel::ImageExport* Running::exported(std::string_view name) const {
-  auto it = std::ranges::lower_bound(exports_, name, {}, &kernel::ImageExport::name);
-  return it != exports_.end() && it->name == name ? &*it : nullptr;
+  for (std::span<const kernel::ImageExport> all : {exports_, std::span(core_exports_)}) {
+    auto it = std::ranges::lower_bound(all, name, {}, &kernel::ImageExport::name);
+    if (it != all.end() && it->name == name) {
+      return &*it;
+    }
+  }
+  return nullptr;
+}
+
+Result<std::uint64_t> Running::core_symbol(const CoreSymbol& symbol) {
+  const std::uint64_t address = TRY(livepatch_symbol(symbol.object, symbol.name, symbol.position));
+  if (symbol.object == "vmlinux" && symbol.address != address) {
+    return no_symbol(symbol.object, symbol.name,
+                     fmt::format("the patch states that it is at {:#x}, and it is at {:#x}",
+                                 symbol.address, address));
+  }
+  return address;
+}
+
+Result<std::uint64_t> Running::size_of(const CoreSymbol& symbol, std::uint64_t address) {
+  if (symbol.object == "vmlinux") {
+    const elf::Section* section = image_.section_at(address);
+    const std::uint64_t end = section == nullptr ? address : section->address + section->size;
+    return std::min(end, image_.symbols().next_address(address).value_or(end)) - address;
+  }
+  Module* in = TRY(module(symbol.object));
+  auto named = in->by_name.find(symbol.name);
+  for (std::uint32_t index :
+       named == in->by_name.end() ? std::vector<std::uint32_t>{} : named->second) {
+    if (address_in(*in, index) == address) {
+      return in->image->elf().symbols()[index].size;
+    }
+  }
+  return no_symbol(symbol.object, symbol.name, "it is not at that place");
 }
 
 Result<Running::Module*> Running::module(const std::string& name) {

@@ -22,6 +22,14 @@
 
 namespace suture::prove {
 
+// Something of the kernel, as a patch for Suture's core names it.
+struct CoreSymbol {
+  std::string object;  // "vmlinux" or a module
+  std::string name;
+  std::uint64_t position = 0;
+  std::uint64_t address = 0;  // that it states, in the image; 0 of a module's
+};
+
 // Where something lies in what runs: in vmlinux an address, in a module an offset into a section.
 struct RunPlace {
   std::uint32_t section = 0;  // 0: vmlinux
@@ -33,16 +41,24 @@ using ModuleFinder = std::function<Result<const kernel::ModuleImage*>(const std:
 class Running {
  public:
   // All that is given must outlive this; `exports` is sorted by name.
+  // `core_exports` are those of Suture's core where that runs the patch, else null.
   Running(const kernel::Image& image, std::span<const kernel::ImageExport> exports,
-          const kernel::Symvers& symvers, ModuleFinder find_module)
-      : image_(image), exports_(exports), symvers_(symvers), find_module_(std::move(find_module)) {}
+          const kernel::Symvers& symvers, ModuleFinder find_module,
+          const kernel::Symvers* core_exports);
 
   const kernel::Image& image() const { return image_; }
+  bool has_suture_core() const { return !core_exports_.empty(); }
+  // By vmlinux, or by Suture's core.
   const kernel::ImageExport* exported(std::string_view name) const;
 
   // The symbol that livepatch takes for OBJECT:NAME,POSITION. proof-failed where it takes none.
   Result<std::uint64_t> livepatch_symbol(const std::string& object, std::string_view name,
                                          std::uint64_t position);
+  // The same for Suture's core, which also checks the address that the patch states.
+  Result<std::uint64_t> core_symbol(const CoreSymbol& symbol);
+  // The size of the function of that name at `address`: what lies before the next symbol of
+  // vmlinux, or what the module states.
+  Result<std::uint64_t> size_of(const CoreSymbol& symbol, std::uint64_t address);
   // proof-failed where the object has no such place.
   Result<std::uint64_t> address(const std::string& object, RunPlace place);
   // What `object`'s own code can only mean by that name: the one symbol that has it, or the one
@@ -67,6 +83,7 @@ class Running {
   std::span<const kernel::ImageExport> exports_;
   const kernel::Symvers& symvers_;
   ModuleFinder find_module_;
+  std::vector<kernel::ImageExport> core_exports_;  // by name, at addresses of their own
   std::map<std::string, std::unique_ptr<Module>> modules_;
   std::uint64_t next_ = 0xffffffffc8000000;  // behind the patch module's room
 };

@@ -79,7 +79,7 @@ class Linking : public Pair {
     const module::Binder binder(run_, run_, symvers_, graph_, matched_);
     return module::link(
         {module::LinkInput{.source = "f.c", .post = &after, .diff = &diff_, .binder = &binder}},
-        glue_, symvers_, metadata_);
+        {.glue = glue_, .symvers = symvers_}, metadata_);
   }
 
   kernel::Symvers symvers_;

@@ -88,7 +88,7 @@ TEST_F(AssemblyTest, BindsVmlinuxWhenItLoadsAndModulesWhenTheyArePatched) {
 TEST_F(AssemblyTest, ListsWhatLivepatchBinds) {
   assembly_.relocate(call_in(".text"), R_X86_64_PLT32,
                      Binding{.object = "fat", .name = "hidden", .sympos = 2}, -4, "fat");
-  EXPECT_THAT(assembly_.klp_symbols(), testing::ElementsAre("fat:hidden,2"));
+  EXPECT_THAT(assembly_.core_symbols(), testing::ElementsAre("fat:hidden,2"));
 }
 
 TEST_F(AssemblyTest, HasAnotherDigestForAnotherTarget) {

@@ -122,7 +122,7 @@ TEST_F(CoreTest, TasksInsideOfAStoppedPatchAreKnownAfterwards) {
 
 TEST_F(CoreTest, ModuleThatSuturesCoreDroppedIsKnownByItsNote) {
   add_core_patch("current", "1\n", "0\n", "stop");
-  const module::Metadata metadata{.name = "x", .core = "suture"};
+  const module::Metadata metadata{.name = "x", .core = module::Core::suture};
   const Bytes note = module::to_note(metadata);
   for (const char* name : {"current", "gone"}) {
     put(std::string("sys/module/") + name + "/taint", "OE\n");

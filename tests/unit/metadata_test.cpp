@@ -104,7 +104,7 @@ TEST(ModuleMetadata, ListsWhatLivepatchBindsAndWhatIsImported) {
   Metadata metadata =
       read({"name=x"}, {{".klp.sym.vmlinux.hidden,2", elf::shn_livepatch}, {"printk", SHN_UNDEF}})
           .value();
-  EXPECT_THAT(metadata.klp_symbols, ElementsAre("vmlinux:hidden,2"));
+  EXPECT_THAT(metadata.core_symbols, ElementsAre("vmlinux:hidden,2"));
   EXPECT_THAT(metadata.imports, ElementsAre("printk"));
 }
 
