@@ -108,15 +108,15 @@ static void on_user_return(struct user_return_notifier *notifier)
 	suture_at_border();
 }
 
-static DEFINE_PER_CPU(struct user_return_notifier, border) = {
-	.on_user_return = on_user_return,
-};
+static DEFINE_PER_CPU(struct user_return_notifier, border);
 static DEFINE_PER_CPU(bool, border_is_open);
 
 void suture_arch_open_border(void)
 {
 	if (__this_cpu_read(border_is_open))
 		return;
+	/* The loader does not relocate the first values of per-CPU data of modules. */
+	this_cpu_ptr(&border)->on_user_return = on_user_return;
 	user_return_notifier_register(this_cpu_ptr(&border));
 	__this_cpu_write(border_is_open, true);
 }

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A patch of pair.ko, written by hand: VERSION (2, ...) is what the new functions say they are, REPLACE
+ * whether it takes over earlier ones. The sizes of the old functions come from pair.ko.
+ */
+#include <linux/delay.h>
+#include <linux/module.h>
+
+#include "suture_patch.h"
+
+#define ENTRY(name)								\
+	asm(".pushsection .text.entry, \"ax\"\n"				\
+	    ".balign 16\n" #name "_entry:\n"					\
+	    "add $8, %rsp\n"							\
+	    "jmp new_" #name "\n"						\
+	    ".balign 16, 0xcc\n"						\
+	    ".popsection\n");							\
+	extern char name##_entry[];
+
+static char *model;
+module_param(model, charp, 0444);
+
+noinline int new_pair_left(int sleep);
+noinline int new_pair_right(int unused);
+noinline int new_pair_outer(int sleep);
+
+noinline int new_pair_left(int sleep)
+{
+	if (sleep)
+		msleep_interruptible(sleep);
+	return VERSION;
+}
+
+noinline int new_pair_right(int unused)
+{
+	return unused ? 3 * VERSION : VERSION + !!unused;
+}
+
+/* By the old names, as code of a patch calls what is patched: pair_left() redirects to the new one. */
+noinline int new_pair_outer(int sleep)
+{
+	int left = new_pair_left(sleep);
+	int right = new_pair_right(0);
+
+	return left == VERSION && right == VERSION ? VERSION : -1;
+}
+
+ENTRY(pair_left)
+ENTRY(pair_right)
+ENTRY(pair_outer)
+
+#define SYMBOL(function) \
+	static const struct suture_symbol function##_symbol = { .object = "pair", .name = #function }
+SYMBOL(pair_left);
+SYMBOL(pair_right);
+SYMBOL(pair_outer);
+
+#define FUNCTION(function, size)						\
+	{ .old = &function##_symbol, .old_size = size, .new_func = new_##function, .new_size = 256, \
+	  .entry = function##_entry }
+static const struct suture_func functions[] = {
+	FUNCTION(pair_left, LEFT_SIZE),
+	FUNCTION(pair_right, RIGHT_SIZE),
+	FUNCTION(pair_outer, OUTER_SIZE),
+};
+static struct suture_object object = {
+	.name = "pair", .funcs = functions, .nr_funcs = ARRAY_SIZE(functions),
+};
+struct suture_patch suture_patch = {
+	.abi = SUTURE_PATCH_ABI, .replace = REPLACE, .mod = THIS_MODULE, .objects = &object,
+	.nr_objects = 1,
+};
+
+static int __init start(void)
+{
+	return suture_enable_patch(&suture_patch, model);
+}
+
+static void __exit stop(void)
+{
+}
+
+module_init(start);
+module_exit(stop);
+MODULE_LICENSE("GPL");
