@@ -109,6 +109,45 @@ void read_own_key(Metadata& metadata, std::string_view key, std::string_view val
   }
 }
 
+// Where a pointer of a section points: the section and the offset in it.
+std::optional<std::pair<const elf::Section*, std::uint64_t>> pointed_at(
+    const elf::ObjectFile& object, const elf::Section& section, std::uint64_t offset) {
+  auto it = std::ranges::lower_bound(section.relocations, offset, {}, &elf::Relocation::offset);
+  if (it == section.relocations.end() || it->offset != offset) {
+    return std::nullopt;
+  }
+  const elf::Symbol& symbol = object.symbols()[it->symbol];
+  if (!symbol.defined()) {
+    return std::nullopt;
+  }
+  return std::pair(&object.sections()[symbol.section],
+                   symbol.value + static_cast<std::uint64_t>(it->addend));
+}
+
+// What the records for Suture's core name: struct suture_relocation and struct suture_symbol of
+// kmod/include/suture_patch.h.
+void read_core_records(Metadata& metadata, const elf::ObjectFile& object) {
+  constexpr std::uint64_t record_size = 32;
+  const elf::Section* records = object.section(".rodata.suture_relocations");
+  std::set<std::string> found;
+  for (std::uint64_t at = 0; records != nullptr && at + record_size <= records->size;
+       at += record_size) {
+    const auto symbol = pointed_at(object, *records, at + 8);
+    if (!symbol) {
+      continue;
+    }
+    auto text = [&](std::uint64_t member) {
+      const auto place = pointed_at(object, *symbol->first, symbol->second + member);
+      return place ? read_cstr(place->first->data, place->second) : std::nullopt;
+    };
+    const auto sympos = read_le<std::uint64_t>(symbol->first->data, symbol->second + 16);
+    if (auto name = text(8); name && sympos) {
+      found.insert(fmt::format("{}:{},{}", text(0).value_or("vmlinux"), *name, *sympos));
+    }
+  }
+  metadata.core_symbols.insert(metadata.core_symbols.end(), found.begin(), found.end());
+}
+
 // Symbols: ".klp.sym.OBJECT.NAME,SYMPOS" are bound by the livepatch core, plain undefined ones are
 // imports.
 void read_symbols(Metadata& metadata, const elf::ObjectFile& object) {
@@ -247,6 +286,9 @@ Result<Metadata> read_metadata(const elf::ObjectFile& object, const std::string&
     metadata.build_id = elf::build_id(note->data).value_or("");
   }
   read_symbols(metadata, object);
+  if (metadata.ours && metadata.core == Core::suture) {
+    read_core_records(metadata, object);
+  }
   if (!metadata.ours && metadata.livepatch) {
     for (const ForeignFunction& function : foreign_functions(object)) {
       object_named(metadata, function.object)

@@ -191,7 +191,7 @@ Status LoadedPatch::resolve_symbols(Running& running) {
     } else if (symbol.section == SHN_UNDEF) {
       const kernel::ImageExport* found = running.exported(symbol.name);
       if (found == nullptr) {
-        return refuse(std::string(symbol.name), "neither vmlinux nor the core exports it");
+        return refuse(std::string(symbol.name), "nothing exports it to modules");
       }
       if (!found->name_space.empty() &&
           std::ranges::find(imported, found->name_space) == imported.end()) {

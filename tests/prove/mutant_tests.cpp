@@ -24,6 +24,7 @@ struct Edit {
   const char* function;  // whose body gets the statement; null: `from` becomes `to`
   const char* from;
   const char* to;
+  bool for_core = false;  // it is also tried for Suture's core
 };
 
 constexpr const char* once = "pr_info_once(\"suture: seen\\n\");";
@@ -35,23 +36,24 @@ constexpr const char* by_the_author =
     "#include <linux/seq_file.h>\n"
     "#include <suture.h>\n"
     "SUTURE_STATE(7, 3);\n"
-    "static int begin(struct klp_object *object) { return suture_get_state(7) ? 0 : -EINVAL; }\n"
-    "static void ready(struct klp_object *object) { pr_info(\"suture: ready\\n\"); }\n"
-    "static void end(struct klp_object *object) { pr_info(\"suture: end\\n\"); }\n"
+    "static int begin(struct suture_object *object) { return suture_get_state(7) ? 0 : -EINVAL; }\n"
+    "static void ready(struct suture_object *object) { pr_info(\"suture: ready\\n\"); }\n"
+    "static void end(struct suture_object *object) { pr_info(\"suture: end\\n\"); }\n"
     "SUTURE_PRE_PATCH(begin);\n"
     "SUTURE_POST_PATCH(ready);\n"
     "SUTURE_POST_UNPATCH(end);\n";
 
 constexpr Edit edits[] = {
-    {"a string", "fs/proc/cmdline.c", nullptr, "seq_putc(m, '\\n');", "seq_puts(m, \" x\\n\");"},
+    {"a string", "fs/proc/cmdline.c", nullptr, "seq_putc(m, '\\n');", "seq_puts(m, \" x\\n\");",
+     true},
     {"callbacks and a state", "fs/proc/cmdline.c", nullptr, "#include <linux/seq_file.h>\n",
-     by_the_author},
-    {"BUG, alternatives and a .cold part", "kernel/fork.c", "copy_process", nullptr, bug},
+     by_the_author, true},
+    {"BUG, alternatives and a .cold part", "kernel/fork.c", "copy_process", nullptr, bug, true},
     {"exception table entries", "kernel/sys.c", "prctl_set_mm", nullptr, warn},
     {"a system call without an entry call", "kernel/sys.c", "SYSCALL_DEFINE5(prctl", nullptr, bug},
-    {"jump labels", "mm/page_alloc.c", "get_page_from_freelist", nullptr, count},
+    {"jump labels", "mm/page_alloc.c", "get_page_from_freelist", nullptr, count, true},
     {"tracepoints and static calls", "net/ipv4/tcp_ipv4.c", "tcp_v4_rcv", nullptr, warn},
-    {"ambiguous names", "fs/namespace.c", "do_add_mount", nullptr, once},
+    {"ambiguous names", "fs/namespace.c", "do_add_mount", nullptr, once, true},
     {"a message", "fs/exec.c", "begin_new_exec", nullptr, once},
     {"user copies", "fs/pipe.c", "pipe_read", nullptr, bug},
     {"user access in line", "fs/select.c", "do_select", nullptr, warn},
@@ -65,15 +67,15 @@ constexpr Edit edits[] = {
     {"a string of wide characters", "drivers/firmware/efi/efi.c", "efi_status_to_err", nullptr,
      "if (L\"Suture\"[status & 3] == status) return -EPERM;"},
     {"polling", "fs/eventpoll.c", "ep_poll", nullptr, bug},
-    {"a module's function", "fs/isofs/namei.c", "isofs_lookup", nullptr, once},
+    {"a module's function", "fs/isofs/namei.c", "isofs_lookup", nullptr, once, true},
     {"a module's locks", "fs/fat/namei_vfat.c", "vfat_create", nullptr, count},
-    {"static keys of a module", "fs/ext4/fsync.c", "ext4_sync_file", nullptr, count},
+    {"static keys of a module", "fs/ext4/fsync.c", "ext4_sync_file", nullptr, count, true},
     {"a large module", "fs/ext4/super.c", "ext4_statfs", nullptr, warn},
     {"a module of the network", "net/sctp/sm_statefuns.c", "sctp_sf_do_5_1B_init", nullptr, bug},
     {"a table that is copied", "net/sctp/debug.c", nullptr, "\"DATA\",", "\"DATA2\","},
     {"a header that two modules include", "fs/fat/fat.h", nullptr,
      "u8 attrs = MSDOS_I(inode)->i_attrs;",
-     "u8 attrs = MSDOS_I(inode)->i_attrs | (inode->i_ino == 77 ? ATTR_SYS : 0);"},
+     "u8 attrs = MSDOS_I(inode)->i_attrs | (inode->i_ino == 77 ? ATTR_SYS : 0);", true},
 };
 
 std::string edited(std::string text, const Edit& edit) {
@@ -118,12 +120,13 @@ class Mutants : public ::testing::Test {
     return where / "edit.patch";
   }
 
-  std::optional<fs::path> build_module(const Edit& edit, const fs::path& where) {
+  std::optional<fs::path> build_module(const Edit& edit, module::Core core, const fs::path& where) {
     EXPECT_TRUE(make_directories(where));
     build::Request request{.kernel = kernel_,
                            .patches = {diff_of(edit, where)},
                            .output_directory = where,
                            .keep_objects = where / "objects",
+                           .core = core,
                            .tool_version = "test"};
     auto built = build::build(request, [](std::string_view) {});
     if (!built || !built->refusals.empty()) {
@@ -153,60 +156,116 @@ class Mutants : public ::testing::Test {
     return out;
   }
 
-  kernel::Kernel kernel_;
-  kernel::Image image_;
-  TempDir directory_;
-};
-
-TEST_F(Mutants, AreAllAccusedAndNoGoodModuleIs) {
-  std::mt19937 random(1);
-  std::map<std::string, int> caught;
-  int total = 0;
-  int not_loadable = 0;
-  int good_modules = 0;
-  for (std::size_t i = 0; i < std::size(edits); ++i) {
-    const Edit& edit = edits[i];
-    const fs::path where = directory_.path() / std::to_string(i);
-    const auto path = build_module(edit, where);
+  // Builds the edit, and gives what proves its module; null where there is none.
+  std::unique_ptr<build::Witness> try_good(const Edit& edit, module::Core core, Bytes& good) {
+    const fs::path where = directory_.path() / std::to_string(++built_);
+    const auto path = build_module(edit, core, where);
     if (!path) {
-      continue;
+      return nullptr;
     }
-    auto witness = build::Witness::open(kernel_, where / "objects").value();
-    const Bytes good = read_bytes(*path).value();
+    auto witness = build::Witness::open(kernel_, core, where / "objects").value();
+    good = read_bytes(*path).value();
     const prove::Proof proof = prove::prove(good, witness->about());
     for (const Error& accusation : proof.accusations) {
       ADD_FAILURE() << edit.name << " is good: " << accusation.where << ": " << accusation.reason;
     }
-    ++good_modules;
-    auto at = [&](const std::string& object, const std::string& name) {
-      return positions(*witness, object, name);
-    };
-    for (test::Mutant& mutant : test::mutants_of(good, *witness->about().constants, at, random)) {
-      const prove::Proof wrong = prove::prove(std::move(mutant.module), witness->about());
-      if (!wrong.loads) {
-        ++not_loadable;
+    return witness;
+  }
+
+  void try_wrong(const Edit& edit, std::vector<test::Mutant> mutants,
+                 const build::Witness& witness) {
+    for (test::Mutant& mutant : mutants) {
+      const prove::Proof wrong = prove::prove(std::move(mutant.module), witness.about());
+      if (!wrong.loads && !mutant.for_core) {
+        ++not_loadable_;
         continue;
       }
-      ++total;
-      ++caught[mutant.kind];
+      ++total_;
+      ++caught_[mutant.kind];
       EXPECT_FALSE(wrong.accusations.empty())
           << edit.name << ": " << mutant.kind << " is not noticed: " << mutant.what;
     }
   }
-  for (const auto& [kind, number] : caught) {
-    fmt::print("{:>5} {}\n", number, kind);
+
+  void expect_kinds(std::initializer_list<const char*> kinds) {
+    for (const auto& [kind, number] : caught_) {
+      fmt::print("{:>5} {}\n", number, kind);
+    }
+    fmt::print("{} mutants of {} modules, and {} that would not load\n", total_, good_modules_,
+               not_loadable_);
+    for (const char* kind : kinds) {
+      EXPECT_GT(caught_[kind], 0) << kind;
+    }
   }
-  fmt::print("{} mutants of {} modules, and {} that would not load\n", total, good_modules,
-             not_loadable);
-  EXPECT_GE(good_modules, 20);
-  EXPECT_GE(total, 500);
-  for (const char* kind :
-       {"swapped call", "swapped data", "changed addend", "wrong sympos", "changed byte",
-        "dropped .cold", "dropped entry", "shifted entry", "dropped ORC", "shifted ORC",
-        "changed ORC", "function left out", "crossed redirects", "dropped callback",
-        "crossed callbacks", "another state"}) {
-    EXPECT_GT(caught[kind], 0) << kind;
+
+  kernel::Kernel kernel_;
+  kernel::Image image_;
+  TempDir directory_;
+  std::mt19937 random_{1};
+  std::map<std::string, int> caught_;
+  int built_ = 0;
+  int total_ = 0;
+  int not_loadable_ = 0;
+  int good_modules_ = 0;
+};
+
+TEST_F(Mutants, AreAllAccusedAndNoGoodModuleIs) {
+  for (const Edit& edit : edits) {
+    Bytes good;
+    const auto witness = try_good(edit, module::Core::livepatch, good);
+    if (witness == nullptr) {
+      continue;
+    }
+    ++good_modules_;
+    auto at = [&](const std::string& object, const std::string& name) {
+      return positions(*witness, object, name);
+    };
+    try_wrong(edit, test::mutants_of(good, *witness->about().constants, at, random_), *witness);
   }
+  EXPECT_GE(good_modules_, 20);
+  EXPECT_GE(total_, 500);
+  expect_kinds({"swapped call", "swapped data", "changed addend", "wrong sympos", "changed byte",
+                "dropped .cold", "dropped entry", "shifted entry", "dropped ORC", "shifted ORC",
+                "changed ORC", "function left out", "crossed redirects", "dropped callback",
+                "crossed callbacks", "another state"});
+}
+
+TEST_F(Mutants, ForSuturesCoreAreAllAccusedAndNoGoodModuleIs) {
+  for (const Edit& edit : edits) {
+    Bytes good;
+    const auto witness = edit.for_core ? try_good(edit, module::Core::suture, good) : nullptr;
+    if (witness == nullptr) {
+      continue;
+    }
+    ++good_modules_;
+    auto at = [&](const std::string& object, const std::string& name) {
+      return positions(*witness, object, name);
+    };
+    try_wrong(edit, test::mutants_of(good, *witness->about().constants, at, random_), *witness);
+    try_wrong(edit, test::core_mutants_of(good, random_), *witness);
+  }
+  EXPECT_GE(good_modules_, 8);
+  expect_kinds({"crossed redirects",
+                "crossed new functions",
+                "crossed entries",
+                "function left out",
+                "wrong symbol address",
+                "wrong sympos",
+                "wrong size",
+                "dropped .cold",
+                "wrong addend",
+                "wrong relocation type",
+                "record of another symbol",
+                "moved record",
+                "record in a table",
+                "dropped record",
+                "thunk to another function",
+                "thunk that keeps the return address",
+                "dropped ORC of a thunk",
+                "changed ORC of a thunk",
+                "wrong image",
+                "dropped callback",
+                "another state"});
 }
 
 }  // namespace

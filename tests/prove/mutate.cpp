@@ -54,17 +54,19 @@ class Maker {
     swap_targets(R_X86_64_32S, "swapped data", 3);
     change_addends(code_, 5);
     change_addends(data_, 3);
-    change_positions();
     change_bytes();
     lose_cold_parts();
     for (const Table& table : tables) {
       change_table(table);
     }
     change_unwinding();
-    leave_a_function_out();
-    cross_redirects();
-    change_callbacks();
-    change_states();
+    if (size("klp_patch") != 0) {
+      change_positions();
+      leave_a_function_out();
+      cross_redirects();
+      change_callbacks();
+      change_states();
+    }
     return std::move(out_);
   }
 

@@ -22,6 +22,7 @@ struct Mutant {
   std::string kind;  // "swapped call", "dropped entry", ...
   std::string what;  // where, for people
   Bytes module;
+  bool for_core = false;  // counts even if a core would refuse it
 };
 
 // The addresses at which OBJECT has NAME, in the order that livepatch counts.
@@ -74,5 +75,9 @@ class ModuleFile {
 std::vector<Mutant> mutants_of(const Bytes& good,
                                const std::map<std::string, std::uint64_t, std::less<>>& sizes,
                                const Positions& positions, std::mt19937& random);
+
+// The same of what only a module for Suture's core says, as kmod/include/suture_patch.h lays it
+// out.
+std::vector<Mutant> core_mutants_of(const Bytes& good, std::mt19937& random);
 
 }  // namespace suture::test

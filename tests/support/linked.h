@@ -61,6 +61,26 @@ class Linking : public Pair {
                        {"klp_object.callbacks.post_unpatch", 40}};
   }
 
+  // From here on what is made is for Suture's own core.
+  void for_suture() {
+    metadata_.core = module::Core::suture;
+    core_exports_ = kernel::Symvers::parse(
+                        "0x00000008\tsuture_enable_patch\tsuture\tEXPORT_SYMBOL_GPL\t\n"
+                        "0x00000009\tsuture_shadow_get\tsuture\tEXPORT_SYMBOL_GPL\t\n",
+                        "the core's Module.symvers")
+                        .value();
+    std::string source = glue_source;
+    for (auto [from, to] : {std::pair("klp_enable_patch", "suture_enable_patch"),
+                            std::pair("livepatch=Y", "suture=Y\"; .asciz \"depends=suture")}) {
+      source.replace(source.find(from), std::string(from).size(), to);
+    }
+    glue_.object = elf::ObjectFile::open(assemble("core_glue", source)).value();
+    glue_.thunk_rows = {16, 0, 0, 0, 5, 0, 8, 0, 0, 0, 5, 0};
+    for (const auto& [name, value] : layout_of_suture) {
+      glue_.constants[name] = value;
+    }
+  }
+
   // The module that makes `post` of `pre`, which runs as `run` in `object`.
   Result<module::Linked> make(const std::string& pre, const std::string& post,
                               const std::string& run, const std::string& object) {
@@ -79,10 +99,14 @@ class Linking : public Pair {
     const module::Binder binder(run_, run_, symvers_, graph_, matched_);
     return module::link(
         {module::LinkInput{.source = "f.c", .post = &after, .diff = &diff_, .binder = &binder}},
-        {.glue = glue_, .symvers = symvers_}, metadata_);
+        {.glue = glue_,
+         .symvers = symvers_,
+         .core_exports = metadata_.core == module::Core::suture ? &core_exports_ : nullptr,
+         .image_text = 0xffffffff81000000},
+        metadata_);
   }
 
-  kernel::Symvers symvers_;
+  kernel::Symvers symvers_, core_exports_;
   module::Glue glue_;
   elf::ObjectFile post_;
   diff::PieceGraph post_graph_;
@@ -91,6 +115,54 @@ class Linking : public Pair {
   module::Metadata metadata_{.name = "patch", .release = "6.1.0"};
 
  private:
+  // kmod/include/suture_patch.h
+  static constexpr std::pair<const char*, std::uint64_t> layout_of_suture[] = {
+      {"suture_patch_abi", 1},
+      {"suture_symbol", 32},
+      {"suture_symbol.object", 0},
+      {"suture_symbol.name", 8},
+      {"suture_symbol.sympos", 16},
+      {"suture_symbol.address", 24},
+      {"suture_func", 72},
+      {"suture_func.old", 0},
+      {"suture_func.old_size", 8},
+      {"suture_func.old_cold", 16},
+      {"suture_func.old_cold_size", 24},
+      {"suture_func.new_func", 32},
+      {"suture_func.new_size", 40},
+      {"suture_func.new_cold", 48},
+      {"suture_func.new_cold_size", 56},
+      {"suture_func.entry", 64},
+      {"suture_relocation", 32},
+      {"suture_relocation.place", 0},
+      {"suture_relocation.symbol", 8},
+      {"suture_relocation.addend", 16},
+      {"suture_relocation.type", 24},
+      {"suture_object", 80},
+      {"suture_object.name", 0},
+      {"suture_object.funcs", 16},
+      {"suture_object.nr_funcs", 24},
+      {"suture_object.relocations", 32},
+      {"suture_object.nr_relocations", 40},
+      {"suture_object.callbacks.pre_patch", 48},
+      {"suture_object.callbacks.post_patch", 56},
+      {"suture_object.callbacks.pre_unpatch", 64},
+      {"suture_object.callbacks.post_unpatch", 72},
+      {"suture_system_state", 24},
+      {"suture_system_state.id", 0},
+      {"suture_system_state.version", 8},
+      {"suture_patch", 72},
+      {"suture_patch.abi", 0},
+      {"suture_patch.replace", 4},
+      {"suture_patch.mod", 8},
+      {"suture_patch.objects", 16},
+      {"suture_patch.nr_objects", 24},
+      {"suture_patch.states", 32},
+      {"suture_patch.nr_states", 40},
+      {"suture_patch.relocations", 48},
+      {"suture_patch.nr_relocations", 56},
+      {"suture_patch.image_text", 64}};
+
   static constexpr const char* glue_source =
       ".section .gnu.linkonce.this_module,\"aw\",@progbits\n"
       ".globl __this_module; .type __this_module, @object\n"

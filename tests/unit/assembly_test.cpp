@@ -19,7 +19,7 @@ class AssemblyTest : public testing::Test {
     Place place = assembly_.append(number, Bytes{0xe8, 0, 0, 0, 0}, 5, 16);
     return Place{place.section, place.offset + 1};
   }
-  Assembly assembly_{EM_X86_64};
+  Assembly assembly_{EM_X86_64, Core::livepatch};
 };
 
 TEST_F(AssemblyTest, AppendsAtMultiplesOfTheAlignment) {

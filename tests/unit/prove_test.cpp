@@ -75,6 +75,7 @@ class Prove : public test::Linking {
                 .exports = exports_,
                 .symvers = &symvers_,
                 .find_module = [this](const std::string&) { return &module_; },
+                .core_exports = metadata_.core == module::Core::suture ? &core_exports_ : nullptr,
                 .glue = &glue_.object,
                 .constants = &glue_.constants};
   }
@@ -107,6 +108,23 @@ TEST_F(Prove, AcceptsWhatWasCompiled) {
   EXPECT_EQ(all(done), "");
   EXPECT_TRUE(done.loads);
   EXPECT_EQ(done.redirects, 1U);
+}
+
+TEST_F(Prove, AcceptsWhatWasCompiledForSuturesCore) {
+  for_suture();
+  const std::string g = traced("g", old_f);
+  const Proof done =
+      proof(make(traced("f", "nop; call g; ret") + g, traced("f", "inc %eax; call g; ret") + g,
+                 traced("f", "call g; ret", ".text") + traced("g", old_f, ".text")));
+  EXPECT_EQ(all(done), "");
+  EXPECT_TRUE(done.loads);
+  EXPECT_EQ(done.redirects, 1U);
+}
+
+TEST_F(Prove, AccusesAModuleForTheOtherCore) {
+  const Bytes module = make(traced("f", old_f), traced("f", new_f), traced("f", old_f, ".text"));
+  for_suture();
+  EXPECT_FALSE(proof(module).accusations.empty());
 }
 
 TEST_F(Prove, AccusesOtherCode) {
@@ -197,7 +215,7 @@ TEST_F(Prove, DoesNotLoadWithoutAnExport) {
   exports_.erase(exports_.begin() + 1);
   const Proof done = proof(module);
   EXPECT_FALSE(done.loads);
-  EXPECT_THAT(all(done), HasSubstr("klp_enable_patch: vmlinux does not export it"));
+  EXPECT_THAT(all(done), HasSubstr("klp_enable_patch: nothing exports it to modules"));
 }
 
 TEST_F(Prove, SurvivesAModuleThatIsCutOffAnywhere) {
