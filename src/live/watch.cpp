@@ -68,10 +68,16 @@ std::vector<WatchEvent> ChangeFinder::take_words(std::string_view text) {
   }
   const std::string patch(text.substr(1, end - 1));
   const std::string_view what = text.substr(end + 3);
-  if (what == "starting patching transition" || what == "starting unpatching transition") {
-    set_transition(patch, true, what.find("unpatching") == std::string_view::npos, out);
-  } else if (what == "patching complete" || what == "unpatching complete") {
-    set_transition(patch, false, what == "patching complete", out);
+  const auto says = [&](std::initializer_list<std::string_view> words) {
+    return std::ranges::find(words, what) != words.end();
+  };
+  const bool to_new = says({"starting patching transition", "patching complete",
+                            "reversing transition from unpatching to patching"});
+  const bool to_old = says({"starting unpatching transition", "unpatching complete",
+                            "reversing transition from patching to unpatching"});
+  // A patch that goes back and is not known was seen to be gone before its words were read.
+  if (to_new || (to_old && patches_.contains(patch))) {
+    set_transition(patch, !what.ends_with("complete"), to_new, out);
   }
   return out;
 }
