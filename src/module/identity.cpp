@@ -35,9 +35,11 @@ void write_modinfo(Metadata& metadata, const Glue& glue, Assembly& assembly) {
   };
   if (const elf::Section* base = glue.object.section(".modinfo")) {
     info += as_text(base->data);
-    std::size_t vermagic = info.find("vermagic=");
-    if (vermagic != std::string::npos) {
-      metadata.vermagic = info.substr(vermagic + 9).c_str();
+    constexpr std::string_view key = "vermagic=";
+    const std::size_t at = info.find(key);
+    if (at != std::string::npos) {
+      const std::size_t start = at + key.size();
+      metadata.vermagic = info.substr(start, info.find('\0', start) - start);
     }
   }
   add(fmt::format("name={}", metadata.name));

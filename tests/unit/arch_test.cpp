@@ -66,6 +66,29 @@ TEST(Arch, WritesInstructionsForPeople) {
   EXPECT_EQ(x86().text(Bytes{0x06}, 0), "");
 }
 
+TEST(Arch, ReadsItsOwnEntryThunk) {
+  const EntryThunk thunk = x86().entry_thunk();
+  EXPECT_EQ(x86().entry_thunk_target(thunk.code), thunk.field + thunk.bias);
+  EXPECT_EQ(one(thunk.code).length, thunk.dropped);
+}
+
+TEST(Arch, TakesNothingElseForAnEntryThunk) {
+  const Bytes good = x86().entry_thunk().code;
+  auto with = [&](std::size_t at, std::uint8_t byte) {
+    Bytes code = good;
+    code[at] = byte;
+    return code;
+  };
+  EXPECT_FALSE(x86().entry_thunk_target(with(3, 16)));    // drops two
+  EXPECT_FALSE(x86().entry_thunk_target(with(2, 0xec)));  // takes one more
+  EXPECT_FALSE(x86().entry_thunk_target(with(2, 0xc0)));  // another register
+  EXPECT_FALSE(x86().entry_thunk_target(with(4, 0xe8)));  // calls
+  EXPECT_FALSE(x86().entry_thunk_target(with(9, 0x90)));  // what follows does not trap
+  for (std::size_t size = 0; size < 9; ++size) {
+    EXPECT_FALSE(x86().entry_thunk_target(ByteView(good).first(size))) << size;
+  }
+}
+
 TEST(Arch, KnowsHowRelocationsWrite) {
   EXPECT_EQ(x86().relocation(R_X86_64_64)->size, 8U);
   EXPECT_TRUE(x86().relocation(R_X86_64_PLT32)->pc_relative);

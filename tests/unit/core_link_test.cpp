@@ -180,6 +180,18 @@ TEST_F(CoreLink, BindsASymbolOfAModuleWithThatModule) {
   EXPECT_EQ(word(object, symbols, pointer(object, records, 8).second + 24), 0U);
 }
 
+TEST_F(CoreLink, IsReadBackWithWhatTheCoreBinds) {
+  const std::string v =
+      ".section .data.v,\"aw\",@progbits; .type v, @object\nv: .quad 7\n"
+      ".size v, 8\n";
+  const Metadata metadata =
+      read_metadata(made_f("mov v(%rip), %eax; ret", "mov v(%rip), %ebx; ret", v), "patch.ko")
+          .value();
+  EXPECT_EQ(metadata.core, Core::suture);
+  EXPECT_FALSE(metadata.livepatch);
+  EXPECT_THAT(metadata.core_symbols, ElementsAre("vmlinux:v,0"));
+}
+
 TEST_F(CoreLink, ImportsWhatTheCoreExportsWithItsChecksum) {
   const elf::ObjectFile object = made_f(old_f, "call suture_shadow_get; ret");
   EXPECT_EQ(pointer(object, ".text.f", 6).first, "suture_shadow_get");

@@ -227,5 +227,19 @@ TEST_F(Prove, SurvivesAModuleThatIsCutOffAnywhere) {
   }
 }
 
+TEST_F(Prove, SurvivesADamagedModuleForSuturesCore) {
+  for_suture();
+  const Bytes good = make(traced("f", old_f), traced("f", new_f), traced("f", old_f, ".text"));
+  for (std::size_t at = 64; at < good.size(); at += 5) {
+    Bytes wrong = good;
+    wrong[at] ^= 0xff;
+    proof(wrong);
+  }
+  for (std::size_t size = 0; size < good.size(); size += 13) {
+    const Bytes part(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size));
+    EXPECT_FALSE(proof(part).accusations.empty()) << size;
+  }
+}
+
 }  // namespace
 }  // namespace suture::prove
