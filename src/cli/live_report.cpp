@@ -73,12 +73,14 @@ Json to_json(const live::Attachment& attachment) {
           {"effect", live::effect_word(attachment.effect)}};
 }
 
-std::string task_text(const live::BlockingTask& task) {
+std::string task_text(const live::BlockingTask& task, std::string_view model) {
   std::string why = "  its kernel stack does not show why";
   if (!task.function.empty()) {
     why = fmt::format("  in the patched function {}", task.function);
   } else if (task.state.starts_with('R')) {
     why = "  running";
+  } else if (model == "lazy") {
+    why = "  it has not left the kernel since";
   }
   std::string out = fmt::format("  {} {}{}  {}{}\n", task.tid, task.comm,
                                 task.kernel_thread ? " (kernel thread)" : "", task.state, why);
@@ -123,18 +125,22 @@ void tell(const live::TransitionView& view, Told& told, const kernel::Progress& 
   std::string text;
   if (view.stalled && tasks != told.tasks) {
     if (told.tasks.empty() && view.nudged.empty()) {
-      text = "  `suture signal` nudges what sleeps; livepatch does so itself every 15 s\n";
+      text = "  every 15 s the core nudges what sleeps; `suture signal` does it now\n";
     }
     for (std::size_t i = 0; i < std::min(view.tasks.size(), shown_tasks); ++i) {
-      text += task_text(view.tasks[i]);
+      text += task_text(view.tasks[i], view.model);
     }
     if (view.tasks.size() > shown_tasks) {
       text += fmt::format("  and {} more: suture status\n", view.tasks.size() - shown_tasks);
     }
     told.tasks = std::move(tasks);
   }
-  for (const live::Nudged& nudged : view.nudged) {
+  for (std::size_t i = 0; i < std::min(view.nudged.size(), shown_tasks); ++i) {
+    const live::Nudged& nudged = view.nudged[i];
     text += fmt::format("  {} {}: {}\n", nudged.pid, nudged.comm, nudged.what);
+  }
+  if (view.nudged.size() > shown_tasks) {
+    text += fmt::format("  and {} more processes\n", view.nudged.size() - shown_tasks);
   }
   const std::string summary =
       fmt::format("{}: {} since {}; {} to switch", view.patch,

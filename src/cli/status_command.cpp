@@ -89,7 +89,7 @@ std::string transition_text(const live::MachineStatus& status) {
       "in transition: {}; tasks that it waits for: {}{}\n", moving->patch.name, status.waiting,
       status.waiting == 0 ? " (it is looked at again within a second)" : "");
   for (const live::BlockingTask& task : status.blocking) {
-    out += task_text(task);
+    out += task_text(task, moving->patch.model);
   }
   if (status.waiting > status.blocking.size()) {
     out += fmt::format("  and {} more\n", status.waiting - status.blocking.size());

@@ -60,6 +60,7 @@ void tell(const Machine& machine, const std::string& name, const Patience& patie
     return;
   }
   TransitionView view{.patch = name,
+                      .model = (*found)->model,
                       .enabled = (*found)->enabled,
                       .seconds = seconds,
                       .stalled = seconds >= patience.stall_after || nudge_now};

@@ -18,6 +18,7 @@ namespace suture::live {
 // What is to be told, once a second, of a transition that takes time.
 struct TransitionView {
   std::string patch;
+  std::string model;
   bool enabled = true;              // the way it goes
   double seconds = 0;               // since it was begun
   std::size_t waiting = 0;          // tasks that have not switched
