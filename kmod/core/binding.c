@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Problem: code of a patch refers to what the kernel does not export, and a wrong address would be
- * called or written to.
+ * Problem: code of a patch refers to what the kernel does not export, and a wrong address would
+ * be called or written to.
  *
- * Method: for vmlinux the patch states the address in the image that it was matched against; how far
- * the running kernel has moved is told by _text. The symbol that the running kernel has there must have
- * the name that the patch states. In a module the symbol is found by its name and its position among
- * those of that name. All are found before the first byte is written, so that a patch for another
- * kernel changes nothing.
+ * Method: for vmlinux the patch states the address in the image that it was matched against; how
+ * far the running kernel has moved is told by _text. The symbol that the running kernel has there
+ * must have the name that the patch states. In a module the symbol is found by its name and its
+ * position among those of that name. All are found before the first byte is written, so that a
+ * patch for another kernel changes nothing.
  */
 #include <linux/slab.h>
 

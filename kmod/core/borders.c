@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Problem: the models that never stop the machine must know of each task on which side it runs, and
- * catch it where it is in no function of the kernel.
+ * Problem: the models that never stop the machine must know of each task on which side it runs,
+ * and catch it where it is in no function of the kernel.
  *
- * Method: the side is one bit of the task's own thread flags, the highest one, which no architecture
- * uses: it is there on every kernel, is found at once by the ftrace handler, and is copied to a new
- * task together with its parent's other flags. A probe of task_newtask copies it again, as the parent
- * may have switched between that copy and the moment that the child could be found in the task list;
- * the child has not run yet. The way back to user space is watched on each CPU while the border is
- * open (arch_open_border). Interrupts, which belong to no task, have a side for each CPU.
+ * Method: the side is one bit of the task's own thread flags, the highest one, which no
+ * architecture uses: it is there on every kernel, is found at once by the ftrace handler, and is
+ * copied to a new task together with its parent's other flags. A probe of task_newtask copies it
+ * again, as the parent may have switched between that copy and the moment that the child could be
+ * found in the task list; the child has not run yet. The way back to user space is watched on
+ * each CPU while the border is open (arch_open_border). Interrupts, which belong to no task, have
+ * a side for each CPU.
  *
- * Invariants: a side only changes in a transition. Only the task itself, at the border, or who has
- * found it outside of what is left changes it.
+ * Invariants: a side only changes in a transition. Only the task itself, at the border, or who
+ * has found it outside of what is left changes it.
  */
 #include <linux/cpuhotplug.h>
 #include <linux/sched/signal.h>
@@ -53,7 +54,7 @@ static void set_task(struct task_struct *task, void *argument)
 	suture_task_set_side(task, *(bool *)argument);
 }
 
-void suture_for_each_task(void (*fn)(struct task_struct *task, void *argument), void *argument)
+void suture_visit_tasks(void (*fn)(struct task_struct *task, void *argument), void *argument)
 {
 	struct task_struct *process, *task;
 	int cpu;
@@ -71,7 +72,21 @@ void suture_for_each_task(void (*fn)(struct task_struct *task, void *argument), 
 
 void suture_tasks_set_all(bool patched)
 {
-	suture_for_each_task(set_task, &patched);
+	suture_visit_tasks(set_task, &patched);
+}
+
+void suture_switch_offline(void)
+{
+	struct task_struct *idle;
+	int cpu;
+
+	cpus_read_lock();
+	for_each_possible_cpu(cpu) {
+		idle = static_call(suture_idle_task)(cpu);
+		if (idle && !cpu_online(cpu))
+			suture_task_set_side(idle, suture_transition.to_patched);
+	}
+	cpus_read_unlock();
 }
 
 /* With interrupts off, by the task that is about to return to user space. */
@@ -146,8 +161,8 @@ static int cpu_goes(unsigned int cpu)
 }
 
 /*
- * Runs the function on each CPU that is online, in a thread: neither in an interrupt nor on top of one,
- * and with the CPU's idle task off it, in schedule_idle().
+ * Runs the function on each CPU that is online, in a thread: neither in an interrupt nor on top
+ * of one, and with the CPU's idle task off it, in schedule_idle().
  */
 void suture_each_cpu(work_func_t function)
 {
@@ -172,8 +187,8 @@ static void nothing(struct work_struct *work)
 }
 
 /*
- * Until no CPU is in an ftrace handler, or about to return to user space, that began before. RCU would
- * not do: functions are also called where RCU does not watch.
+ * Until no CPU is in an ftrace handler, or about to return to user space, that began before. RCU
+ * would not do: functions are also called where RCU does not watch.
  */
 void suture_synchronize(void)
 {
@@ -229,10 +244,12 @@ static void nudge(struct task_struct *task, void *unused)
 
 void suture_tasks_nudge(void)
 {
-	suture_for_each_task(nudge, NULL);
+	suture_visit_tasks(nudge, NULL);
 }
 
-/* Whether all tasks are there; the border and CPUs may have moved some since they were looked at. */
+/*
+ * Whether all tasks are there; the border and CPUs may have moved some since they were looked at.
+ */
 static void note_laggard(struct task_struct *task, void *laggards)
 {
 	if (suture_task_side(task) != suture_transition.to_patched)
@@ -243,7 +260,7 @@ size_t suture_tasks_left(void)
 {
 	size_t laggards = 0;
 
-	suture_for_each_task(note_laggard, &laggards);
+	suture_visit_tasks(note_laggard, &laggards);
 	return laggards;
 }
 
@@ -275,6 +292,6 @@ ssize_t suture_tasks_blocking(char *page)
 	struct listing listing = { .page = page };
 
 	listing.length = sysfs_emit(page, "%zu\n", suture_tasks_left());
-	suture_for_each_task(list_task, &listing);
+	suture_visit_tasks(list_task, &listing);
 	return listing.length;
 }

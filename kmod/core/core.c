@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Registration: a patch module's description becomes a live patch, is enabled, disabled, replaced and
- * let go. suture_mutex covers all of it; what runs in other contexts says so where it stands.
+ * Registration: a patch module's description becomes a live patch, is enabled, disabled, replaced
+ * and let go. suture_mutex covers all of it; what runs in other contexts says so where it stands.
  *
- * Invariant: an error leaves the machine as it was. A patch's module stays in memory until no task can
- * return into it.
+ * Invariant: an error leaves the machine as it was. A patch's module stays in memory until no
+ * task can return into it.
  */
 #include <linux/init.h>
 #include <linux/rcupdate.h>
@@ -14,6 +14,7 @@
 #include "core.h"
 #include "kernel_symbols.h"
 
+/* Of all that changes here. Module loads wait for it. */
 DEFINE_MUTEX(suture_mutex);
 LIST_HEAD(suture_patches);
 struct workqueue_struct *suture_wq;
@@ -143,7 +144,6 @@ static int add_nops(struct suture_live *live)
 static void put_redirect(struct suture_redirect *redirect)
 {
 	list_del(&redirect->node);
-	kobject_del(&redirect->kobj);
 	kobject_put(&redirect->kobj);
 }
 
@@ -157,16 +157,14 @@ static void free_live(struct suture_live *live)
 		list_for_each_entry_safe(redirect, next, &object->redirects, node)
 			put_redirect(redirect);
 		list_del(&object->node);
-		kobject_del(&object->kobj);
 		kobject_put(&object->kobj);
 	}
-	kobject_del(&live->kobj);
 	kobject_put(&live->kobj);
 }
 
 /*
- * Nobody was inside of the patch's code when its transition ended, but for tasks on the last steps of
- * their lives, which no list of tasks holds any more: those RCU waits for.
+ * Nobody was inside of the patch's code when its transition ended, but for tasks on the last
+ * steps of their lives, which no list of tasks holds any more: those RCU waits for.
  */
 static void free_work(struct work_struct *work)
 {
@@ -227,7 +225,6 @@ void suture_let_go_replaced(struct suture_live *live)
 		if (object->object)
 			continue;
 		list_del(&object->node);
-		kobject_del(&object->kobj);
 		kobject_put(&object->kobj);
 	}
 }

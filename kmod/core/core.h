@@ -37,7 +37,7 @@ struct suture_redirect {
 	struct kobject kobj;
 	const struct suture_func *func;	/* NULL: back to the original, for a replace patch */
 	const struct suture_symbol *old;
-	const struct suture_symbol *cold_symbol;	/* NULL: the old function has no cold part */
+	const struct suture_symbol *cold_symbol;	/* NULL: the old one has no cold part */
 	unsigned long old_size;
 	unsigned long old_address;	/* 0 while the object is not there */
 	unsigned long old_cold;		/* likewise; 0: none */
@@ -94,8 +94,8 @@ struct suture_ranges {
 struct suture_model {
 	const char *name;
 	/*
-	 * The side that the caller of a function in transition runs on: true, the patched one. Called by
-	 * the ftrace handler, in any context, with preemption off.
+	 * The side that the caller of a function in transition runs on: true, the patched one.
+	 * Called by the ftrace handler, in any context, with preemption off.
 	 */
 	bool (*patched_side)(void);
 	/* All callers to one side, before any of them can see a version in transition. */
@@ -163,7 +163,7 @@ extern struct workqueue_struct *suture_wq;
 int suture_transition_run(struct suture_live *live, bool to_patched);
 int suture_transition_reverse(void);
 void suture_transition_force(void);
-/* An object of the patch in transition has come. */
+/* An object of the patch in transition has come or gone. */
 int suture_transition_refresh(void);
 /* Settles what can be settled, later. */
 void suture_settle_later(void);
@@ -184,9 +184,11 @@ void suture_close_border(void);
 void suture_each_cpu(work_func_t function);
 void suture_synchronize(void);
 /* All tasks, the idle ones, too; the function may not sleep. */
-void suture_for_each_task(void (*fn)(struct task_struct *task, void *argument), void *argument);
+void suture_visit_tasks(void (*fn)(struct task_struct *task, void *argument), void *argument);
 bool suture_task_side(const struct task_struct *task);
 void suture_task_set_side(struct task_struct *task, bool patched);
+/* The idle tasks of CPUs that are off, which run nothing. */
+void suture_switch_offline(void);
 void suture_tasks_set_all(bool patched);
 size_t suture_tasks_left(void);
 void suture_tasks_nudge(void);
@@ -201,7 +203,7 @@ int suture_task_check(struct task_struct *task, const struct suture_ranges *rang
 void suture_task_switch(struct task_struct *task);
 void suture_current_switch(void);
 void suture_ranges_free(struct suture_ranges *ranges);
-/* What is left when the patch is enabled or disabled; again, where its objects have changed. */
+/* What is left when the patch is enabled or disabled, into empty ranges. */
 int suture_ranges_left(struct suture_ranges *ranges, struct suture_live *live, bool to_patched);
 
 /* redirect.c */

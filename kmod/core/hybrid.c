@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The hybrid model: each task switches by itself, once it is outside of all that is left. That is seen
- * at the border of user space, by its stack while it does not run, or by its stack from an interrupt
- * of the CPU that it runs on. Interrupts run on the side of the task that they interrupt.
+ * The hybrid model: each task switches by itself, once it is outside of all that is left. That is
+ * seen at the border of user space, by its stack while it does not run, or by its stack from an
+ * interrupt of the CPU that it runs on. Interrupts run on the side of the task that they
+ * interrupt.
  *
  * Guarantee and proof: docs/consistency.md.
  */
@@ -41,7 +42,8 @@ static void look_at_current(void *unused)
 
 static bool finished(void)
 {
-	suture_for_each_task(try_task, NULL);
+	suture_switch_offline();
+	suture_visit_tasks(try_task, NULL);
 	if (!suture_tasks_left())
 		return true;
 	on_each_cpu(look_at_current, NULL, 1);

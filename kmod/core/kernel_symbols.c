@@ -2,9 +2,9 @@
 /*
  * Problem: the core calls functions that the kernel keeps to itself.
  *
- * Method: a kprobe that is registered by name says where kallsyms_lookup_name() is, and that finds
- * the others. The kprobe may stand behind an instruction that marks the target of indirect calls, so
- * its address is taken back to the start of the function that it lies in.
+ * Method: a kprobe that is registered by name says where kallsyms_lookup_name() is, and that
+ * finds the others. The kprobe may stand behind an instruction that marks the target of indirect
+ * calls, so its address is taken back to the start of the function that it lies in.
  */
 #include <linux/kprobes.h>
 #include <linux/string.h>
@@ -26,6 +26,7 @@ DEFINE_STATIC_CALL_NULL(suture_idle_task, idle_task);
 DEFINE_STATIC_CALL_NULL(suture_text_poke, text_poke);
 
 rwlock_t *suture_tasklist_lock;
+/* The kernel's own, of writes to code. */
 struct mutex *suture_text_mutex;
 struct klp_patch **suture_klp_transition_patch;
 
@@ -61,7 +62,7 @@ static unsigned long address_of_lookup(void)
 			pr_err("this kernel has no %s\n", #function);		\
 			return -EOPNOTSUPP;					\
 		}								\
-		static_call_update(suture_##function, (typeof(&function))address);	\
+		static_call_update(suture_##function, (typeof(function) *)address);	\
 	} while (0)
 
 int suture_find_kernel_symbols(void)
@@ -72,7 +73,7 @@ int suture_find_kernel_symbols(void)
 		pr_err("no kprobe can be put on kallsyms_lookup_name, so nothing is found\n");
 		return -EOPNOTSUPP;
 	}
-	static_call_update(suture_kallsyms_lookup_name, (typeof(&kallsyms_lookup_name))lookup);
+	static_call_update(suture_kallsyms_lookup_name, (typeof(kallsyms_lookup_name) *)lookup);
 	FIND(kallsyms_on_each_symbol);
 	FIND(module_kallsyms_on_each_symbol);
 	FIND(find_module);

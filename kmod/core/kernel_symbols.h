@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the core needs of the kernel beyond its exports. Functions are reached by static calls, which
- * are direct ones where the architecture has them: under IBT an indirect call to a function whose
- * address the kernel never takes would fault.
+ * What the core needs of the kernel beyond its exports. Functions are reached by static calls,
+ * which are direct ones where the architecture has them: under IBT an indirect call to a function
+ * whose address the kernel never takes would fault.
  */
 #ifndef _SUTURE_KERNEL_SYMBOLS_H
 #define _SUTURE_KERNEL_SYMBOLS_H

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The lazy model (kGraft): nobody is stopped and no stack of a task with a user space is looked at. Such
- * a task switches at the border of user space and nowhere else. Interrupts, softirqs and NMIs run on the
- * side of their CPU, which switches from a thread of that CPU: no interrupt is under way below it, and
- * the idle task stands where it gave up the CPU. Kernel threads have no border: they switch when they
- * are outside of all that is left, by the rule that Ksplice has for all tasks.
+ * The lazy model (kGraft): nobody is stopped and no stack of a task with a user space is looked
+ * at. Such a task switches at the border of user space and nowhere else. Interrupts, softirqs and
+ * NMIs run on the side of their CPU, which switches from a thread of that CPU: no interrupt is
+ * under way below it, and the idle task stands where it gave up the CPU. Kernel threads have no
+ * border: they switch when they are outside of all that is left, by the rule that Ksplice has for
+ * all tasks.
  *
  * Guarantee and proof: docs/consistency.md.
  */
@@ -16,7 +17,10 @@
 
 static DEFINE_PER_CPU(bool, cpu_side);
 
-/* With PREEMPT_RT softirqs are tasks' own: one may be preempted, and the CPU switch, in its middle. */
+/*
+ * With PREEMPT_RT softirqs are tasks' own: one may be preempted, and the CPU switch, in its
+ * middle.
+ */
 static bool in_cpu_context(void)
 {
 	return IS_ENABLED(CONFIG_PREEMPT_RT) ? in_nmi() || in_hardirq() : !in_task();
@@ -111,7 +115,7 @@ static void look_at_current(void *unused)
 static bool finished(void)
 {
 	switch_cpus();
-	suture_for_each_task(try_kernel_thread, NULL);
+	suture_visit_tasks(try_kernel_thread, NULL);
 	if (!suture_tasks_left())
 		return true;
 	on_each_cpu(look_at_current, NULL, 1);

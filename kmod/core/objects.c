@@ -3,9 +3,9 @@
  * Modules that patches change, and patch modules themselves, as they come and go.
  *
  * A module is patched after its code is in place and before any of it runs, and taken out of the
- * patches before its memory goes (as the kernel's livepatch does). A patch module is bound to the kernel
- * in that same moment, before the kernel reads its tables of jump labels, static calls and tracepoints:
- * hence the notifier's priority.
+ * patches before its memory goes (as the kernel's livepatch does). A patch module is bound to the
+ * kernel in that same moment, before the kernel reads its tables of jump labels, static calls and
+ * tracepoints: hence the notifier's priority.
  */
 #include <linux/notifier.h>
 #include <linux/slab.h>
@@ -13,11 +13,15 @@
 #include "core.h"
 #include "kernel_symbols.h"
 
-/* Modules that have come and whose init function has not returned yet: find_module() does not tell. */
+/*
+ * Modules that have come and whose init function has not returned yet: find_module() does not
+ * tell.
+ */
 struct coming {
 	struct list_head node;
 	const struct module *mod;
 };
+
 static LIST_HEAD(coming_modules);
 
 static bool has_come(const struct module *mod)

@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Problem: calls of an old function must reach one of its new versions, chosen by who calls while a
- * transition is under way, and at full speed afterwards.
+ * Problem: calls of an old function must reach one of its new versions, chosen by who calls while
+ * a transition is under way, and at full speed afterwards.
  *
- * Method: each old function has one site, with the stack of its versions. While a version on it is in
- * transition the function's entry is hooked: it goes through an ftrace_ops, of which one serves all
- * sites that were hooked together, so that any number of functions takes one pass over the kernel's
- * text. Its handler finds the site by the address and picks the version. Once no version is in
- * transition the site is settled: a direct call of its own takes the entry straight to the entry thunk
- * of the top version, and the hook is taken off. Both ways lead to the same version while they
- * overlap, so no call slips through in between.
+ * Method: each old function has one site, with the stack of its versions. While a version on it
+ * is in transition the function's entry is hooked: it goes through an ftrace_ops, of which one
+ * serves all sites that were hooked together, so that any number of functions takes one pass over
+ * the kernel's text. Its handler finds the site by the address and picks the version. Once no
+ * version is in transition the site is settled: a direct call of its own takes the entry straight
+ * to the entry thunk of the top version, and the hook is taken off. Both ways lead to the same
+ * version while they overlap, so no call slips through in between.
  *
  * Invariants:
  *  - A site with versions is hooked or settled.
- *  - The handler sees a version only after its `transition` is set (list_add_rcu()), and the caller's
- *    side only after `transition` (the read barrier), which set_all() wrote before it.
+ *  - The handler sees a version only after its `transition` is set (list_add_rcu()), and the
+ *    caller's side only after `transition` (the read barrier), which set_all() wrote before it.
  *  - A registered ops has a filter: an empty one would mean every function of the kernel.
- *  - Nobody else redirects an entry that is ours: a hook is IPMODIFY, a direct call refuses to share.
- *  - Giving back needs no memory. Where the kernel needs some and has none, a site stays hooked without
- *    versions, which changes nothing for its callers, until the next time.
+ *  - Nobody else redirects an entry that is ours: a hook is IPMODIFY, a direct call refuses to
+ *    share.
+ *  - Giving back needs no memory. Where the kernel needs some and has none, a site stays hooked
+ *    without versions, which changes nothing for its callers, until the next time.
  */
+#include <linux/delay.h>
 #include <linux/hash.h>
 #include <linux/hashtable.h>
 #include <linux/slab.h>
@@ -101,8 +103,8 @@ out:
 }
 
 /*
- * Registering a hook asks the direct calls of the same functions whether they agree, and names nobody:
- * so it is remembered when it is this very core that asks.
+ * Registering a hook asks the direct calls of the same functions whether they agree, and names
+ * nobody: so it is remembered when it is this very core that asks.
  */
 static struct task_struct *registering;
 
@@ -277,8 +279,8 @@ static int settle_site(struct suture_site *site, unsigned long target)
 }
 
 /*
- * ftrace would wait for all tasks after each of them, as for any ops that may be freed: suture_site is
- * not freed before free_site(), which waits once for all.
+ * ftrace would wait for all tasks after each of them, as for any ops that may be freed:
+ * suture_site is not freed before free_site(), which waits once for all.
  */
 static int unsettle_site(struct suture_site *site)
 {
@@ -524,8 +526,10 @@ bool suture_is_settled(struct suture_live *live)
 	return true;
 }
 
+/* A hook that could not be taken off for want of memory must be gone before this code is. */
 void suture_redirects_exit(void)
 {
-	WARN_ON(!list_empty(&sites));
+	while (suture_tidy_sites(), !list_empty(&sites))
+		msleep(100);
 	kvfree(entries);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Shadow variables, by the rules of Documentation/livepatch/shadow-vars.rst: data kept beside an object
- * of the kernel, found by the object's address and the variable's id. Readers take no lock; they keep
- * what they get alive by their own means, as with the kernel's.
+ * Shadow variables, by the rules of Documentation/livepatch/shadow-vars.rst: data kept beside an
+ * object of the kernel, found by the object's address and the variable's id. Readers take no
+ * lock; they keep what they get alive by their own means, as with the kernel's.
  */
 #include <linux/hashtable.h>
 #include <linux/slab.h>
@@ -76,7 +76,7 @@ static void *get_or_add(void *object, unsigned long id, size_t size, gfp_t gfp,
 	spin_unlock_irqrestore(&shadow_lock, flags);
 	if (!ret)
 		return fresh->data;
-	pr_err("the constructor of a shadow variable (%px, %lx) says %d\n", object, id, ret);
+	pr_err("the constructor of a shadow variable (%p, %lx) says %d\n", object, id, ret);
 	kfree(fresh);
 	return NULL;
 }
@@ -90,7 +90,7 @@ void *suture_shadow_alloc(void *object, unsigned long id, unsigned long size, un
 	data = get_or_add(object, id, size, (__force gfp_t)gfp, ctor, ctor_data, &exists);
 	if (!exists)
 		return data;
-	WARN(1, "suture: a second shadow variable (%px, %lx)\n", object, id);
+	WARN(1, "suture: a second shadow variable (%p, %lx)\n", object, id);
 	return NULL;
 }
 EXPORT_SYMBOL_GPL(suture_shadow_alloc);

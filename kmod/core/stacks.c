@@ -4,12 +4,12 @@
  * into it.
  *
  * Method: the versions that are left become sorted ranges of addresses, and every address that a
- * stack holds is looked up in them, so the cost of a stack does not grow with the number of functions
- * but by its logarithm. The addresses come from the kernel's unwinder where it vouches for them. Where
- * it does not (a task that was preempted, code without unwind tables) every aligned word of the stack
- * is taken for an address, as Ksplice did: return addresses are among them, so that errs to the safe
- * side only. But not where a tracer keeps return addresses elsewhere: its trampoline on the stack
- * counts as inside.
+ * stack holds is looked up in them, so the cost of a stack does not grow with the number of
+ * functions but by its logarithm. The addresses come from the kernel's unwinder where it vouches
+ * for them. Where it does not (a task that was preempted, code without unwind tables) every
+ * aligned word of the stack is taken for an address, as Ksplice did: return addresses are among
+ * them, so that errs to the safe side only. But not where a tracer keeps return addresses
+ * elsewhere: its trampoline on the stack counts as inside.
  *
  * Invariants: a stack is only read while its task cannot run, or by the task's own CPU from an
  * interrupt. The ranges do not change while they are used.
@@ -37,7 +37,7 @@ static int compare_ranges(const void *a, const void *b)
 }
 
 static int add_left(struct suture_ranges *ranges, unsigned long start, unsigned long size,
-		      const char *name)
+		    const char *name)
 {
 	if (ranges->count == ranges->room) {
 		size_t room = ranges->room ? 2 * ranges->room : 64;
@@ -82,7 +82,7 @@ void suture_ranges_free(struct suture_ranges *ranges)
 }
 
 static const struct suture_range *find_left(const struct suture_ranges *ranges,
-					      unsigned long address)
+					    unsigned long address)
 {
 	size_t low = 0, high = ranges->count;
 
@@ -233,16 +233,15 @@ static int add_version(struct suture_ranges *ranges, const struct suture_redirec
 		return add_original(ranges, redirect);
 	ret = add_left(ranges, (unsigned long)func->new_func, func->new_size, name);
 	if (!ret && func->new_cold)
-		ret = add_left(ranges, (unsigned long)func->new_cold, func->new_cold_size,
-					name);
+		ret = add_left(ranges, (unsigned long)func->new_cold, func->new_cold_size, name);
 	if (!ret)
 		ret = add_left(ranges, (unsigned long)func->entry, SUTURE_ENTRY_SIZE, name);
 	return ret;
 }
 
 /*
- * Enabling leaves the versions below the patch's own. Disabling leaves the patch's: all of its code,
- * as its module may be freed afterwards.
+ * Enabling leaves the versions below the patch's own. Disabling leaves the patch's: all of its
+ * code, as its module may be freed afterwards.
  */
 int suture_ranges_left(struct suture_ranges *ranges, struct suture_live *live, bool to_patched)
 {
@@ -251,7 +250,6 @@ int suture_ranges_left(struct suture_ranges *ranges, struct suture_live *live, b
 	struct suture_live *other;
 	int ret = 0;
 
-	ranges->count = 0;
 	suture_for_each_object(live, object) {
 		if (!object->patched)
 			continue;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * System states, by the rules of Documentation/livepatch/system-state.rst: a patch may follow those
- * that are enabled where it has each of their states in the same or a later version; one that does not
- * replace them need not have it.
+ * System states, by the rules of Documentation/livepatch/system-state.rst: a patch may follow
+ * those that are enabled where it has each of their states in the same or a later version; one
+ * that does not replace them need not have it.
  */
 #include "core.h"
 

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The stop model (Ksplice, kpatch): the machine stands still, no task is inside of what is left, and
- * all callers switch at once.
+ * The stop model (Ksplice, kpatch): the machine stands still, no task is inside of what is left,
+ * and all callers switch at once.
  *
- * Problem: the machine must not stand still for long, and looking at thousands of stacks takes long.
+ * Problem: the machine must not stand still for long, and looking at thousands of stacks takes
+ * long.
  *
- * Method: the stacks are looked at before, while everything runs, and for each task it is noted how
- * often the scheduler had taken it off a CPU by then. In the stop only those whose count has changed
- * are looked at again: each task but the stoppers is off the CPU then, so one that ran in between has
- * been counted. Where the first look already finds a task inside, the machine is not stopped at all.
- * Busy functions are tried again after growing pauses, and then given up.
+ * Method: the stacks are looked at before, while everything runs, and for each task it is noted
+ * how often the scheduler had taken it off a CPU by then. In the stop only those whose count has
+ * changed are looked at again: each task but the stoppers is off the CPU then, so one that ran in
+ * between has been counted. Where the first look already finds a task inside, the machine is not
+ * stopped at all. Busy functions are tried again after growing pauses, and then given up.
  *
- * Invariants: a side belongs to a CPU and is written by that CPU alone, with one store, so that an NMI
- * sees one world; no CPU leaves the stop before all have written theirs. Until then nothing has
- * changed. Guarantee and proof: docs/consistency.md.
+ * Invariants: a side belongs to a CPU and is written by that CPU alone, with one store, so that
+ * an NMI sees one world; no CPU leaves the stop before all have written theirs. Until then
+ * nothing has changed. Guarantee and proof: docs/consistency.md.
  */
 #include <linux/delay.h>
 #include <linux/percpu.h>
@@ -100,8 +101,8 @@ static void see_task(struct stop *stop, struct task_struct *task)
 	const struct suture_range *where = NULL;
 
 	seen->task = get_task_struct(task);
-	/* Before the stack: what runs and stops again meanwhile has another count. */
 	seen->switches = switches_of(task);
+	/* The count before the stack: who runs and stops again meanwhile has another one. */
 	smp_rmb();
 	seen->outside = !suture_task_check(task, &suture_transition.ranges, &where);
 	if (where)
@@ -204,8 +205,10 @@ static int stop_cpu(void *argument)
 		for_each_possible_cpu(cpu)
 			if (!cpu_online(cpu) && verdict == ALL_OUTSIDE)
 				per_cpu(cpu_side, cpu) = suture_transition.to_patched;
+		/* The verdict after all that led to it; pairs with the others' loads. */
 		smp_store_release(&stop->verdict, verdict);
 	} else {
+		/* Pairs with the store by the one that decides. */
 		while ((verdict = smp_load_acquire(&stop->verdict)) == UNDECIDED)
 			cpu_relax();
 	}

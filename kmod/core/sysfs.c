@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /sys/kernel/suture: the names and meanings of Documentation/ABI/testing/sysfs-kernel-livepatch, and
- * what a core with several models has beyond them (docs/consistency.md).
+ * /sys/kernel/suture: the names and meanings of Documentation/ABI/testing/sysfs-kernel-livepatch,
+ * and what a core with several models has beyond them (docs/consistency.md).
  *
- * A file of a patch may be read or written until its directory is gone, which is after the patch was
- * taken off the list: what writes looks whether it is still there.
+ * A file of a patch may be read or written until its directory is gone, which is after the patch
+ * was taken off the list: what writes looks whether it is still there.
  */
 #include <linux/slab.h>
 #include <linux/stop_machine.h>
@@ -50,12 +50,14 @@ static ssize_t enabled_store(struct kobject *kobj, struct kobj_attribute *attr, 
 	mutex_unlock(&suture_mutex);
 	return ret ?: count;
 }
+
 static struct kobj_attribute enabled_attribute = __ATTR_RW(enabled);
 
 static ssize_t transition_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
 {
 	return sysfs_emit(page, "%d\n", in_transition(live_of(kobj)));
 }
+
 static struct kobj_attribute transition_attribute = __ATTR_RO(transition);
 
 /* Written 1, where the patch is in a transition that stays open: the function. */
@@ -81,6 +83,7 @@ static ssize_t force_store(struct kobject *kobj, struct kobj_attribute *attr, co
 {
 	return on_open_transition(kobj, text, count, suture_transition_force);
 }
+
 static struct kobj_attribute force_attribute = __ATTR_WO(force);
 
 static void nudge(void)
@@ -93,12 +96,14 @@ static ssize_t signal_store(struct kobject *kobj, struct kobj_attribute *attr, c
 {
 	return on_open_transition(kobj, text, count, nudge);
 }
+
 static struct kobj_attribute signal_attribute = __ATTR_WO(signal);
 
 static ssize_t replace_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
 {
 	return sysfs_emit(page, "%u\n", live_of(kobj)->patch->replace);
 }
+
 static struct kobj_attribute replace_attribute = __ATTR_RO(replace);
 
 static ssize_t stack_order_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
@@ -115,6 +120,7 @@ static ssize_t stack_order_show(struct kobject *kobj, struct kobj_attribute *att
 	mutex_unlock(&suture_mutex);
 	return sysfs_emit(page, "%d\n", order);
 }
+
 static struct kobj_attribute stack_order_attribute = __ATTR_RO(stack_order);
 
 static ssize_t model_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
@@ -138,6 +144,7 @@ static ssize_t model_store(struct kobject *kobj, struct kobj_attribute *attr, co
 	mutex_unlock(&suture_mutex);
 	return ret ?: count;
 }
+
 static struct kobj_attribute model_attribute = __ATTR_RW(model);
 
 static ssize_t blocking_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
@@ -153,6 +160,7 @@ static ssize_t blocking_show(struct kobject *kobj, struct kobj_attribute *attr, 
 	mutex_unlock(&suture_mutex);
 	return length;
 }
+
 /* It looks at stacks, which tells of addresses and makes work. */
 static struct kobj_attribute blocking_attribute = __ATTR_RO_MODE(blocking, 0400);
 
@@ -160,12 +168,14 @@ static ssize_t pause_ns_show(struct kobject *kobj, struct kobj_attribute *attr, 
 {
 	return sysfs_emit(page, "%llu\n", live_of(kobj)->pause_ns);
 }
+
 static struct kobj_attribute pause_attribute = __ATTR_RO(pause_ns);
 
 static ssize_t transition_ns_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
 {
 	return sysfs_emit(page, "%llu\n", live_of(kobj)->transition_ns);
 }
+
 static struct kobj_attribute transition_ns_attribute = __ATTR_RO(transition_ns);
 
 static ssize_t settled_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
@@ -177,6 +187,7 @@ static ssize_t settled_show(struct kobject *kobj, struct kobj_attribute *attr, c
 	mutex_unlock(&suture_mutex);
 	return sysfs_emit(page, "%d\n", settled);
 }
+
 static struct kobj_attribute settled_attribute = __ATTR_RO(settled);
 
 static struct attribute *live_attrs[] = {
@@ -194,6 +205,7 @@ static ssize_t patched_show(struct kobject *kobj, struct kobj_attribute *attr, c
 
 	return sysfs_emit(page, "%d\n", READ_ONCE(object->patched));
 }
+
 static struct kobj_attribute patched_attribute = __ATTR_RO(patched);
 
 static struct attribute *object_attrs[] = { &patched_attribute.attr, NULL };
@@ -219,11 +231,13 @@ static const struct kobj_type live_type = {
 	.sysfs_ops = &kobj_sysfs_ops,
 	.default_groups = live_groups,
 };
+
 static const struct kobj_type object_type = {
 	.release = release_object,
 	.sysfs_ops = &kobj_sysfs_ops,
 	.default_groups = object_groups,
 };
+
 static const struct kobj_type redirect_type = {
 	.release = release_redirect,
 	.sysfs_ops = &kobj_sysfs_ops,
@@ -267,6 +281,7 @@ static ssize_t abi_show(struct kobject *kobj, struct kobj_attribute *attr, char 
 {
 	return sysfs_emit(page, "%d\n", SUTURE_PATCH_ABI);
 }
+
 static struct kobj_attribute abi_attribute = __ATTR_RO(abi);
 
 static ssize_t default_model_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
@@ -284,6 +299,7 @@ static ssize_t default_model_store(struct kobject *kobj, struct kobj_attribute *
 	WRITE_ONCE(suture_default_model, model);
 	return count;
 }
+
 static struct kobj_attribute default_model_attribute = __ATTR_RW(default_model);
 
 static int do_nothing(void *unused)
@@ -299,6 +315,7 @@ static ssize_t empty_pause_ns_show(struct kobject *kobj, struct kobj_attribute *
 
 	return ret ?: sysfs_emit(page, "%llu\n", ktime_get_ns() - began);
 }
+
 static struct kobj_attribute empty_pause_attribute = __ATTR_RO_MODE(empty_pause_ns, 0400);
 
 static const struct attribute *const root_attributes[] = {

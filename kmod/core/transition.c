@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Problem: take a running machine from one side of a patch to the other under any model, and be able to
- * turn back at any moment, without a caller ever seeing half a patch.
+ * Problem: take a running machine from one side of a patch to the other under any model, and be
+ * able to turn back at any moment, without a caller ever seeing half a patch.
  *
- * Method: the order of the kernel's livepatch (Documentation/livepatch/livepatch.rst). All callers are
- * put on the side that is left; then the patch's versions are put into transition, which makes the
- * handler ask for the caller's side; then the model moves the callers; when the last one has moved the
- * versions leave transition. Work that comes back after growing pauses moves those that stay behind.
+ * Method: the order of the kernel's livepatch (Documentation/livepatch/livepatch.rst). All
+ * callers are put on the side that is left; then the patch's versions are put into transition,
+ * which makes the handler ask for the caller's side; then the model moves the callers; when the
+ * last one has moved the versions leave transition. Work that comes back after growing pauses
+ * moves those that stay behind.
  *
- * Memory ordering: what a handler reads, in this order: the version, its `transition`, the caller's
- * side. What is written here, in this order, with a write barrier between: side, `transition`, version
- * (list_add_rcu()). Taken back: first `transition` or the version, then suture_synchronize(), which
- * waits for all handlers that began before, and only then may a side mean something else.
+ * Memory ordering: what a handler reads, in this order: the version, its `transition`, the
+ * caller's side. What is written here, in this order, with a write barrier between: side,
+ * `transition`, version (list_add_rcu()). Taken back: first `transition` or the version, then
+ * suture_synchronize(), which waits for all handlers that began before, and only then may a side
+ * mean something else.
  */
 #include <linux/slab.h>
 #include <linux/workqueue.h>
@@ -185,10 +187,24 @@ void suture_settle_later(void)
 	mod_delayed_work(suture_wq, &work, 1);
 }
 
+/* Where there is no memory for the new ranges, the old ones stay. */
+static int renew_ranges(bool to_patched)
+{
+	struct suture_ranges ranges = {};
+	int ret = suture_ranges_left(&ranges, suture_transition.live, to_patched);
+
+	if (ret) {
+		suture_ranges_free(&ranges);
+		return ret;
+	}
+	suture_ranges_free(&suture_transition.ranges);
+	suture_transition.ranges = ranges;
+	return 0;
+}
+
 int suture_transition_refresh(void)
 {
-	return suture_ranges_left(&suture_transition.ranges, suture_transition.live,
-				  suture_transition.to_patched);
+	return renew_ranges(suture_transition.to_patched);
 }
 
 /* Everything up to the point where callers start to move. */
@@ -246,16 +262,19 @@ int suture_transition_run(struct suture_live *live, bool to_patched)
 int suture_transition_reverse(void)
 {
 	struct suture_live *live = suture_transition.live;
+	int ret = renew_ranges(!suture_transition.to_patched);
 
+	if (ret)
+		return ret;
 	WRITE_ONCE(suture_transition.to_patched, !suture_transition.to_patched);
 	live->enabled = suture_transition.to_patched;
-	pr_info("'%s': reversing transition from %s to %s\n", suture_name(live),
-		live->enabled ? "unpatching" : "patching", live->enabled ? "patching" : "unpatching");
+	pr_info("'%s': reversing transition from %s\n", suture_name(live),
+		live->enabled ? "unpatching to patching" : "patching to unpatching");
 	/* Who was about to switch at the border has done so, to the one side or to the other. */
 	suture_synchronize();
 	delay_ms = FIRST_DELAY_MS;
 	mod_delayed_work(suture_wq, &work, 0);
-	return suture_transition_refresh();
+	return 0;
 }
 
 void suture_transition_force(void)

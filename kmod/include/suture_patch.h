@@ -2,10 +2,11 @@
 /*
  * What a patch module made for Suture's own core (`suture build --for suture`) says to that core.
  *
- * The module writer lays these structures out as data; the core only reads them, but for the members
- * named below, and keeps what it needs beyond them in memory of its own. They hold nothing whose size
- * depends on the kernel, so one description serves every 64-bit kernel: each member is 8 bytes, but
- * where two unsigned ints share them. A change of any of them raises SUTURE_PATCH_ABI.
+ * The module writer lays these structures out as data; the core only reads them, but for the
+ * members named below, and keeps what it needs beyond them in memory of its own. They hold
+ * nothing whose size depends on the kernel, so one description serves every 64-bit kernel: each
+ * member is 8 bytes, but where two unsigned ints share them. A change of any of them raises
+ * SUTURE_PATCH_ABI.
  */
 #ifndef _SUTURE_PATCH_H
 #define _SUTURE_PATCH_H
@@ -20,8 +21,8 @@ struct suture_symbol {
 	const char *name;
 	unsigned long sympos;		/* as in klp_func.old_sympos: 0 where the name is unique */
 	/*
-	 * vmlinux: in the image that the patch was matched against, before the kernel moved itself; the
-	 * core checks that the running kernel has the symbol there. 0 for a module's.
+	 * vmlinux: in the image that the patch was matched against, before the kernel moved
+	 * itself; the core checks that the running kernel has the symbol there. 0 for a module's.
 	 */
 	unsigned long address;
 };
@@ -30,15 +31,16 @@ struct suture_symbol {
 struct suture_func {
 	const struct suture_symbol *old;
 	unsigned long old_size;
-	const struct suture_symbol *old_cold;	/* the part that the compiler split off; NULL: none */
+	const struct suture_symbol *old_cold;	/* what the compiler split off; NULL: nothing */
 	unsigned long old_cold_size;
 	void *new_func;
 	unsigned long new_size;
 	void *new_cold;				/* NULL: none */
 	unsigned long new_cold_size;
 	/*
-	 * Where a direct call from the old function's entry may go: drops the return address into the
-	 * old function and jumps to new_func. SUTURE_ENTRY_SIZE bytes of the module's own text.
+	 * Where a direct call from the old function's entry may go: drops the return address into
+	 * the old function and jumps to new_func. SUTURE_ENTRY_SIZE bytes of the module's own
+	 * text.
 	 */
 	void *entry;
 };
@@ -68,7 +70,10 @@ struct suture_object {
 	struct module *mod;		/* set by the core while the module is there */
 	const struct suture_func *funcs;
 	unsigned long nr_funcs;
-	/* Of code and data that belong to the object, to symbols of modules: bound when it is patched. */
+	/*
+	 * Of code and data that belong to the object, to symbols of modules: bound when it is
+	 * patched.
+	 */
 	const struct suture_relocation *relocations;
 	unsigned long nr_relocations;
 	struct suture_callbacks callbacks;
@@ -92,7 +97,7 @@ struct suture_patch {
 	/* To symbols of vmlinux: bound while the module is loaded, before anything of it runs. */
 	const struct suture_relocation *relocations;
 	unsigned long nr_relocations;
-	unsigned long image_text;	/* the address of _text in the image of suture_symbol.address */
+	unsigned long image_text;	/* of _text, in the image of suture_symbol.address */
 };
 
 /*

@@ -65,8 +65,8 @@ void suture_arch_write(void *place, const u8 *bytes, size_t size)
 }
 
 /*
- * The registers that user space left on top of the stack are its own: what lies in them says nothing
- * of where the kernel is, and a program could hold up a patch by them.
+ * The registers that user space left on top of the stack are its own: what lies in them says
+ * nothing of where the kernel is, and a program could hold up a patch by them.
  */
 void suture_arch_stack(struct task_struct *task, unsigned long **from, unsigned long **to)
 {
@@ -80,6 +80,7 @@ void suture_arch_stack(struct task_struct *task, unsigned long **from, unsigned 
 static const char *const return_thieves[] = {
 	"return_to_handler", "arch_rethook_trampoline", "__kretprobe_trampoline",
 };
+
 static unsigned long thieves[ARRAY_SIZE(return_thieves)];
 
 /* Each is a few instructions; their return addresses lie within. */

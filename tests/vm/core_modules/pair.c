@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Something to patch: pair_outer() calls pair_left() and pair_right(), which must change together, and
- * counts when they did not. It is called from reads of /proc/pair, and by as many kernel threads,
- * timers (softirqs) and NMIs as the parameters say. A read of /proc/pair_apart calls left and right
- * itself, with a sleep between them: that a whole system call sees one side only lazy promises.
+ * Something to patch: pair_outer() calls pair_left() and pair_right(), which must change
+ * together, and counts when they did not. It is called from reads of /proc/pair, and by as many
+ * kernel threads, timers (softirqs) and NMIs as the parameters say. A read of /proc/pair_apart
+ * calls left and right itself, with a sleep between them: that a whole system call sees one side
+ * only lazy promises.
  */
 #include <linux/delay.h>
 #include <linux/kthread.h>

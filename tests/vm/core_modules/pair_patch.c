@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A patch of pair.ko, written by hand: VERSION (2, ...) is what the new functions say they are, REPLACE
- * whether it takes over earlier ones. The sizes of the old functions come from pair.ko.
+ * A patch of pair.ko, written by hand: VERSION (2, ...) is what the new functions say they are,
+ * REPLACE whether it takes over earlier ones. The sizes of the old functions come from pair.ko.
  */
 #include <linux/delay.h>
 #include <linux/module.h>
@@ -36,7 +36,10 @@ noinline int new_pair_right(int unused)
 	return unused ? 3 * VERSION : VERSION + !!unused;
 }
 
-/* By the old names, as code of a patch calls what is patched: pair_left() redirects to the new one. */
+/*
+ * By the old names, as code of a patch calls what is patched: pair_left() redirects to the new
+ * one.
+ */
 noinline int new_pair_outer(int sleep)
 {
 	int left = new_pair_left(sleep);
