@@ -34,7 +34,7 @@ Result<Report> build(const BuildOptions& options) {
 // What is to be loaded where no file is named: the installed one, else the cache's.
 Result<fs::path> default_core(const live::Machine& machine) {
   const std::string release = live::running_release(machine);
-  const fs::path installed = live::installed_core(machine, release);
+  fs::path installed = live::installed_core(machine, release);
   std::error_code ec;
   if (fs::exists(installed, ec)) {
     return installed;
