@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Something to patch: pair_outer() calls pair_left() and pair_right(), which must change
- * together, and counts when they did not. It is called from reads of /proc/pair, and by as many
- * kernel threads, timers (softirqs) and NMIs as the parameters say. A read of /proc/pair_apart
- * calls left and right itself, with a sleep between them: that a whole system call sees one side
- * only lazy promises.
+ * Something to patch: pair_outer() calls pair_left() and pair_right(), which must change together, and
+ * says when they did not. It is called by reads of /proc/pair, and by as many kernel threads, timers
+ * (softirqs) and NMIs as the parameters say. A timer and an NMI make several calls, which are also
+ * counted as one, "whole": whether they agree. A read of /proc/pair_apart calls left and right itself,
+ * with a sleep in between: that a whole system call sees one side is promised by the lazy model only.
+ *
+ * /proc/pair has a line for each: its name, how many there were, on the patched side, and mixed.
  */
 #include <linux/delay.h>
 #include <linux/kthread.h>
@@ -27,23 +29,31 @@ module_param(nmis, int, 0444);
 static int sleep_ms;
 module_param(sleep_ms, int, 0644);
 
-enum context { TASK, THREAD, SOFTIRQ, NMI, APART, CONTEXTS };
-static const char *const names[CONTEXTS] = { "task", "thread", "softirq", "nmi", "apart" };
+/* Between left and right, of /proc/pair_apart. */
+static int apart_ms = 5;
+module_param(apart_ms, int, 0644);
+
+enum context { TASK, THREAD, SOFTIRQ, WHOLE_SOFTIRQ, NMI, WHOLE_NMI, APART, CONTEXTS };
+static const char *const names[CONTEXTS] = {
+	"task", "thread", "softirq", "whole_softirq", "nmi", "whole_nmi", "apart",
+};
 static atomic_long_t calls[CONTEXTS], mixed[CONTEXTS], patched[CONTEXTS];
 
 noinline int pair_left(int sleep)
 {
-	if (sleep)
+	if (sleep > 0)
 		msleep_interruptible(sleep);
+	else if (sleep < 0)
+		udelay(-sleep);
 	return 1;
 }
 
 noinline int pair_right(int unused)
 {
-	return unused ? 1 : 1 + !!unused;
+	return 1;
 }
 
-/* The versions that left and right say they are; 10 and 1 apart from what the caller is. */
+/* Its version, where left and right are of the same one. */
 noinline int pair_outer(int sleep)
 {
 	int left = pair_left(sleep);
@@ -59,6 +69,22 @@ static void count(enum context context, int version)
 		atomic_long_inc(&mixed[context]);
 	if (version == 2)
 		atomic_long_inc(&patched[context]);
+}
+
+static void count_whole(enum context single, enum context whole, int calls)
+{
+	int first = pair_outer(0), agree = first;
+	int i;
+
+	count(single, first);
+	for (i = 1; i < calls; i++) {
+		int version = pair_outer(0);
+
+		count(single, version);
+		if (version != first)
+			agree = -1;
+	}
+	count(whole, agree);
 }
 
 static int pair_show(struct seq_file *m, void *v)
@@ -77,7 +103,7 @@ static int apart_show(struct seq_file *m, void *v)
 	int left, right;
 
 	left = pair_left(0);
-	msleep(5);
+	msleep_interruptible(READ_ONCE(apart_ms));
 	right = pair_right(0);
 	count(APART, left == right ? left : -1);
 	seq_printf(m, "%d %d\n", left, right);
@@ -87,7 +113,7 @@ static int apart_show(struct seq_file *m, void *v)
 static int run_thread(void *unused)
 {
 	while (!kthread_should_stop()) {
-		count(THREAD, pair_outer(0));
+		count(THREAD, pair_outer(-20));
 		if (!(atomic_long_read(&calls[THREAD]) % 1024))
 			msleep(1);
 		cond_resched();
@@ -101,10 +127,7 @@ static struct timer_list timer[MOST];
 
 static void on_timer(struct timer_list *it)
 {
-	int i;
-
-	for (i = 0; i < 32; i++)
-		count(SOFTIRQ, pair_outer(0));
+	count_whole(SOFTIRQ, WHOLE_SOFTIRQ, 32);
 	mod_timer(it, jiffies + 1);
 }
 
@@ -114,7 +137,7 @@ static int on_nmi(unsigned int command, struct pt_regs *regs)
 {
 	if (!READ_ONCE(take_nmis))
 		return NMI_DONE;
-	count(NMI, pair_outer(0));
+	count_whole(NMI, WHOLE_NMI, 8);
 	return NMI_HANDLED;
 }
 

@@ -26,14 +26,16 @@ noinline int new_pair_outer(int sleep);
 
 noinline int new_pair_left(int sleep)
 {
-	if (sleep)
+	if (sleep > 0)
 		msleep_interruptible(sleep);
+	else if (sleep < 0)
+		udelay(-sleep);
 	return VERSION;
 }
 
 noinline int new_pair_right(int unused)
 {
-	return unused ? 3 * VERSION : VERSION + !!unused;
+	return VERSION;
 }
 
 /*
