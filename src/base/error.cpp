@@ -57,6 +57,7 @@ std::string_view code_name(Code code) {
     case Code::load_failed: return "load-failed";
     case Code::not_loaded: return "not-loaded";
     case Code::no_livepatch: return "no-livepatch";
+    case Code::no_core: return "no-core";
     case Code::guest_failed: return "guest-failed";
     case Code::test_failed: return "test-failed";
     case Code::not_permitted: return "not-permitted";

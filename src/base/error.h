@@ -67,6 +67,7 @@ enum class Code {
   load_failed,
   not_loaded,
   no_livepatch,
+  no_core,
   guest_failed,
   test_failed,
   not_permitted,

@@ -125,6 +125,10 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   return out;
 }
 
+void add_model(CLI::App* command, std::string& model, const std::string& text) {
+  command->add_option("--model", model, text)->check(CLI::IsMember({"stop", "lazy", "hybrid"}));
+}
+
 void KernelChoice::add_options(CLI::App* command) {
   command->add_option("-k,--kernel", release,
                       "Release of a cached kernel (default: the newest cached 6.1 amd64)");

@@ -67,6 +67,9 @@ struct KernelChoice {
   Result<kernel::Kernel> find() const;
 };
 
+// The model of a patch for Suture's own core.
+void add_model(CLI::App* command, std::string& model, const std::string& text);
+
 void register_kernel(Commands& commands);
 void register_build(Commands& commands);
 void register_inspect(Commands& commands);
@@ -81,6 +84,7 @@ void register_signal(Commands& commands);
 void register_force(Commands& commands);
 void register_accept(Commands& commands);
 void register_keep_trial(Commands& commands);
+void register_core(Commands& commands);
 void register_install(Commands& commands);
 void register_uninstall(Commands& commands);
 void register_apply(Commands& commands);

@@ -67,6 +67,7 @@ Json to_json(const live::Diagnosis& it, const std::vector<Tool>& found) {
              {"version", it.version},
              {"build_id", it.build_id},
              {"livepatch", it.livepatch},
+             {"core", it.core},
              {"command_line", it.command_line}}},
            {"signatures",
             {{"checked", it.signing.looks},
@@ -128,6 +129,7 @@ std::string facts_text(const live::Diagnosis& it) {
   line("version", it.version);
   line("build id", it.build_id);
   line("livepatch", it.livepatch ? "yes" : "no");
+  line("suture core", it.core ? "loaded" : "not loaded");
   line("command line", words(it.command_line));
   line("signatures", !it.signing.looks     ? "not checked"
                      : it.signing.enforced ? "enforced"

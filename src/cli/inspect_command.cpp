@@ -142,8 +142,8 @@ void register_inspect(Commands& commands) {
   command->add_option("MODULE", *path, "The module file (.ko)")->required();
   commands.on_run(command, [path]() -> Result<Report> {
     module::Metadata metadata = TRY(module::read_metadata(fs::path(*path)));
-    if (!metadata.livepatch && metadata.core != module::Core::suture) {
-      return fail(Code::bad_module, *path, "it is a kernel module, but not a live patch",
+    if (!metadata.is_patch()) {
+      return fail(Code::bad_module, *path, "it is a kernel module, but not a patch",
                   "give a module that `suture build` or another livepatch builder wrote");
     }
     const Bytes module = TRY(read_bytes(*path));

@@ -6,6 +6,7 @@
 #include "cli/boot_unit.h"
 #include "cli/command.h"
 #include "live/boot.h"
+#include "live/core_module.h"
 #include "live/store.h"
 
 namespace suture::cli {
@@ -25,6 +26,14 @@ std::string to_text(const live::InstallOutcome& outcome, const std::string& runn
     out += fmt::format(", which does not run now ({} does)", running);
   }
   out += '\n';
+  const fs::path core = live::installed_core(live::Machine{}, outcome.release);
+  std::error_code ec;
+  if (outcome.patch.core == live::suture_core.name && !fs::exists(core, ec)) {
+    out += fmt::format(
+        "Suture's core, which it needs, is not where the boot looks for it: "
+        "suture core build -k {} -o {}\n",
+        outcome.release, core.parent_path().string());
+  }
   if (!outcome.superseded.empty()) {
     out += fmt::format("it takes over from {}: not applied while it is installed\n",
                        joined(outcome.superseded));

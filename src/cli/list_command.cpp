@@ -14,7 +14,7 @@ namespace {
 Result<Report> run() {
   Report report;
   report.json["patches"] = Json::array();
-  std::vector<std::vector<std::string>> rows{{"PATCH", "STATE", "FUNCTIONS", "OBJECTS"}};
+  std::vector<std::vector<std::string>> rows{{"PATCH", "STATE", "CORE", "FUNCTIONS", "OBJECTS"}};
   for (const live::LoadedPatch& patch : TRY(live::loaded_patches(live::Machine{}))) {
     report.json["patches"].push_back(to_json(patch));
     std::size_t functions = 0;
@@ -24,7 +24,8 @@ Result<Report> run() {
       objects += fmt::format("{}{}{}", objects.empty() ? "" : ", ", object.name,
                              object.patched ? "" : " (not loaded)");
     }
-    rows.push_back({patch.name, state_word(patch), fmt::format("{}", functions), objects});
+    rows.push_back({patch.name, state_word(patch), std::string(patch.core->name),
+                    fmt::format("{}", functions), objects});
   }
   report.text = rows.size() == 1 ? "no patches are loaded\n" : table(rows);
   return report;

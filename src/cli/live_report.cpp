@@ -22,11 +22,19 @@ std::string state_word(const live::LoadedPatch& patch) {
 }
 
 Json to_json(const live::LoadedPatch& patch) {
-  Json out{{"name", patch.name},
-           {"state", state_word(patch)},
-           {"enabled", patch.enabled},
-           {"transition", patch.transition},
+  Json out{{"name", patch.name},       {"core", patch.core->name},
+           {"model", patch.model},     {"state", state_word(patch)},
+           {"enabled", patch.enabled}, {"transition", patch.transition},
            {"objects", Json::array()}};
+  if (patch.pause_ns) {
+    out["pause_ns"] = *patch.pause_ns;
+  }
+  if (patch.transition_ns) {
+    out["transition_ns"] = *patch.transition_ns;
+  }
+  if (patch.settled) {
+    out["settled"] = *patch.settled;
+  }
   for (const live::PatchedObject& object : patch.objects) {
     Json entry{{"name", object.name}, {"patched", object.patched}, {"functions", Json::array()}};
     for (const live::RedirectedFunction& function : object.functions) {
@@ -65,12 +73,14 @@ Json to_json(const live::Attachment& attachment) {
           {"effect", live::effect_word(attachment.effect)}};
 }
 
-std::string task_text(const live::BlockingTask& task) {
+std::string task_text(const live::BlockingTask& task, std::string_view model) {
   std::string why = "  its kernel stack does not show why";
   if (!task.function.empty()) {
     why = fmt::format("  in the patched function {}", task.function);
   } else if (task.state.starts_with('R')) {
     why = "  running";
+  } else if (model == "lazy") {
+    why = "  it has not left the kernel since";
   }
   std::string out = fmt::format("  {} {}{}  {}{}\n", task.tid, task.comm,
                                 task.kernel_thread ? " (kernel thread)" : "", task.state, why);
@@ -91,6 +101,12 @@ std::string duration_text(double seconds) {
   return fmt::format("{} h {} min", whole / 3600, whole / 60 % 60);
 }
 
+std::string pause_text(const std::optional<long>& nanoseconds) {
+  return nanoseconds.value_or(0) == 0 ? ""
+                                      : fmt::format("; the machine stood still for {:.1f} ms",
+                                                    static_cast<double>(*nanoseconds) * 1e-6);
+}
+
 namespace {
 
 // What of a transition was told already.
@@ -109,18 +125,22 @@ void tell(const live::TransitionView& view, Told& told, const kernel::Progress& 
   std::string text;
   if (view.stalled && tasks != told.tasks) {
     if (told.tasks.empty() && view.nudged.empty()) {
-      text = "  every 15 s the kernel nudges what sleeps; `suture signal` does it now\n";
+      text = "  every 15 s the core nudges what sleeps; `suture signal` does it now\n";
     }
     for (std::size_t i = 0; i < std::min(view.tasks.size(), shown_tasks); ++i) {
-      text += task_text(view.tasks[i]);
+      text += task_text(view.tasks[i], view.model);
     }
     if (view.tasks.size() > shown_tasks) {
       text += fmt::format("  and {} more: suture status\n", view.tasks.size() - shown_tasks);
     }
     told.tasks = std::move(tasks);
   }
-  for (const live::Nudged& nudged : view.nudged) {
+  for (std::size_t i = 0; i < std::min(view.nudged.size(), shown_tasks); ++i) {
+    const live::Nudged& nudged = view.nudged[i];
     text += fmt::format("  {} {}: {}\n", nudged.pid, nudged.comm, nudged.what);
+  }
+  if (view.nudged.size() > shown_tasks) {
+    text += fmt::format("  and {} more processes\n", view.nudged.size() - shown_tasks);
   }
   const std::string summary =
       fmt::format("{}: {} since {}; {} to switch", view.patch,

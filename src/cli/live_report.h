@@ -18,11 +18,14 @@ Json to_json(const live::BlockingTask& task);
 Json to_json(const live::Check& check);
 Json to_json(const live::Attachment& attachment);
 
-// The task, why it is in the way, and its stack below.
-std::string task_text(const live::BlockingTask& task);
+// The task, why it is in the way of a transition of that model, and its stack below.
+std::string task_text(const live::BlockingTask& task, std::string_view model);
 
 // "3 min 20 s", "12 s"
 std::string duration_text(double seconds);
+
+// "; the machine stood still for 1.2 ms", or nothing where it did not.
+std::string pause_text(const std::optional<long>& nanoseconds);
 
 // Tells of a transition that takes time, on standard error.
 live::TransitionWatcher transition_watcher();

@@ -19,10 +19,12 @@ struct Options {
 };
 
 Json outcome_json(const live::LoadOutcome& outcome, const live::LoadOptions& options) {
-  Json out{{"name", outcome.name},
-           {"transition_seconds", outcome.transition_seconds},
-           {"removed", outcome.removed},
-           {"warnings", Json::array()}};
+  Json out{{"name", outcome.name},       {"core", outcome.core},
+           {"model", outcome.model},     {"transition_seconds", outcome.transition_seconds},
+           {"removed", outcome.removed}, {"warnings", Json::array()}};
+  if (outcome.pause_ns) {
+    out["pause_ns"] = *outcome.pause_ns;
+  }
   if (options.trial_seconds) {
     out["trial_seconds"] = *options.trial_seconds;
   }
@@ -38,7 +40,8 @@ std::string to_text(const live::LoadOutcome& outcome, const live::LoadOptions& o
     out += fmt::format("{} {}; {}\n", paint("warning:", Tone::bad, fd), warning.detail,
                        warning.remedy);
   }
-  out += fmt::format("{} is in force, after {:.1f} s\n", outcome.name, outcome.transition_seconds);
+  out += fmt::format("{} is in force, after {:.1f} s{}\n", outcome.name, outcome.transition_seconds,
+                     pause_text(outcome.pause_ns));
   for (const std::string& name : outcome.removed) {
     out += fmt::format("{} was replaced, and its module removed\n", name);
   }
@@ -86,6 +89,10 @@ void register_load(Commands& commands) {
   add_patience(command, options->load.patience);
   command->add_option("--parameters", options->load.parameters,
                       "Module parameters, as modprobe takes them: \"name=value ...\"");
+  add_model(command, options->load.model,
+            "How tasks come to the new code, of a patch for Suture's own core: stop (all at once, "
+            "the machine stands still), lazy (each at the kernel's border) or hybrid (also asleep; "
+            "default: what the core has as its default)");
   command->add_flag("--no-revert", options->no_revert,
                     "Leave a transition that is not over at the deadline under way, instead of "
                     "taking the patch back");

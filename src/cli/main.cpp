@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   suture::cli::register_force(commands);
   suture::cli::register_accept(commands);
   suture::cli::register_keep_trial(commands);
+  suture::cli::register_core(commands);
   suture::cli::register_install(commands);
   suture::cli::register_uninstall(commands);
   suture::cli::register_apply(commands);

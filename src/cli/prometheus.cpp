@@ -47,9 +47,12 @@ class Metrics {
 };
 
 void patch_metrics(const live::MachineStatus& status, Metrics& metrics) {
-  metrics.family("suture_patch_info", "A loaded patch and its version.");
+  metrics.family("suture_patch_info", "A loaded patch, its version, core and model.");
   for (const live::PatchStatus& it : status.patches) {
-    metrics.sample({{"patch", it.patch.name}, {"version", it.metadata ? it.metadata->version : ""}},
+    metrics.sample({{"patch", it.patch.name},
+                    {"version", it.metadata ? it.metadata->version : ""},
+                    {"core", std::string(it.patch.core->name)},
+                    {"model", it.patch.model}},
                    1);
   }
   metrics.family("suture_patch_in_force", "The patch is on, and no task runs old code.");
@@ -77,13 +80,36 @@ void patch_metrics(const live::MachineStatus& status, Metrics& metrics) {
   }
 }
 
+// What Suture's own core measures of its patches.
+void core_metrics(const live::MachineStatus& status, Metrics& metrics) {
+  const auto seconds = [&](std::string_view name, std::string_view help, auto member) {
+    metrics.family(name, help);
+    for (const live::PatchStatus& it : status.patches) {
+      if (const std::optional<long>& nanoseconds = it.patch.*member) {
+        metrics.sample({{"patch", it.patch.name}}, static_cast<double>(*nanoseconds) * 1e-9);
+      }
+    }
+  };
+  seconds("suture_patch_pause_seconds", "The machine stood still for the patch's last switch.",
+          &live::LoadedPatch::pause_ns);
+  seconds("suture_patch_transition_seconds", "The patch's last transition took.",
+          &live::LoadedPatch::transition_ns);
+  metrics.family("suture_patch_settled", "All calls go directly to the patch's code.");
+  for (const live::PatchStatus& it : status.patches) {
+    if (it.patch.settled) {
+      metrics.sample({{"patch", it.patch.name}}, *it.patch.settled ? 1 : 0);
+    }
+  }
+}
+
 }  // namespace
 
 std::string prometheus_text(const live::MachineStatus& status) {
   Metrics metrics;
   patch_metrics(status, metrics);
+  core_metrics(status, metrics);
   metrics.family("suture_blocking_tasks", "Tasks that the transition under way waits for.");
-  metrics.sample({}, static_cast<double>(status.blocking.size()));
+  metrics.sample({}, static_cast<double>(status.waiting));
   metrics.family("suture_cve_fixed", "A vulnerability that a patch in force fixes.");
   for (const std::string& cve : status.cves) {
     metrics.sample({{"cve", cve}}, 1);

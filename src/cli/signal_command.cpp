@@ -18,7 +18,7 @@ Result<Report> run() {
     return fail(Code::no_transition, "", "no transition is under way, so nothing is in its way",
                 "see `suture status`");
   }
-  const auto nudged = live::nudge(machine, live::blocking_tasks(machine, *patch));
+  const auto nudged = live::nudge(machine, *patch, live::blocking_tasks(machine, *patch));
   Report report;
   report.json = {{"transition", patch->name}, {"processes", Json::array()}};
   std::vector<std::vector<std::string>> rows{{"PID", "COMMAND", "DONE"}};
@@ -29,7 +29,7 @@ Result<Report> run() {
   }
   report.text = rows.size() == 1
                     ? fmt::format(
-                          "no task is in the way of {}: the kernel looks again within a "
+                          "no task is in the way of {}: it is looked at again within a "
                           "second\n",
                           patch->name)
                     : table(rows);
@@ -41,8 +41,9 @@ Result<Report> run() {
 void register_signal(Commands& commands) {
   commands.on_run(commands.app().add_subcommand(
                       "signal",
-                      "Nudge the tasks that a transition waits for, by SIGSTOP and at "
-                      "once SIGCONT, where that harms nobody"),
+                      "Nudge the tasks that a transition waits for: Suture's core does it "
+                      "itself, for livepatch by SIGSTOP and at once SIGCONT where that harms "
+                      "nobody"),
                   run);
 }
 

@@ -35,8 +35,16 @@ std::size_t function_count(const live::LoadedPatch& patch) {
   return count;
 }
 
-std::string functions_text(const live::LoadedPatch& patch) {
-  std::string out = fmt::format("{} changes:\n", patch.name);
+// How it came, and what it changes.
+std::string details_text(const live::LoadedPatch& patch) {
+  std::string out;
+  if (patch.transition_ns.value_or(0) > 0) {
+    out += fmt::format("{} took {:.3f} s to switch{}; {}\n", patch.name,
+                       static_cast<double>(*patch.transition_ns) * 1e-9, pause_text(patch.pause_ns),
+                       patch.settled.value_or(false) ? "its calls go directly to the new code"
+                                                     : "its calls go by way of ftrace");
+  }
+  out += fmt::format("{} changes:\n", patch.name);
   for (const live::PatchedObject& object : patch.objects) {
     for (const live::RedirectedFunction& function : object.functions) {
       out += fmt::format(
@@ -52,11 +60,12 @@ std::string patches_text(const live::MachineStatus& status, const Options& optio
     return "no patches are loaded\n";
   }
   std::vector<std::vector<std::string>> rows{
-      {"PATCH", "STATE", "VERSION", "FUNCTIONS", "OBJECTS", "CVES"}};
+      {"PATCH", "STATE", "CORE", "MODEL", "VERSION", "FUNCTIONS", "OBJECTS", "CVES"}};
   std::string details;
   for (const live::PatchStatus& it : status.patches) {
     const bool ours = it.metadata.has_value();
-    rows.push_back({it.patch.name, state_word(it.patch),
+    rows.push_back({it.patch.name, state_word(it.patch), std::string(it.patch.core->name),
+                    it.patch.model,
                     ours && !it.metadata->version.empty() ? it.metadata->version : "-",
                     fmt::format("{}", function_count(it.patch)), joined(object_names(it.patch)),
                     ours ? joined(it.metadata->cves) : ""});
@@ -64,7 +73,7 @@ std::string patches_text(const live::MachineStatus& status, const Options& optio
       details += fmt::format("{}: {}\n", it.patch.name, text);
     }
     if (std::ranges::find(options.names, it.patch.name) != options.names.end()) {
-      details += functions_text(it.patch);
+      details += details_text(it.patch);
     }
   }
   return table(rows) + details;
@@ -76,12 +85,14 @@ std::string transition_text(const live::MachineStatus& status) {
   if (moving == status.patches.end()) {
     return "";
   }
-  std::string out =
-      fmt::format("in transition: {}; tasks that it waits for: {}{}\n", moving->patch.name,
-                  status.blocking.size(),
-                  status.blocking.empty() ? " (the kernel looks again within a second)" : "");
+  std::string out = fmt::format(
+      "in transition: {}; tasks that it waits for: {}{}\n", moving->patch.name, status.waiting,
+      status.waiting == 0 ? " (it is looked at again within a second)" : "");
   for (const live::BlockingTask& task : status.blocking) {
-    out += task_text(task);
+    out += task_text(task, moving->patch.model);
+  }
+  if (status.waiting > status.blocking.size()) {
+    out += fmt::format("  and {} more\n", status.waiting - status.blocking.size());
   }
   return out;
 }
@@ -146,6 +157,7 @@ Json status_json(const live::MachineStatus& status) {
            {"cves", status.cves},
            {"transition", nullptr},
            {"patches", Json::array()},
+           {"waiting", status.waiting},
            {"blocking", Json::array()},
            {"attached", Json::array()},
            {"unreadable", status.attached.unreadable},

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/core_file.h"
 #include "module/metadata.h"
 #include "vm/trial.h"
 
@@ -22,6 +23,7 @@ struct Options {
   fs::path keep_log;
   std::vector<fs::path> patches;
   std::string module_order = "before";
+  module::Core core = module::Core::livepatch;  // that the patches are for
   vm::TrialOptions trial;
 };
 
@@ -85,11 +87,13 @@ vm::TrialWatcher watcher(int fd, bool several) {
   };
 }
 
-Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel,
-             const std::string& patch) {
+Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel, const std::string& patch,
+             const Options& options) {
   Json out{{"verdict", report.passed ? "pass" : "fail"},
            {"kernel", kernel.release},
            {"patch", patch},
+           {"core", module::core_name(options.core)},
+           {"model", options.trial.model},
            {"transition_seconds", report.transition_seconds},
            {"boot_seconds", report.boot_seconds},
            {"seconds", report.seconds}};
@@ -151,8 +155,8 @@ Result<module::Metadata> read_patches(Options& options) {
   std::optional<module::Metadata> first;
   for (const fs::path& path : options.patches) {
     module::Metadata metadata = TRY(module::read_metadata(path));
-    if (!metadata.livepatch) {
-      return fail(Code::bad_module, path.string(), "it is a kernel module, but not a livepatch",
+    if (!metadata.is_patch()) {
+      return fail(Code::bad_module, path.string(), "it is a kernel module, but not a patch",
                   "give a module that `suture build` or another livepatch builder wrote");
     }
     vm::TrialPatch patch{.module = path, .name = metadata.name};
@@ -167,6 +171,12 @@ Result<module::Metadata> read_patches(Options& options) {
                               first->release),
                   "test modules for different kernels one after the other");
     }
+    if (first && first->core != metadata.core) {
+      return fail(Code::usage, metadata.name,
+                  fmt::format("it is for the core {}, {} for {}", module::core_name(metadata.core),
+                              first->name, module::core_name(first->core)),
+                  "test modules for different cores one after the other");
+    }
     auto same = std::ranges::find(options.trial.patches, metadata.name, &vm::TrialPatch::name);
     if (same != options.trial.patches.end()) {
       return fail(Code::usage, metadata.name, "two of the modules have this name",
@@ -178,9 +188,31 @@ Result<module::Metadata> read_patches(Options& options) {
   return *first;
 }
 
+// What patches for Suture's own core need beside it.
+Status add_core(Options& options, const kernel::Kernel& kernel) {
+  if (options.core == module::Core::livepatch) {
+    if (options.trial.model.empty() && options.trial.core.empty()) {
+      return {};
+    }
+    return fail(Code::usage, "--model", "the patches are for the kernel's own livepatch core",
+                "leave --model and --core out, or build them with --for suture");
+  }
+  if (!options.trial.core.empty()) {
+    return {};
+  }
+  if (kernel.source.empty()) {
+    return fail(Code::usage, "--core", "the core cannot be built from the kernel's image alone",
+                "give the core's file: --core FILE");
+  }
+  options.trial.core = TRY(core_file(kernel));
+  return {};
+}
+
 Result<Report> run(Options& options, bool json) {
   module::Metadata metadata = TRY(read_patches(options));
   kernel::Kernel kernel = TRY(find_kernel(options, metadata));
+  options.core = metadata.core;
+  TRY(add_core(options, kernel));
   options.trial.module_order = options.module_order == "after"      ? live::ModuleOrder::after
                                : options.module_order == "optional" ? live::ModuleOrder::optional
                                                                     : live::ModuleOrder::before;
@@ -200,7 +232,7 @@ Result<Report> run(Options& options, bool json) {
         fmt::format("it is for kernel {}, and the image is {}", metadata.release, report.release),
         fmt::format("suture test -k {}", metadata.release));
   }
-  return Report{.json = to_json(report, kernel, name),
+  return Report{.json = to_json(report, kernel, name, options),
                 .text = to_text(report, kernel, name, options.keep_log, fd),
                 .exit_status = report.passed ? 0 : exit_code(Code::test_failed)};
 }
@@ -246,6 +278,13 @@ void register_test(Commands& commands) {
                    "Load the modules that it patches before (default) or after it; optional: "
                    "before it, as far as they load without their hardware")
       ->check(CLI::IsMember({"before", "after", "optional"}));
+  add_model(command, trial.model,
+            "Load patches for Suture's own core by this model: stop, lazy or hybrid (default: the "
+            "core's default)");
+  command
+      ->add_option("--core", trial.core,
+                   "Suture's own core, a file (default: it is built for that kernel)")
+      ->check(CLI::ExistingFile);
   command->add_option("--timeout", trial.deadline, "Seconds for everything (default: 300)")
       ->check(CLI::PositiveNumber);
   command

@@ -43,6 +43,9 @@ void register_unload(Commands& commands) {
       ->add_option("NAME", options->names, "Names of loaded patches, as `suture list` shows them")
       ->required();
   add_patience(command, options->load.patience);
+  add_model(command, options->load.model,
+            "How tasks come back to the old code, of a patch for Suture's own core: stop, lazy or "
+            "hybrid (default: the one that it was loaded by)");
   commands.on_run(command, [options] { return run(*options); });
 }
 

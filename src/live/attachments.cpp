@@ -3,7 +3,7 @@
 // Problem: find what would get in the way of a patch, or silently takes its effect away, among all
 // that can be attached to a function. Method: each kind has a list of its own in the kernel; each
 // is read once and searched for the functions. What an attachment means follows from how ftrace
-// calls its users (kernel/trace/ftrace.c): the redirection of a livepatch and of a kprobe with a
+// calls its users (kernel/trace/ftrace.c): the redirection of a patch and of a kprobe with a
 // post handler exclude each other (IPMODIFY); a probe at the entry is called beside the
 // redirection; one further inside lies in code that no longer runs; fmod_ret and fail_function may
 // end the function before it begins. Invariant: a list that cannot be read is named, never taken
@@ -140,9 +140,9 @@ class Search {
       const std::string_view module = open < count_end
                                           ? line.substr(open + 1, line.find(']', open) - open - 1)
                                           : std::string_view{};
-      // By a livepatch it is known where.
+      // By a patch of either core it is known where.
       if (flags.find('I') != std::string_view::npos && !has(redirected_, function, module)) {
-        add(function, module, "another redirection (IPMODIFY), by no livepatch", Effect::refuses);
+        add(function, module, "another redirection (IPMODIFY), by no patch", Effect::refuses);
       }
     }
   }

@@ -4,7 +4,8 @@
 // never let that be what it dies of again and again.
 // Method: read, judge, raise the guard, load. Cumulative patches are tried from the last one
 // backwards, so that an older one stands in where the newer cannot be loaded; what comes after the
-// one that is in force is loaded in the order in which it was installed.
+// one that is in force is loaded in the order in which it was installed. That is done for each core
+// by itself; Suture's own is loaded first where a patch is for it.
 // Invariants: no patch is loaded while the guard is not on the disk; a patch is checked just before
 // it is loaded, in directories that only root can change.
 #include "live/boot.h"
@@ -14,6 +15,8 @@
 #include <algorithm>
 #include <ctime>
 #include <sstream>
+
+#include "live/core_module.h"
 
 namespace suture::live {
 
@@ -55,22 +58,26 @@ class Applier {
         patches_(std::move(patches)),
         out_(out) {}
 
+  // A cumulative patch takes over only from those of its core.
   void all() {
-    const std::size_t start = take_base();
-    for (std::size_t i = start; i < patches_.size() && !stopped_; ++i) {
-      if (!patches_[i].replace) {
-        load_one(patches_[i]);
+    for (const Core* core : all_cores) {
+      const std::vector<InstalledPatch> patches = of_core(patches_, core->name);
+      const std::size_t start = take_base(patches);
+      for (std::size_t i = start; i < patches.size() && !stopped_; ++i) {
+        if (!patches[i].replace) {
+          load_one(patches[i]);
+        }
       }
     }
   }
 
  private:
   // Loads the last cumulative patch that can be. Gives the place after it: where the others start.
-  std::size_t take_base() {
-    for (std::size_t i = patches_.size(); i > 0 && !stopped_; --i) {
-      if (patches_[i - 1].replace && (load_one(patches_[i - 1]) || stopped_)) {
+  std::size_t take_base(const std::vector<InstalledPatch>& patches) {
+    for (std::size_t i = patches.size(); i > 0 && !stopped_; --i) {
+      if (patches[i - 1].replace && (load_one(patches[i - 1]) || stopped_)) {
         for (std::size_t j = 0; j + 1 < i; ++j) {
-          out_.superseded.push_back(patches_[j].name);
+          out_.superseded.push_back(patches[j].name);
         }
         return i;
       }
@@ -97,6 +104,9 @@ class Applier {
 
   Result<LoadOutcome> check_and_load(const InstalledPatch& patch) {
     TRY(check_installed(store_, out_.release, patch));
+    if (patch.core == suture_core.name) {
+      TRY(insert_installed_core(machine_));
+    }
     return load(machine_, store_.of(out_.release) / patch.file(), options_.load);
   }
 

@@ -50,6 +50,24 @@ Check transition_check(const std::vector<LoadedPatch>& patches) {
           .code = Code::busy};
 }
 
+// The core that it is for is there.
+Check core_check(const Machine& machine, const Core& core) {
+  if (has_core(machine, core)) {
+    return {.id = "core", .detail = std::string(core.name)};
+  }
+  Check check{.id = "core", .verdict = Verdict::failed};
+  if (&core == &suture_core) {
+    check.detail = "it is for Suture's own core, which is not loaded";
+    check.remedy = "suture core load";
+    check.code = Code::no_core;
+  } else {
+    check.detail = "the running kernel has no livepatch core, or sysfs is not mounted";
+    check.remedy = "mount sysfs at /sys; without CONFIG_LIVEPATCH: suture build --for suture";
+    check.code = Code::no_livepatch;
+  }
+  return check;
+}
+
 Check dependencies_check(const Machine& machine, const kernel::ModuleImage& image) {
   std::string all;
   for (std::string needed : image.depends()) {
@@ -137,41 +155,56 @@ std::vector<PatchedObject> redirected_objects(const module::Metadata& metadata) 
   return out;
 }
 
-// Another patch on the same function: the later one wins, without what the earlier one changed.
-void other_patches(const module::Metadata& metadata, const std::vector<LoadedPatch>& patches,
-                   std::vector<Check>& checks) {
-  if (metadata.replace) {
-    return;
-  }
+bool replaces(const module::Metadata& metadata, const std::string& object,
+              const std::string& function) {
+  return std::ranges::any_of(metadata.objects, [&](const module::PatchedObject& it) {
+    return it.name == object &&
+           std::ranges::any_of(it.functions, [&](const module::PatchedFunction& mine) {
+             return !mine.is_new && mine.name == function;
+           });
+  });
+}
+
+// Another patch on the same function: of one core the later one wins, without what the earlier one
+// changed; of two, ftrace would let only one of them redirect it.
+void other_patches(const module::Metadata& metadata, const Core& core,
+                   const std::vector<LoadedPatch>& patches, std::vector<Check>& checks) {
   for (const LoadedPatch& patch : patches) {
+    const bool same_core = patch.core == &core;
+    if (same_core && metadata.replace) {
+      continue;
+    }
     for (const PatchedObject& object : patch.objects) {
       for (const RedirectedFunction& function : object.functions) {
-        const bool ours = std::ranges::any_of(metadata.objects, [&](const auto& it) {
-          return it.name == object.name &&
-                 std::ranges::any_of(it.functions, [&](const module::PatchedFunction& mine) {
-                   return !mine.is_new && mine.name == function.name;
-                 });
-        });
-        if (ours) {
-          checks.push_back(
-              {.id = "patches",
-               .verdict = Verdict::warning,
-               .detail = fmt::format("{} is patched by '{}' already, whose change of it this one "
-                                     "would undo",
-                                     function.name, patch.name),
-               .remedy = "build both diffs into one patch that replaces the other"});
+        if (!replaces(metadata, object.name, function.name)) {
+          continue;
         }
+        Check check{.id = "patches", .verdict = Verdict::warning, .code = Code::busy};
+        check.detail = fmt::format("{} is patched by '{}' already, ", function.name, patch.name);
+        if (same_core) {
+          check.detail += "whose change of it this one would undo";
+          check.remedy = "build both diffs into one patch that replaces the other";
+        } else {
+          check.verdict = Verdict::failed;
+          check.detail += fmt::format("which is of another core ({})", patch.core->name);
+          check.remedy = fmt::format("suture unload {}, or build for that core: --for {}",
+                                     patch.name, patch.core->name);
+        }
+        checks.push_back(std::move(check));
       }
     }
   }
 }
 
-// The system states that it modifies, against those of the patches that are loaded.
-Check states_check(const Machine& machine, const module::Metadata& metadata,
+// The system states that it modifies, against those of the patches that its core has.
+Check states_check(const Machine& machine, const module::Metadata& metadata, const Core& core,
                    const std::vector<LoadedPatch>& patches) {
   std::vector<module::PatchStates> loaded;
   std::string silent;
   for (const LoadedPatch& patch : patches) {
+    if (patch.core != &core) {
+      continue;
+    }
     if (auto about = loaded_metadata(machine, patch.name)) {
       loaded.push_back(module::states_of(*about));
     } else {
@@ -195,10 +228,10 @@ Check states_check(const Machine& machine, const module::Metadata& metadata,
           .detail = metadata.states.empty() ? "it modifies none" : "they fit what is loaded"};
 }
 
-void conflict_checks(const Machine& machine, const module::Metadata& metadata,
+void conflict_checks(const Machine& machine, const module::Metadata& metadata, const Core& core,
                      const std::vector<LoadedPatch>& patches, std::vector<Check>& checks) {
   const std::size_t before = checks.size();
-  other_patches(metadata, patches, checks);
+  other_patches(metadata, core, patches, checks);
   const Attachments attached = attachments(machine, redirected_objects(metadata), patches);
   for (const Attachment& it : attached.found) {
     if (it.effect != Effect::beside) {
@@ -274,7 +307,9 @@ std::optional<Error> CheckedModule::failure(const std::string& where) const {
 }
 
 Result<CheckedModule> check_module(const Machine& machine, const fs::path& module, Depth depth) {
-  const std::vector<LoadedPatch> patches = TRY(loaded_patches(machine));
+  // Where there is no core at all, the check of the core says so.
+  const std::vector<LoadedPatch> patches =
+      loaded_patches(machine).value_or(std::vector<LoadedPatch>{});
   const kernel::ModuleImage image = TRY(kernel::ModuleImage::open(module));
   CheckedModule out{.metadata = TRY(module::read_metadata(image.elf(), module.string())),
                     .checks = {}};
@@ -284,12 +319,14 @@ Result<CheckedModule> check_module(const Machine& machine, const fs::path& modul
   for (const module::PatchedObject& object : metadata.objects) {
     checks.push_back(build_id_check(machine, object));
   }
+  const Core& core = core_of(metadata);
+  checks.push_back(core_check(machine, core));
   checks.push_back(name_check(machine, metadata));
   checks.push_back(transition_check(patches));
   checks.push_back(dependencies_check(machine, image));
   checks.push_back(signature_check(machine, module, depth));
-  checks.push_back(states_check(machine, metadata, patches));
-  conflict_checks(machine, metadata, patches, checks);
+  checks.push_back(states_check(machine, metadata, core, patches));
+  conflict_checks(machine, metadata, core, patches, checks);
   if (depth == Depth::everything) {
     std::ranges::move(kernel_checks(machine, module, metadata), std::back_inserter(checks));
   }

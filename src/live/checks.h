@@ -52,7 +52,7 @@ struct CheckedModule {
 // not say, or the module is not loaded.
 std::optional<bool> build_fits(const Machine& machine, const module::PatchedObject& object);
 
-// bad-module, bad-elf, no-livepatch; everything else is a verdict.
+// bad-module, bad-elf; everything else is a verdict.
 Result<CheckedModule> check_module(const Machine& machine, const fs::path& module, Depth depth);
 
 }  // namespace suture::live

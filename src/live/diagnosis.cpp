@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <set>
 #include <sstream>
 #include <string_view>
 
@@ -101,15 +102,21 @@ InstalledRelease installed_release(const Machine& machine, const Store& store,
 
 // What should be in force, and is not.
 void miss_patches(const InstalledRelease& entry, std::vector<Error>& problems) {
-  auto last = std::ranges::find_if(entry.patches.rbegin(), entry.patches.rend(),
-                                   [](const InstalledState& it) { return it.patch.replace; });
-  auto start = last == entry.patches.rend() ? entry.patches.begin() : last.base() - 1;
-  for (auto it = start; it != entry.patches.end(); ++it) {
+  std::set<std::string> replaced;  // cores, of which a later patch is cumulative
+  std::vector<Error> missed;       // the last first
+  for (auto it = entry.patches.rbegin(); it != entry.patches.rend(); ++it) {
+    if (replaced.contains(it->patch.core)) {
+      continue;
+    }
+    if (it->patch.replace) {
+      replaced.insert(it->patch.core);
+    }
     if (!it->loaded) {
-      problems.push_back(Error{Code::not_loaded, it->patch.name,
-                               "it is installed, and not in force", "suture apply"});
+      missed.push_back(Error{Code::not_loaded, it->patch.name, "it is installed, and not in force",
+                             "suture apply"});
     }
   }
+  problems.insert(problems.end(), missed.rbegin(), missed.rend());
 }
 
 }  // namespace
@@ -152,7 +159,8 @@ Diagnosis diagnose(const Machine& machine, const Store& store) {
   out.version = first_line(machine.proc / "sys" / "kernel" / "version");
   out.build_id = running_build_id(machine, "vmlinux");
   out.command_line = command_line(machine);
-  out.livepatch = has_livepatch(machine);
+  out.livepatch = has_core(machine, livepatch_core);
+  out.core = has_core(machine, suture_core);
   out.signing = signing_facts(machine);
   const std::string tainted = first_line(machine.proc / "sys" / "kernel" / "tainted");
   std::uint64_t bits = 0;
@@ -160,10 +168,10 @@ Diagnosis diagnose(const Machine& machine, const Store& store) {
   out.taint = taint_flags(bits);
   out.status = machine_status(machine).value_or(MachineStatus{});
   out.log = log_lines(machine);
-  if (!out.livepatch) {
+  if (!out.livepatch && !out.core) {
     out.problems.push_back(Error{Code::no_livepatch, out.release,
-                                 "this kernel has no livepatch core",
-                                 "use a kernel with CONFIG_LIVEPATCH"});
+                                 "this kernel has no livepatch core, and Suture's is not loaded",
+                                 "use a kernel with CONFIG_LIVEPATCH, or: suture core load"});
   }
   for (const std::string& release : installed_releases(store)) {
     out.installed.push_back(installed_release(machine, store, release, out));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // What support asks for first, read from the running machine. Nothing secret is among it: of the
-// kernel's command line only the words that matter here, of its log only the lines about livepatch,
+// kernel's command line only the words that matter here, of its log only the lines about the cores,
 // modules and faults.
 #pragma once
 
@@ -43,9 +43,10 @@ struct Diagnosis {
   std::string release, version, build_id;  // version: as `uname -v` has it
   std::vector<std::string> command_line;
   bool livepatch = false;
+  bool core = false;  // Suture's own is loaded
   SigningFacts signing;
   std::vector<TaintFlag> taint;
-  MachineStatus status;  // empty where there is no livepatch core
+  MachineStatus status;  // empty where there is no core
   std::vector<InstalledRelease> installed;
   std::vector<Space> space;
   std::vector<std::string> log;

@@ -28,6 +28,7 @@
 
 #include "base/process.h"
 #include "live/background_script.h"
+#include "live/core_module.h"
 #include "live/guest_plan.h"
 #include "live/kernel_log.h"
 #include "live/load.h"
@@ -136,22 +137,40 @@ class Run {
   Run(GuestPlan plan, Answers& answers, const Machine& machine)
       : plan_(std::move(plan)), answers_(answers), machine_(machine) {}
 
-  // A patch that fails and can be taken out does not keep the next one from its trial.
   void all() {
+    if (!plan_.core.empty() && !phase(std::string(core_phase), [&]() -> Result<double> {
+          const double start = now_seconds();
+          TRY(insert_core(machine_, plan_.core));
+          return now_seconds() - start;
+        })) {
+      return;
+    }
     if (plan_.patches.empty()) {
       script("alone");
+    } else if (all_patches() && !plan_.core.empty()) {
+      patch_ = {};
+      phase(std::string(core_gone_phase), [&]() -> Result<double> {
+        TRY(remove_core(machine_));
+        return 0;
+      });
     }
+  }
+
+ private:
+  // A patch that fails and can be taken out does not keep the next one from its trial. True where
+  // each is out.
+  bool all_patches() {
     for (const PlannedPatch& patch : plan_.patches) {
       patch_ = patch;
       ok_ = true;
       one_patch();
       if (!ok_ && !take_out()) {
-        return;
+        return false;
       }
     }
+    return true;
   }
 
- private:
   void one_patch() {
     if (!modules_after() && !insert_modules(std::string(modules_phase))) {
       return;
@@ -182,7 +201,9 @@ class Run {
 
   void one_round() {
     if (!phase("load", [&]() -> Result<double> {
-          LoadOutcome outcome = TRY(load(machine_, patch_.file, options()));
+          LoadOptions wanted = options();
+          wanted.model = plan_.model;
+          LoadOutcome outcome = TRY(load(machine_, patch_.file, wanted));
           TRY(check_patched());
           return outcome.transition_seconds;
         })) {

@@ -29,7 +29,8 @@ std::string to_json(const GuestPlan& plan) {
   for (const PlannedPatch& patch : plan.patches) {
     patches.push_back({{"file", patch.file}, {"name", patch.name}, {"modules", patch.modules}});
   }
-  return json{{"patches", patches},    {"module_order", static_cast<int>(plan.module_order)},
+  return json{{"core", plan.core},     {"model", plan.model},
+              {"patches", patches},    {"module_order", static_cast<int>(plan.module_order)},
               {"script", plan.script}, {"load_script", plan.load_script},
               {"rounds", plan.rounds}, {"transition_timeout", plan.transition_timeout}}
       .dump(2);
@@ -42,7 +43,9 @@ Result<GuestPlan> parse_plan(std::string_view text) {
     for (const json& patch : plan.at("patches")) {
       patches.push_back({patch.at("file"), patch.at("name"), patch.at("modules")});
     }
-    return GuestPlan{.patches = std::move(patches),
+    return GuestPlan{.core = plan.at("core"),
+                     .model = plan.at("model"),
+                     .patches = std::move(patches),
                      .module_order = static_cast<ModuleOrder>(plan.at("module_order").get<int>()),
                      .script = plan.at("script"),
                      .load_script = plan.at("load_script"),

@@ -20,6 +20,9 @@ inline constexpr std::string_view answer_device = "/dev/ttyS1";
 inline constexpr std::string_view log_mark = "suture: phase ";
 // The phase that loads stock modules: what they say is no fault of the patch.
 inline constexpr std::string_view modules_phase = "modules";
+// The phases in which Suture's own core comes and goes: they are about no patch.
+inline constexpr std::string_view core_phase = "core";
+inline constexpr std::string_view core_gone_phase = "core-gone";
 
 // When the modules that a patch changes are loaded.
 enum class ModuleOrder {
@@ -36,6 +39,8 @@ struct PlannedPatch {
 };
 
 struct GuestPlan {
+  std::string core;   // suture.ko, inserted before all else; empty where nothing needs it
+  std::string model;  // that the patches are loaded by; empty: what their core would do
   std::vector<PlannedPatch> patches;  // tried one after the other, each gone before the next
   ModuleOrder module_order = ModuleOrder::before;
   // Run with before, patched, reverted; once with alone where there are no patches. May be empty.

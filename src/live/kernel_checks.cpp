@@ -116,7 +116,8 @@ std::map<std::string, std::uint32_t> import_versions(const elf::ObjectFile& obje
   return out;
 }
 
-Check imports_check(const Machine& machine, const fs::path& module) {
+Check imports_check(const Machine& machine, const fs::path& module,
+                    const module::Metadata& metadata) {
   const fs::path file = machine.modules / running_release(machine) / "build" / "Module.symvers";
   auto symvers = kernel::Symvers::open(file);
   if (!symvers) {
@@ -127,6 +128,9 @@ Check imports_check(const Machine& machine, const fs::path& module) {
   std::vector<std::string> wrong;
   const auto versions = object ? import_versions(*object) : std::map<std::string, std::uint32_t>{};
   for (const auto& [name, crc] : versions) {
+    if (metadata.core == module::Core::suture && name.starts_with("suture_")) {
+      continue;  // an export of the core, not of the kernel
+    }
     const kernel::Export* known = symvers->find(name);
     if (known == nullptr) {
       wrong.push_back(fmt::format("the kernel exports no {}", name));
@@ -166,7 +170,7 @@ Check vermagic_check(const Machine& machine, const module::Metadata& metadata) {
 std::vector<Check> kernel_checks(const Machine& machine, const fs::path& module,
                                  const module::Metadata& metadata) {
   return {vermagic_check(machine, metadata), running_symbols_check(machine, metadata),
-          entries_check(machine, metadata), imports_check(machine, module)};
+          entries_check(machine, metadata), imports_check(machine, module, metadata)};
 }
 
 }  // namespace suture::live

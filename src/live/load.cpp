@@ -63,6 +63,10 @@ std::unexpected<Error> insert_failed(const std::string& where, int err, const st
                   "sign the module with a key that this kernel trusts");
     case EEXIST:
       return fail(Code::busy, where, std::move(reason), "unload the module of that name first");
+    case EBUSY:
+      return fail(Code::busy, where, std::move(reason),
+                  "load it again when what is in its way is gone, or (a patch for Suture's core) "
+                  "by another model: --model hybrid");
     default:
       return fail(Code::load_failed, where, std::move(reason),
                   "compare what it is for with this kernel: suture inspect MODULE");
@@ -131,7 +135,7 @@ std::unexpected<Error> stopped_waiting(const std::string& name, std::string_view
 
 // A module that the core has dropped may still be held for the moment in which its patch's
 // directory goes.
-Status remove_when_free(const Machine& machine, const std::string& name, LivepatchEvents& events) {
+Status remove_when_free(const Machine& machine, const std::string& name, CoreEvents& events) {
   const Patience patience{.deadline = 2};
   wait_until(machine, name, patience, events,
              [&] { return module_references(machine, name).value_or(0) == 0; });
@@ -140,7 +144,7 @@ Status remove_when_free(const Machine& machine, const std::string& name, Livepat
 
 // The modules that the core has dropped do nothing any more. One that cannot go (a transition was
 // forced) stays; those that the core had dropped `before` are not waited for.
-std::vector<std::string> remove_dropped(const Machine& machine, LivepatchEvents& events,
+std::vector<std::string> remove_dropped(const Machine& machine, CoreEvents& events,
                                         const std::vector<std::string>& before) {
   std::vector<std::string> removed;
   for (const std::string& name : dropped_modules(machine)) {
@@ -153,19 +157,39 @@ std::vector<std::string> remove_dropped(const Machine& machine, LivepatchEvents&
   return removed;
 }
 
+// Turns the patch off. Where its core had to stop the machine for that, and never found its
+// functions free, those inside are named.
+Status turn_off(const Machine& machine, const std::string& name) {
+  Status done = set_enabled(machine, name, false);
+  if (done || done.error().code == Code::not_loaded) {
+    return {};  // also one that is gone this very moment
+  }
+  auto found = find_patch(machine, name);
+  const auto inside = found && *found && done.error().code == Code::busy
+                          ? tasks_inside(machine, **found)
+                          : std::vector<BlockingTask>{};
+  if (inside.empty()) {
+    return done;
+  }
+  return fail(Code::transition_incomplete, name,
+              fmt::format("the patch stays in force: whenever the machine was stopped, tasks were "
+                          "inside of its functions: {}",
+                          describe(inside, 5)),
+              fmt::format("wait for them, or take it back task by task: "
+                          "suture unload --model hybrid {}",
+                          name));
+}
+
 // Turns the patch off and its module out. Nothing where that is done, else how the wait ended.
 Result<std::optional<Waited>> take_out(const Machine& machine, const std::string& name,
-                                       const Patience& patience, LivepatchEvents& events) {
+                                       const Patience& patience, CoreEvents& events) {
   Status turned_off;
   // The core drops its reference to the module after it has removed the patch's directory.
   Waited waited = wait_until(machine, name, patience, events, [&] {
     const Look now = look(machine, name);
     // Not only at first: a patch that is just being turned on by another process shows it late.
     if (now.enabled) {
-      turned_off = set_enabled(machine, name, false);
-      if (!turned_off && turned_off.error().code == Code::not_loaded) {
-        turned_off = {};  // gone this very moment
-      }
+      turned_off = turn_off(machine, name);
     }
     return !turned_off || (!now.there && module_references(machine, name).value_or(0) == 0);
   });
@@ -179,7 +203,7 @@ Result<std::optional<Waited>> take_out(const Machine& machine, const std::string
 
 // The deadline has passed: what becomes of the patch.
 std::unexpected<Error> give_up(const Machine& machine, const std::string& name,
-                               const LoadOptions& options, LivepatchEvents& events) {
+                               const LoadOptions& options, CoreEvents& events) {
   const double seconds = options.patience.deadline;
   const std::string by_hand = fmt::format(
       "see what is in the way: suture status; then: suture signal, or suture unload {}", name);
@@ -254,6 +278,30 @@ class Undertaking {
   bool kept_ = false;
 };
 
+// The module's parameters, the model among them.
+Result<std::string> parameters_of(const module::Metadata& metadata, const LoadOptions& options) {
+  if (options.model.empty()) {
+    return options.parameters;
+  }
+  if (&core_of(metadata) != &suture_core) {
+    return fail(Code::usage, metadata.name,
+                "the model cannot be chosen: it is a patch for the kernel's own livepatch core, "
+                "which is always hybrid",
+                "leave --model out, or build it with --for suture");
+  }
+  return fmt::format("{}{}model={}", options.parameters, options.parameters.empty() ? "" : " ",
+                     options.model);
+}
+
+// What is to be told of a patch that is in force.
+LoadOutcome outcome_of(const LoadedPatch& patch, double seconds) {
+  return {.name = patch.name,
+          .core = std::string(patch.core->name),
+          .model = patch.model,
+          .pause_ns = patch.pause_ns,
+          .transition_seconds = seconds};
+}
+
 }  // namespace
 
 Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
@@ -263,12 +311,13 @@ Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
     return std::unexpected(std::move(*failure));
   }
   const std::string name = checked.metadata.name;
+  const std::string parameters = TRY(parameters_of(checked.metadata, options));
   const std::vector<std::string> dropped_before = dropped_modules(machine);
-  LivepatchEvents events(machine);
+  CoreEvents events(machine);
   Undertaking undertaking(machine, name);
   TRY(undertaking.begin(options));
   const double start = now_seconds();
-  if (auto inserted = insert_file(machine, module, options.parameters); !inserted) {
+  if (auto inserted = insert_file(machine, module, parameters); !inserted) {
     return explain(machine, module, std::move(inserted.error()));
   }
   Waited waited = wait_until(machine, name, options.patience, events,
@@ -283,12 +332,13 @@ Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
     undertaking.keep();
     return stopped_waiting(name, "the patch is loaded, and its transition goes on by itself");
   }
-  if (!look(machine, name).enabled) {
+  const auto patch = TRY(find_patch(machine, name));
+  if (!patch || !patch->enabled) {
     return fail(Code::load_failed, name,
                 "the module is loaded, but its patch was taken back meanwhile, or never turned on",
                 fmt::format("remove it: suture unload {}", name));
   }
-  LoadOutcome outcome{.name = name, .transition_seconds = now_seconds() - start};
+  LoadOutcome outcome = outcome_of(*patch, now_seconds() - start);
   if (options.trial_seconds) {
     TRY(start_trial(machine, name));
     undertaking.keep();
@@ -301,12 +351,16 @@ Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
 
 Result<LoadOutcome> unload(const Machine& machine, const std::string& name,
                            const LoadOptions& options) {
-  if (!TRY(find_patch(machine, name)) && !module_loaded(machine, name)) {
+  const auto patch = TRY(find_patch(machine, name));
+  if (!patch && !module_loaded(machine, name)) {
     remove_record(machine, name);
     return fail(Code::not_loaded, name, "no patch or module of that name is loaded",
                 "see what is: suture list");
   }
-  LivepatchEvents events(machine);
+  if (patch && !options.model.empty()) {
+    TRY(set_model(machine, name, options.model));
+  }
+  CoreEvents events(machine);
   const double start = now_seconds();
   std::optional<Waited> waited = TRY(take_out(machine, name, options.patience, events));
   if (waited == Waited::deadline) {
@@ -335,7 +389,7 @@ Result<LoadedPatch> force(const Machine& machine, const std::string& name) {
     return fail(Code::no_transition, name, "it is in no transition, so there is nothing to force",
                 "see `suture status`");
   }
-  LivepatchEvents events(machine);
+  CoreEvents events(machine);
   TRY(force_transition(machine, name));
   // The kernel's own worker ends the transition; it comes by every second.
   Waited waited = wait_until(machine, name, Patience{.deadline = 10}, events,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Putting patch modules into the running kernel and taking them out again, by the kernel's own
-// livepatch core. Every way out of these functions leaves the machine in a state that the error
-// names: not loaded, in transition (which way), or loaded.
+// Putting patch modules into the running kernel and taking them out again, by the core that they
+// are for. Every way out of these functions leaves the machine in a state that the error names: not
+// loaded, in transition (which way), or loaded.
 #pragma once
 
 #include <optional>
@@ -21,11 +21,14 @@ struct LoadOptions {
   Patience patience;
   bool revert = true;                   // a load takes the patch back where the deadline passes
   std::string parameters;               // of the module: "name=value ..."
+  std::string model;                    // stop, lazy or hybrid; empty: what the core would do
   std::optional<double> trial_seconds;  // a load is on trial for so long
 };
 
 struct LoadOutcome {
   std::string name;                  // the module's
+  std::string core, model;           // a load's: that has it, and by which model it came
+  std::optional<long> pause_ns;      // a load's: how long the machine stood still, where known
   double transition_seconds = 0;     // from the module's start to the end of the transition
   std::vector<std::string> removed;  // modules of patches that were replaced
   std::vector<Check> warnings;       // a load's
@@ -33,12 +36,13 @@ struct LoadOutcome {
 
 // wrong-kernel, bad-module, busy (it is loaded already, or another transition is under way),
 // load-failed with the kernel's own words, transition-incomplete with the tasks in the way and what
-// was done about it.
+// was done about it; no-core, no-livepatch; usage where its core has no choice of models.
 Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
                          const LoadOptions& options);
 
 // Takes the patch back and its module out; reverses a transition that is still under way. A patch
-// that a later one replaced is only removed. not-loaded, busy, transition-incomplete.
+// that a later one replaced is only removed. not-loaded, busy, transition-incomplete, and usage
+// where its core has no choice of models.
 Result<LoadOutcome> unload(const Machine& machine, const std::string& name,
                            const LoadOptions& options);
 

@@ -74,9 +74,24 @@ std::string why_not(const Directory& process, const BlockingTask& task) {
   return {};
 }
 
-}  // namespace
+std::vector<Nudged> nudge_by_core(const Machine& machine, const LoadedPatch& patch,
+                                  const std::vector<BlockingTask>& tasks) {
+  const Status done = signal_blocking(machine, patch.name);
+  std::vector<Nudged> out;
+  for (const BlockingTask& task : tasks) {
+    if (std::ranges::find(out, task.pid, &Nudged::pid) == out.end()) {
+      out.push_back({.pid = task.pid,
+                     .comm = task.comm,
+                     .signalled = done.has_value(),
+                     .what = done ? "nudged by the core"
+                                  : fmt::format("not nudged: {}", done.error().reason)});
+    }
+  }
+  return out;
+}
 
-std::vector<Nudged> nudge(const Machine& machine, const std::vector<BlockingTask>& tasks) {
+std::vector<Nudged> nudge_by_signals(const Machine& machine,
+                                     const std::vector<BlockingTask>& tasks) {
   std::vector<Nudged> out;
   for (const BlockingTask& task : tasks) {
     auto process = Directory::open(machine.proc / fmt::format("{}", task.pid));
@@ -100,6 +115,14 @@ std::vector<Nudged> nudge(const Machine& machine, const std::vector<BlockingTask
                                    : fmt::format("not signalled: {}", std::strerror(err));
   }
   return out;
+}
+
+}  // namespace
+
+std::vector<Nudged> nudge(const Machine& machine, const LoadedPatch& patch,
+                          const std::vector<BlockingTask>& tasks) {
+  return patch.core->states_in_proc ? nudge_by_signals(machine, tasks)
+                                    : nudge_by_core(machine, patch, tasks);
 }
 
 }  // namespace suture::live

@@ -2,7 +2,8 @@
 //
 // Getting tasks that sleep in a system call to leave it, as harmlessly as user space can.
 //
-// From 5.1 on the kernel does this by itself: every 15 s it wakes what has not switched and sleeps
+// Suture's own core does it when it is asked to. The kernel's cannot be asked: from 5.1 on it does
+// this by itself: every 15 s it wakes what has not switched and sleeps
 // interruptibly, by a signal that is none (kernel/livepatch/transition.c, klp_send_signals; the
 // file `signal` of earlier kernels is gone). What is here comes earlier: SIGSTOP wakes a task, and
 // SIGCONT right behind takes the stop back before it is acted on; the system call begins anew, or
@@ -27,7 +28,8 @@ struct Nudged {
   std::string what;  // that was done, or why nothing was: "signalled", "a kernel thread: ..."
 };
 
-// One answer a process, in the order of the tasks.
-std::vector<Nudged> nudge(const Machine& machine, const std::vector<BlockingTask>& tasks);
+// What is in the way of the patch's transition. One answer a process, in the order of the tasks.
+std::vector<Nudged> nudge(const Machine& machine, const LoadedPatch& patch,
+                          const std::vector<BlockingTask>& tasks);
 
 }  // namespace suture::live

@@ -31,12 +31,13 @@ std::vector<Wanted> wanted_symbols(const module::Metadata& metadata) {
 }
 
 Check form_check(const module::Metadata& metadata) {
-  if (metadata.livepatch) {
-    return {.id = "form", .detail = "a livepatch module"};
+  if (metadata.is_patch()) {
+    return {.id = "form",
+            .detail = metadata.livepatch ? "a livepatch module" : "a patch for Suture's own core"};
   }
   return {.id = "form",
           .verdict = Verdict::failed,
-          .detail = "it is not a livepatch module",
+          .detail = "it is not a patch module",
           .remedy = "give a module that `suture build` made; other modules are modprobe's",
           .code = Code::bad_module};
 }

@@ -11,7 +11,7 @@
 
 namespace suture::live {
 
-// A symbol that livepatch looks up by name and position; 0 where the name must be unique.
+// A symbol that a core looks up by name and position; 0 where the name must be unique.
 struct Wanted {
   std::string object;
   std::string name;

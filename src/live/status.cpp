@@ -95,17 +95,19 @@ bool same_state(const std::vector<LoadedPatch>& a, const std::vector<LoadedPatch
 // The patches, and the tasks in the way of one that is in transition. While one begins, the kernel
 // shows the way it goes a moment late, and then the tasks would be those of the other side: so the
 // patches must look the same before and after the tasks.
-Result<std::vector<LoadedPatch>> patches_and_tasks(const Machine& machine,
-                                                   std::vector<BlockingTask>& tasks) {
+Result<std::vector<LoadedPatch>> patches_and_tasks(const Machine& machine, MachineStatus& out) {
   constexpr int tries = 4;
   std::vector<LoadedPatch> patches = TRY(loaded_patches(machine));
   for (int i = 0; i < tries; ++i) {
     auto moving = std::ranges::find(patches, true, &LoadedPatch::transition);
     if (moving == patches.end()) {
-      tasks.clear();
+      out.blocking.clear();
+      out.waiting = 0;
       break;
     }
-    tasks = blocking_tasks(machine, *moving);
+    out.blocking = blocking_tasks(machine, *moving);
+    out.waiting =
+        moving->core->states_in_proc ? out.blocking.size() : count_blocking(machine, *moving);
     std::vector<LoadedPatch> after = TRY(loaded_patches(machine));
     const bool same = same_state(patches, after);
     patches = std::move(after);
@@ -122,7 +124,7 @@ bool in_force(const LoadedPatch& patch) { return patch.enabled && !patch.transit
 
 Result<MachineStatus> machine_status(const Machine& machine) {
   MachineStatus out{.release = running_release(machine)};
-  const std::vector<LoadedPatch> patches = TRY(patches_and_tasks(machine, out.blocking));
+  const std::vector<LoadedPatch> patches = TRY(patches_and_tasks(machine, out));
   const std::vector<Record> records = read_records(machine);
   for (const LoadedPatch& patch : patches) {
     PatchStatus status{.patch = patch, .metadata = loaded_metadata(machine, patch.name)};

@@ -25,10 +25,11 @@ struct PatchStatus {
 struct MachineStatus {
   std::string release;
   std::vector<PatchStatus> patches;          // by name
-  std::vector<BlockingTask> blocking;        // of the one in transition
+  std::vector<BlockingTask> blocking;        // of the one in transition, as far as they are named
+  std::size_t waiting = 0;                   // how many they are in all
   Attachments attached;                      // to functions of patches that are in force
   std::vector<std::string> changed_modules;  // patched, and not those that the patch was built for
-  std::vector<std::string> dropped;          // modules of patches that the core has dropped
+  std::vector<std::string> dropped;          // modules of patches that their core has dropped
   // "NAME VERSION" of each patch that is in force, by name.
   std::string effective;
   std::vector<std::string> cves;  // fixed by them, sorted

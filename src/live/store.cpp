@@ -136,6 +136,9 @@ Result<std::vector<InstalledPatch>> parse_manifest(std::string_view text, const 
                          .sha256 = text_of("sha256"),
                          .before = text_of("before")};
     patch.replace = entry.is_object() && entry.value("replace", Json(false)) == Json(true);
+    if (const std::string core = text_of("core"); !core.empty()) {
+      patch.core = core;
+    }
     if (!is_file_name(patch.name)) {
       return bad_manifest(path, "an entry has no valid name");
     }
@@ -152,7 +155,8 @@ Status write_manifest(const Store& store, const std::string& release,
                                {"version", patch.version},
                                {"sha256", patch.sha256},
                                {"before", patch.before},
-                               {"replace", patch.replace}});
+                               {"replace", patch.replace},
+                               {"core", patch.core}});
   }
   const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   return write_file_durably(store.of(release) / manifest_name, as_bytes(text));
@@ -166,8 +170,8 @@ Result<module::Metadata> read_patch(const Bytes& bytes, const fs::path& path) {
                 "give the .ko file that `suture build` wrote");
   }
   module::Metadata metadata = TRY(module::read_metadata(*object, path.string()));
-  if (!metadata.livepatch) {
-    return fail(Code::bad_module, path.string(), "it is not a livepatch module",
+  if (!metadata.is_patch()) {
+    return fail(Code::bad_module, path.string(), "it is not a patch module",
                 "give a module that `suture build` made; other modules are modules-load.d's");
   }
   if (!is_file_name(metadata.name) || !is_file_name(metadata.release)) {
@@ -243,6 +247,14 @@ Result<std::vector<InstalledPatch>> installed_patches(const Store& store,
   return parse_manifest(as_text(bytes), path);
 }
 
+std::vector<InstalledPatch> of_core(const std::vector<InstalledPatch>& patches,
+                                    std::string_view core) {
+  std::vector<InstalledPatch> out;
+  std::ranges::copy_if(patches, std::back_inserter(out),
+                       [&](const InstalledPatch& it) { return it.core == core; });
+  return out;
+}
+
 std::vector<std::string> installed_releases(const Store& store) {
   std::vector<std::string> out;
   std::error_code ec;
@@ -276,7 +288,8 @@ Result<InstallOutcome> install(const Store& store, const fs::path& module) {
                      .patch = {.name = metadata.name,
                                .version = metadata.version,
                                .sha256 = sha256_hex(bytes),
-                               .replace = metadata.replace}};
+                               .replace = metadata.replace,
+                               .core = std::string(module::core_name(metadata.core))}};
   TRY(make_place(store, out.release));
   const FileLock lock = TRY(lock_store(store));
   std::vector<InstalledPatch> patches = TRY(installed_patches(store, out.release));
@@ -293,7 +306,8 @@ Result<InstallOutcome> install(const Store& store, const fs::path& module) {
     patches.erase(same);
   }
   if (out.patch.replace) {
-    std::ranges::transform(patches, std::back_inserter(out.superseded), &InstalledPatch::name);
+    std::ranges::transform(of_core(patches, out.patch.core), std::back_inserter(out.superseded),
+                           &InstalledPatch::name);
   }
   patches.push_back(out.patch);
   TRY(put_in_place(store, out, bytes, patches, earlier));

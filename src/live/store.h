@@ -38,6 +38,7 @@ struct InstalledPatch {
   std::string sha256;  // of the file
   std::string before;  // of the file that this one took the place of: a crash may have left that
   bool replace = false;
+  std::string core = "livepatch";  // that it is for, by name
 
   std::string file() const { return name + ".ko"; }
 };
@@ -57,6 +58,9 @@ Result<Descriptor> open_trusted(const Store& store, const fs::path& path, Access
 // untrusted-file, bad-config where the manifest is damaged.
 Result<std::vector<InstalledPatch>> installed_patches(const Store& store,
                                                       const std::string& release);
+// Those that are for that core, in the same order: a cumulative patch takes over only from them.
+std::vector<InstalledPatch> of_core(const std::vector<InstalledPatch>& patches,
+                                    std::string_view core);
 // The releases that anything is installed for, sorted.
 std::vector<std::string> installed_releases(const Store& store);
 

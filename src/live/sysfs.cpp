@@ -7,6 +7,7 @@
 #include "live/sysfs.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,12 +16,11 @@
 
 #include "elf/object.h"
 #include "live/directory.h"
+#include "live/loaded_metadata.h"
 
 namespace suture::live {
 
 namespace {
-
-fs::path patch_directory(const Machine& machine) { return machine.sys / "kernel" / "livepatch"; }
 
 bool is_plain_name(const std::string& name) {
   return !name.empty() && name.find('/') == std::string::npos && name != "." && name != "..";
@@ -47,14 +47,31 @@ PatchedObject read_object(const Directory& directory, const std::string& name) {
   return object;
 }
 
-std::optional<LoadedPatch> read_patch(const std::optional<Directory>& directory,
+// What only the files of Suture's core tell.
+void read_measures(const Directory& directory, LoadedPatch& patch) {
+  patch.model = directory.line("model").value_or("");
+  patch.pause_ns = directory.number("pause_ns");
+  patch.transition_ns = directory.number("transition_ns");
+  if (auto settled = directory.number("settled")) {
+    patch.settled = *settled != 0;
+  }
+}
+
+std::optional<LoadedPatch> read_patch(const Core& core, const std::optional<Directory>& directory,
                                       const std::string& name) {
   auto enabled = directory ? directory->number("enabled") : std::nullopt;
   auto transition = directory ? directory->number("transition") : std::nullopt;
   if (!enabled || !transition) {
     return std::nullopt;
   }
-  LoadedPatch patch{.name = name, .enabled = *enabled != 0, .transition = *transition != 0};
+  LoadedPatch patch{.name = name,
+                    .core = &core,
+                    .enabled = *enabled != 0,
+                    .transition = *transition != 0,
+                    .model = std::string(core.model)};
+  if (core.model.empty()) {
+    read_measures(*directory, patch);
+  }
   for (const std::string& entry : directory->directories()) {
     if (auto object = directory->sub(entry)) {
       patch.objects.push_back(read_object(*object, entry));
@@ -65,11 +82,29 @@ std::optional<LoadedPatch> read_patch(const std::optional<Directory>& directory,
   return patch;
 }
 
-// Writes one word to an attribute of the patch. EINVAL, by which the core says that there is
+std::unexpected<Error> no_core_at_all(const Machine& machine) {
+  return fail(Code::no_livepatch, (machine.sys / "kernel").string(),
+              "the running kernel has no livepatch core (CONFIG_LIVEPATCH) and Suture's own is not "
+              "loaded, or sysfs is not mounted",
+              "mount sysfs at /sys; without CONFIG_LIVEPATCH run: suture core load");
+}
+
+bool any_core(const Machine& machine) {
+  return std::ranges::any_of(all_cores, [&](const Core* core) { return has_core(machine, *core); });
+}
+
+// The directory of the patch, whichever core has it.
+fs::path patch_directory(const Machine& machine, const std::string& name) {
+  std::error_code ec;
+  const fs::path ours = core_directory(machine, suture_core) / name;
+  return fs::is_directory(ours, ec) ? ours : core_directory(machine, livepatch_core) / name;
+}
+
+// Writes one word to an attribute of the patch. EINVAL, by which the cores say that there is
 // nothing to do, is false.
 Result<bool> write_attribute(const Machine& machine, const std::string& name, const char* attribute,
-                             const char* word) {
-  const fs::path path = patch_directory(machine) / name / attribute;
+                             std::string_view word) {
+  const fs::path path = patch_directory(machine, name) / attribute;
   int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) {
     int err = errno;
@@ -79,11 +114,11 @@ Result<bool> write_attribute(const Machine& machine, const std::string& name, co
     }
     return fail_errno(err, path.string(), "open");
   }
-  ssize_t put = ::write(fd, word, 1);
+  const ssize_t put = ::write(fd, word.data(), word.size());
   int err = errno;
   ::close(fd);
-  if (put == 1 || err == EINVAL) {
-    return put == 1;
+  if (put == static_cast<ssize_t>(word.size()) || err == EINVAL) {
+    return put > 0;
   }
   if (err == EBUSY) {
     return fail(Code::busy, name,
@@ -93,38 +128,54 @@ Result<bool> write_attribute(const Machine& machine, const std::string& name, co
   return fail_errno(err, path.string(), "write");
 }
 
+std::unexpected<Error> no_transition(const std::string& name) {
+  return fail(Code::no_transition, name, "its transition is over", "see `suture status`");
+}
+
 }  // namespace
 
-bool has_livepatch(const Machine& machine) {
+fs::path core_directory(const Machine& machine, const Core& core) {
+  return machine.sys / "kernel" / core.name;
+}
+
+bool has_core(const Machine& machine, const Core& core) {
   std::error_code ec;
-  return fs::is_directory(patch_directory(machine), ec);
+  return fs::is_directory(core_directory(machine, core), ec);
 }
 
 Result<std::vector<LoadedPatch>> loaded_patches(const Machine& machine) {
-  std::optional<Directory> all = Directory::open(patch_directory(machine));
-  if (!all) {
-    return fail(
-        Code::no_livepatch, patch_directory(machine).string(),
-        "the running kernel has no livepatch core (CONFIG_LIVEPATCH), or sysfs is not mounted",
-        "mount sysfs at /sys; without CONFIG_LIVEPATCH this kernel cannot take patches yet");
-  }
   std::vector<LoadedPatch> patches;
-  for (const std::string& name : all->directories()) {
-    if (auto patch = read_patch(all->sub(name), name)) {
-      patches.push_back(std::move(*patch));
+  bool any = false;
+  for (const Core* core : all_cores) {
+    const std::optional<Directory> all = Directory::open(core_directory(machine, *core));
+    any = any || all;
+    for (const std::string& name : all ? all->directories() : std::vector<std::string>{}) {
+      if (auto patch = read_patch(*core, all->sub(name), name)) {
+        patches.push_back(std::move(*patch));
+      }
     }
   }
+  if (!any) {
+    return no_core_at_all(machine);
+  }
+  std::ranges::sort(patches, {}, &LoadedPatch::name);
   return patches;
 }
 
 Result<std::optional<LoadedPatch>> find_patch(const Machine& machine, const std::string& name) {
-  if (!has_livepatch(machine)) {
-    return std::unexpected(loaded_patches(machine).error());
+  if (!any_core(machine)) {
+    return no_core_at_all(machine);
   }
   if (!is_plain_name(name)) {
     return std::nullopt;
   }
-  return read_patch(Directory::open(patch_directory(machine) / name), name);
+  for (const Core* core : all_cores) {
+    const auto directory = Directory::open(core_directory(machine, *core) / name);
+    if (auto patch = read_patch(*core, directory, name)) {
+      return patch;
+    }
+  }
+  return std::nullopt;
 }
 
 Status set_enabled(const Machine& machine, const std::string& name, bool enabled) {
@@ -132,11 +183,27 @@ Status set_enabled(const Machine& machine, const std::string& name, bool enabled
   return {};
 }
 
-Status force_transition(const Machine& machine, const std::string& name) {
-  if (!TRY(write_attribute(machine, name, "force", "1"))) {
-    return fail(Code::no_transition, name, "its transition is over", "see `suture status`");
+Status set_model(const Machine& machine, const std::string& name, const std::string& model) {
+  const std::optional<LoadedPatch> patch = TRY(find_patch(machine, name));
+  if (patch && !patch->core->model.empty()) {
+    return fail(Code::usage, name,
+                fmt::format("it is a patch of the core {}, whose only model is {}",
+                            patch->core->name, patch->core->model),
+                "leave --model out");
+  }
+  if (!TRY(write_attribute(machine, name, "model", model))) {
+    return fail(Code::usage, model, "its core knows no model of that name",
+                "give stop, lazy or hybrid");
   }
   return {};
+}
+
+Status signal_blocking(const Machine& machine, const std::string& name) {
+  return TRY(write_attribute(machine, name, "signal", "1")) ? Status{} : no_transition(name);
+}
+
+Status force_transition(const Machine& machine, const std::string& name) {
+  return TRY(write_attribute(machine, name, "force", "1")) ? Status{} : no_transition(name);
 }
 
 bool module_loaded(const Machine& machine, const std::string& name) {
@@ -150,6 +217,24 @@ std::optional<long> module_references(const Machine& machine, const std::string&
   return module ? module->number("refcnt") : std::nullopt;
 }
 
+namespace {
+
+// The core that the module is a patch for; nothing where it is no patch.
+const Core* core_of_module(const Machine& machine, const Directory& modules,
+                           const std::string& name) {
+  const std::string taint = modules.line(name + "/taint").value_or("");
+  // livepatch marks its patches with K (Documentation/admin-guide/tainted-kernels.rst).
+  if (taint.find('K') != std::string::npos) {
+    return &livepatch_core;
+  }
+  // Not every module's notes are read: those of Suture come from outside the kernel's tree.
+  const auto metadata =
+      taint.find('O') != std::string::npos ? loaded_metadata(machine, name) : std::nullopt;
+  return metadata ? &core_of(*metadata) : nullptr;
+}
+
+}  // namespace
+
 std::vector<std::string> dropped_modules(const Machine& machine) {
   std::vector<std::string> dropped;
   std::optional<Directory> modules = Directory::open(machine.sys / "module");
@@ -157,10 +242,9 @@ std::vector<std::string> dropped_modules(const Machine& machine) {
     return dropped;
   }
   for (const std::string& name : modules->directories()) {
-    // Every patch module taints itself with K (Documentation/admin-guide/tainted-kernels.rst).
-    const std::string taint = modules->line(name + "/taint").value_or("");
+    const Core* core = core_of_module(machine, *modules, name);
     std::error_code ec;
-    if (taint.find('K') != std::string::npos && !fs::exists(patch_directory(machine) / name, ec)) {
+    if (core != nullptr && !fs::exists(core_directory(machine, *core) / name, ec)) {
       dropped.push_back(name);
     }
   }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Problem: say which tasks a transition waits for, and why. Method: a task is in the way where its
-// patch state is that of the other side; the kernel's stack of it is searched for a function of the
-// patch, the old one on the way in and the new one on the way out (the kernel does the same before
-// it switches a sleeping task: kernel/livepatch/transition.c, klp_check_stack). Invariant: what
+// Problem: say which tasks a transition waits for, and why. Method: livepatch keeps a patch state
+// per task, and one is in the way where that is the other side's; the kernel's stack of it is
+// searched for a function of the patch, the old one on the way in and the new one on the way out
+// (the kernel does the same before it switches a sleeping task: kernel/livepatch/transition.c,
+// klp_check_stack). Suture's core lists the tasks and those functions itself, in `blocking`: their
+// number, then lines "TID FUNCTION", where a function that is not known is "-". Invariant: what
 // cannot be read of a task is left empty; a task that is gone is left out.
 #include "live/tasks.h"
 
@@ -12,6 +14,7 @@
 #include <algorithm>
 #include <functional>
 #include <set>
+#include <sstream>
 
 #include "live/directory.h"
 #include "live/proc_stat.h"
@@ -29,7 +32,7 @@ void each_blocking(const Machine& machine, const LoadedPatch& patch,
                    const std::function<void(const Directory&, const std::string& pid,
                                             const std::string& tid)>& visit) {
   std::optional<Directory> all = Directory::open(machine.proc);
-  if (!all || !patch.transition) {
+  if (!all) {
     return;
   }
   const char other = patch.enabled ? '0' : '1';  // -1: no transition, 0: unpatched, 1: patched
@@ -58,13 +61,15 @@ std::vector<std::string> read_stack(const Directory& task) {
   return frames;
 }
 
-std::string read_state(const Directory& task) {
+// A line of the task's `status`: "State", "Tgid".
+std::string status_field(const Directory& task, std::string_view name) {
   const std::string text = task.read("status").value_or("");
-  std::size_t at = text.find("\nState:\t");
+  const std::string key = fmt::format("\n{}:\t", name);
+  std::size_t at = text.find(key);
   if (at == std::string::npos) {
     return {};
   }
-  at += 8;
+  at += key.size();
   return text.substr(at, text.find('\n', at) - at);
 }
 
@@ -89,30 +94,78 @@ std::string function_on(const std::vector<std::string>& stack,
   return {};
 }
 
+BlockingTask read_task(const Directory& task, const std::string& pid, const std::string& tid) {
+  return {.pid = std::atoi(pid.c_str()),
+          .tid = std::atoi(tid.c_str()),
+          .comm = task.line("comm").value_or("?"),
+          .state = status_field(task, "State"),
+          .kernel_thread = read_stat(task).value_or(ProcStat{}).kernel_thread,
+          .stack = read_stack(task)};
+}
+
+std::vector<BlockingTask> by_patch_state(const Machine& machine, const LoadedPatch& patch) {
+  const std::set<std::string> functions = functions_of(patch);
+  std::vector<BlockingTask> tasks;
+  each_blocking(machine, patch,
+                [&](const Directory& task, const std::string& pid, const std::string& tid) {
+                  tasks.push_back(read_task(task, pid, tid));
+                  tasks.back().function = function_on(tasks.back().stack, functions);
+                });
+  return tasks;
+}
+
+std::optional<Directory> patch_directory(const Machine& machine, const LoadedPatch& patch) {
+  return Directory::open(core_directory(machine, *patch.core) / patch.name);
+}
+
+// Those that the core has written into the patch's file.
+std::vector<BlockingTask> as_listed(const Machine& machine, const LoadedPatch& patch) {
+  auto directory = patch_directory(machine, patch);
+  std::istringstream lines(directory ? directory->read("blocking").value_or("") : "");
+  std::vector<BlockingTask> tasks;
+  std::string tid, function;
+  std::getline(lines, tid);  // how many they are
+  while (lines >> tid >> function) {
+    // A thread can be looked up among the processes, though it is not listed there.
+    auto thread = is_number(tid) ? Directory::open(machine.proc / tid) : std::nullopt;
+    const std::string pid = thread ? status_field(*thread, "Tgid") : "";
+    auto task = thread ? thread->sub("task/" + tid) : std::nullopt;
+    if (!task) {
+      continue;
+    }
+    tasks.push_back(read_task(*task, pid.empty() ? tid : pid, tid));
+    tasks.back().function = function == "-" ? "" : function;
+  }
+  return tasks;
+}
+
 }  // namespace
 
 std::vector<BlockingTask> blocking_tasks(const Machine& machine, const LoadedPatch& patch) {
-  const std::set<std::string> functions = functions_of(patch);
-  std::vector<BlockingTask> tasks;
-  each_blocking(
-      machine, patch, [&](const Directory& task, const std::string& pid, const std::string& tid) {
-        BlockingTask blocking{.pid = std::atoi(pid.c_str()),
-                              .tid = std::atoi(tid.c_str()),
-                              .comm = task.line("comm").value_or("?"),
-                              .state = read_state(task),
-                              .kernel_thread = read_stat(task).value_or(ProcStat{}).kernel_thread,
-                              .stack = read_stack(task)};
-        blocking.function = function_on(blocking.stack, functions);
-        tasks.push_back(std::move(blocking));
-      });
+  if (!patch.transition) {
+    return {};
+  }
+  std::vector<BlockingTask> tasks =
+      patch.core->states_in_proc ? by_patch_state(machine, patch) : as_listed(machine, patch);
   std::ranges::sort(tasks, {}, &BlockingTask::tid);
   return tasks;
 }
 
+std::vector<BlockingTask> tasks_inside(const Machine& machine, const LoadedPatch& patch) {
+  const bool stopped = !patch.core->states_in_proc && !patch.transition && patch.model == "stop";
+  return stopped ? as_listed(machine, patch) : std::vector<BlockingTask>{};
+}
+
 std::size_t count_blocking(const Machine& machine, const LoadedPatch& patch) {
   std::size_t count = 0;
-  each_blocking(machine, patch,
-                [&](const Directory&, const std::string&, const std::string&) { ++count; });
+  if (patch.transition && patch.core->states_in_proc) {
+    each_blocking(machine, patch,
+                  [&](const Directory&, const std::string&, const std::string&) { ++count; });
+  } else if (patch.transition) {
+    auto directory = patch_directory(machine, patch);
+    count = static_cast<std::size_t>(
+        std::max(0L, directory ? directory->number("blocking").value_or(0) : 0));
+  }
   return count;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The tasks that a transition waits for (patch_state, stack, status and stat of
-// Documentation/filesystems/proc.rst), and what can be done to get one on its way.
+// The tasks that a transition waits for: patch_state, stack, status and stat of
+// Documentation/filesystems/proc.rst; of Suture's core, its patch's file `blocking`.
 #pragma once
 
 #include <string>
@@ -26,9 +26,12 @@ struct BlockingTask {
 };
 
 // The tasks that have not switched to where the patch's transition goes, by thread; empty where it
-// is in none.
+// is in none. Suture's core names 200 at most.
 std::vector<BlockingTask> blocking_tasks(const Machine& machine, const LoadedPatch& patch);
-// How many they are, without looking at any more closely.
+// The tasks that were inside of the patch's functions when the machine was last stopped for it in
+// vain: of Suture's core under the model stop.
+std::vector<BlockingTask> tasks_inside(const Machine& machine, const LoadedPatch& patch);
+// How many block, without looking at any more closely.
 std::size_t count_blocking(const Machine& machine, const LoadedPatch& patch);
 
 // "TID COMM in FUNCTION, ..." for an error, at most `limit` tasks and how many more there are.

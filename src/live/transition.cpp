@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Problem: see the end of a transition at once, without asking for it all the time. Method: the
-// kernel writes "livepatch: 'NAME': patching complete" into its log, which can be polled; the state
-// itself follows within microseconds, so the first looks after such a word come quickly, and the
-// pauses between them double. Invariant: the log only says when to look; what is believed is sysfs.
+// core writes "CORE: 'NAME': patching complete" into the kernel's log, which can be polled; the
+// state itself follows within microseconds, so the first looks after such a word come quickly, and
+// the pauses between them double. Invariant: the log only says when to look; what is believed is
+// sysfs.
 #include "live/transition.h"
 
 #include <poll.h>
@@ -20,17 +21,16 @@ constexpr double first_pause = 0.002;
 constexpr double longest_pause_with_log = 0.5;
 constexpr double longest_pause_without_log = 0.1;
 constexpr double told_every = 1;
-constexpr std::string_view speaker = "livepatch: ";
 
 }  // namespace
 
-LivepatchEvents::LivepatchEvents(const Machine& machine) {
+CoreEvents::CoreEvents(const Machine& machine) {
   if (auto reader = LogReader::open(machine.log, LogReader::From::now)) {
     log_.emplace(std::move(*reader));
   }
 }
 
-bool LivepatchEvents::wait(double seconds) {
+bool CoreEvents::wait(double seconds) {
   const double end =
       now_seconds() + std::min(seconds, log_ ? longest_pause_with_log : longest_pause_without_log);
   for (;;) {
@@ -42,7 +42,7 @@ bool LivepatchEvents::wait(double seconds) {
     }
     bool spoke = false;
     while (auto record = log_->next()) {
-      spoke = spoke || (record->from_kernel && record->text.starts_with(speaker));
+      spoke = spoke || (record->from_kernel && words_of_a_core(record->text));
     }
     if (spoke || left == 0) {
       return spoke;
@@ -60,6 +60,7 @@ void tell(const Machine& machine, const std::string& name, const Patience& patie
     return;
   }
   TransitionView view{.patch = name,
+                      .model = (*found)->model,
                       .enabled = (*found)->enabled,
                       .seconds = seconds,
                       .stalled = seconds >= patience.stall_after || nudge_now};
@@ -70,7 +71,7 @@ void tell(const Machine& machine, const std::string& name, const Patience& patie
     view.waiting = count_blocking(machine, **found);
   }
   if (nudge_now) {
-    view.nudged = nudge(machine, view.tasks);
+    view.nudged = nudge(machine, **found, view.tasks);
   }
   if (patience.watch) {
     patience.watch(view);
@@ -80,7 +81,7 @@ void tell(const Machine& machine, const std::string& name, const Patience& patie
 }  // namespace
 
 Waited wait_until(const Machine& machine, const std::string& name, const Patience& patience,
-                  LivepatchEvents& events, const std::function<bool()>& done) {
+                  CoreEvents& events, const std::function<bool()>& done) {
   const double start = now_seconds();
   double next_told = start + told_every;
   bool nudged = false;

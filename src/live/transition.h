@@ -18,6 +18,7 @@ namespace suture::live {
 // What is to be told, once a second, of a transition that takes time.
 struct TransitionView {
   std::string patch;
+  std::string model;
   bool enabled = true;              // the way it goes
   double seconds = 0;               // since it was begun
   std::size_t waiting = 0;          // tasks that have not switched
@@ -34,12 +35,12 @@ struct Patience {
   TransitionWatcher watch;             // may be empty
 };
 
-// The kernel's words about live patching, as events. They come the moment a transition begins or
-// ends; neither sysfs nor uevents tell.
-class LivepatchEvents {
+// The words of the cores in the kernel's log, as events. They come the moment a transition begins
+// or ends; neither sysfs nor uevents tell.
+class CoreEvents {
  public:
-  explicit LivepatchEvents(const Machine& machine);
-  // Waits so long at most; true as soon as the kernel has said something about a patch.
+  explicit CoreEvents(const Machine& machine);
+  // Waits so long at most; true as soon as a core has said something.
   bool wait(double seconds);
 
  private:
@@ -48,9 +49,9 @@ class LivepatchEvents {
 
 enum class Waited { done, deadline, interrupted };
 
-// Waits until `done`, looking whenever the kernel says something of patches, and in between every
+// Waits until `done`, looking whenever a core says something, and in between every
 // half second (10 times a second at most where its log cannot be read).
 Waited wait_until(const Machine& machine, const std::string& name, const Patience& patience,
-                  LivepatchEvents& events, const std::function<bool()>& done);
+                  CoreEvents& events, const std::function<bool()>& done);
 
 }  // namespace suture::live

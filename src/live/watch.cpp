@@ -27,7 +27,6 @@ constexpr double slow_look = 1;
 constexpr double unbounded = 3600;
 // The core says "complete" a moment before its files do.
 constexpr int settle_milliseconds = 20;
-constexpr std::string_view speaker = "livepatch: ";
 
 }  // namespace
 
@@ -69,10 +68,16 @@ std::vector<WatchEvent> ChangeFinder::take_words(std::string_view text) {
   }
   const std::string patch(text.substr(1, end - 1));
   const std::string_view what = text.substr(end + 3);
-  if (what == "starting patching transition" || what == "starting unpatching transition") {
-    set_transition(patch, true, what.find("unpatching") == std::string_view::npos, out);
-  } else if (what == "patching complete" || what == "unpatching complete") {
-    set_transition(patch, false, what == "patching complete", out);
+  const auto says = [&](std::initializer_list<std::string_view> words) {
+    return std::ranges::find(words, what) != words.end();
+  };
+  const bool to_new = says({"starting patching transition", "patching complete",
+                            "reversing transition from unpatching to patching"});
+  const bool to_old = says({"starting unpatching transition", "unpatching complete",
+                            "reversing transition from patching to unpatching"});
+  // A patch that goes back and is not known was seen to be gone before its words were read.
+  if (to_new || (to_old && patches_.contains(patch))) {
+    set_transition(patch, !what.ends_with("complete"), to_new, out);
   }
   return out;
 }
@@ -167,7 +172,7 @@ class Sources {
   }
 
   bool hears_words() const { return log_.has_value(); }
-  // Waits so long at most. Gives the kernel's words on patches; `woken` is false where the time ran
+  // Waits so long at most. Gives the cores' words; `woken` is false where the time ran
   // out.
   std::vector<std::string> wait(double seconds, bool& woken) {
     std::array<pollfd, 2> waits{
@@ -179,8 +184,9 @@ class Sources {
     }
     std::vector<std::string> words;
     while (auto record = log_ ? log_->next() : std::nullopt) {
-      if (record->from_kernel && record->text.starts_with(speaker)) {
-        words.push_back(record->text.substr(speaker.size()));
+      const auto said = record->from_kernel ? words_of_a_core(record->text) : std::nullopt;
+      if (said) {
+        words.emplace_back(*said);
         woken = true;
       }
     }

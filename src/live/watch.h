@@ -39,8 +39,8 @@ class ChangeFinder {
   // Where the words can be heard, they alone tell of transitions that begin after the first look:
   // for a moment the files show the way that one goes as it was before.
   explicit ChangeFinder(bool hears_words) : hears_words_(hears_words) {}
-  // "'NAME': starting patching transition" and the like, without "livepatch: "; anything else is
-  // nothing. Short transitions are only seen here.
+  // "'NAME': starting patching transition" and the like, without the core's name; anything else
+  // is nothing. Short transitions are only seen here.
   std::vector<WatchEvent> take_words(std::string_view text);
   std::vector<WatchEvent> take_status(const MachineStatus& status);
   bool any_patch() const { return !patches_.empty(); }

@@ -8,7 +8,8 @@
 //   suture.patch=NAME  suture.version=N  the patch's name and version
 //   suture.tool=VERSION                  the Suture that made it
 //   suture.release=REL                   the kernel it is for
-//   suture.object=NAME BUILD_ID          one per patched object ("vmlinux" first)
+//   suture.core=suture                   for Suture's own core; not there: for the kernel's
+//   livepatch suture.object=NAME BUILD_ID          one per patched object ("vmlinux" first)
 //   suture.func=OBJECT NAME SYMPOS SOURCE   one per redirected function
 //   suture.new=OBJECT NAME SOURCE        one per new function
 //   suture.diff=SHA256 FILE              one per source diff
@@ -96,6 +97,8 @@ struct Metadata {
   // What the core binds ("vmlinux:name,sympos").
   std::vector<std::string> core_symbols;
   std::vector<std::string> imports;  // exported symbols, by name
+
+  bool is_patch() const { return livepatch || core == Core::suture; }
 };
 
 inline constexpr std::string_view note_section = ".note.suture";

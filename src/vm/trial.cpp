@@ -132,12 +132,17 @@ Status add_patches(Initramfs& files, const kernel::Kernel& kernel, const TrialOp
 }
 
 Status fill(Initramfs& files, const kernel::Kernel& kernel, const TrialOptions& options) {
-  live::GuestPlan plan{.module_order = options.module_order,
+  live::GuestPlan plan{.model = options.model,
+                       .module_order = options.module_order,
                        .rounds = options.rounds,
                        .transition_timeout = options.transition_timeout};
   files.add_directory("/tmp");
   TRY(files.add_program(std::string(guest_program), options.program));
   TRY(files.add_busybox());
+  if (!options.core.empty()) {
+    plan.core = "/test/core/suture.ko";
+    TRY(files.add_file(plan.core, options.core, 0644));
+  }
   TRY(add_patches(files, kernel, options, plan));
   if (!options.script.empty()) {
     plan.script = "/test/script";
@@ -220,6 +225,7 @@ class Listener {
     if (!event.from_kernel) {
       if (event.text.starts_with(live::log_mark)) {
         std::istringstream words(event.text.substr(live::log_mark.size()));
+        log_patch_.clear();  // the phases of the core are about none
         words >> log_phase_ >> log_patch_;
       }
       return;

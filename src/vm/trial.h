@@ -23,9 +23,11 @@ struct TrialPatch {
 struct TrialOptions {
   // Tried one after the other in one guest. Where there are none, only the script runs, once.
   std::vector<TrialPatch> patches;
-  fs::path program;             // this program, process 1 of the guest
-  fs::path script;              // run with before, patched, reverted; may be empty
-  fs::path load_script;         // runs in the background all the while; may be empty
+  fs::path core;         // suture.ko for that kernel, loaded first; empty where nothing needs it
+  std::string model;     // that the patches are loaded by; empty: what their core would do
+  fs::path program;      // this program, process 1 of the guest
+  fs::path script;       // run with before, patched, reverted; may be empty
+  fs::path load_script;  // runs in the background all the while; may be empty
   std::vector<fs::path> files;  // put into the guest's /test
   unsigned rounds = 1;
   live::ModuleOrder module_order = live::ModuleOrder::before;

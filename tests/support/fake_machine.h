@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -48,9 +49,29 @@ class FakeMachine : public testing::Test {
     put("sys/kernel/livepatch/" + name + "/enabled", enabled);
     put("sys/kernel/livepatch/" + name + "/transition", transition);
   }
-  void add_function(const std::string& patch, const std::string& object, const std::string& entry) {
-    make("sys/kernel/livepatch/" + patch + "/" + object + "/" + entry);
-    put("sys/kernel/livepatch/" + patch + "/" + object + "/patched", "1\n");
+  void add_function(const std::string& patch, const std::string& object, const std::string& entry,
+                    const std::string& core = "livepatch") {
+    make("sys/kernel/" + core + "/" + patch + "/" + object + "/" + entry);
+    put("sys/kernel/" + core + "/" + patch + "/" + object + "/patched", "1\n");
+  }
+  // A patch of Suture's own core, which is loaded then.
+  void add_core_patch(const std::string& name, const char* enabled, const char* transition,
+                      const std::string& model, const std::string& blocking = "0\n") {
+    add_core();
+    const std::string directory = "sys/kernel/suture/" + name + "/";
+    put(directory + "enabled", enabled);
+    put(directory + "transition", transition);
+    put(directory + "model", model + "\n");
+    put(directory + "blocking", blocking);
+    put(directory + "signal", "");
+    put(directory + "pause_ns", "1500000\n");
+    put(directory + "transition_ns", "2000000\n");
+    put(directory + "settled", "1\n");
+  }
+  void add_core() {
+    put("sys/kernel/suture/abi", "1\n");
+    put("sys/kernel/suture/default_model", "hybrid\n");
+    put("sys/module/suture/refcnt", "0\n");
   }
   void add_task(const std::string& pid, const std::string& tid, const char* state,
                 const char* flags = "4194304") {
@@ -75,7 +96,9 @@ class FakeMachine : public testing::Test {
                          .build_id = machine_build_id,
                          .functions = {{.name = function, .source = "fs/f.c"}}}};
     std::vector<std::string> items = module::to_modinfo(metadata);
-    items.insert(items.end(), {"name=fix", "livepatch=Y", "vermagic=6.1.0-56-amd64 SMP"});
+    const bool for_core = std::ranges::find(more, "suture.core=suture") != more.end();
+    items.insert(items.end(), {"name=fix", for_core ? "suture=Y" : "livepatch=Y",
+                               "vermagic=6.1.0-56-amd64 SMP"});
     items.insert(items.end(), more.begin(), more.end());
     std::string info;
     for (const std::string& item : items) {

@@ -34,7 +34,9 @@ TEST(KernelLog, RefusesWhatIsNoRecord) {
 }
 
 TEST(GuestPlan, SurvivesTheTrip) {
-  GuestPlan plan{.patches = {{.file = "/test/patches/1/fix.ko",
+  GuestPlan plan{.core = "/test/core/suture.ko",
+                 .model = "stop",
+                 .patches = {{.file = "/test/patches/1/fix.ko",
                               .name = "fix",
                               .modules = {"/test/modules/a.ko", "/test/modules/b.ko"}},
                              {.file = "/test/patches/2/more.ko", .name = "more", .modules = {}}},
@@ -51,6 +53,8 @@ TEST(GuestPlan, SurvivesTheTrip) {
   EXPECT_EQ(back->patches[1].name, "more");
   EXPECT_EQ(back->module_order, ModuleOrder::optional);
   EXPECT_EQ(back->rounds, 3u);
+  EXPECT_EQ(back->core, "/test/core/suture.ko");
+  EXPECT_EQ(back->model, "stop");
 }
 
 TEST(GuestPlan, CutOffPlanIsGuestFailed) {

@@ -15,7 +15,7 @@ namespace {
 using SysfsTest = test::FakeMachine;
 
 TEST_F(SysfsTest, KernelWithoutLivepatchIsNoLivepatch) {
-  EXPECT_FALSE(has_livepatch(machine_));
+  EXPECT_FALSE(has_core(machine_, livepatch_core));
   auto patches = loaded_patches(machine_);
   ASSERT_FALSE(patches);
   EXPECT_EQ(patches.error().code, Code::no_livepatch);

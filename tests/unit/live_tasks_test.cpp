@@ -99,7 +99,7 @@ class NudgeTest : public TasksTest {
     const std::string directory = "proc/" + std::to_string(pid) + "/";
     put(directory + "stat", "1 (a) " + stat_tail + " 0 0 0 0 1 2 3 4 20 0 1 0 4242 1 2\n");
     put(directory + "status", "Name:\ta\nSigCgt:\t" + caught + "\n");
-    auto nudged = nudge(machine_, {task});
+    auto nudged = nudge(machine_, LoadedPatch{}, {task});
     EXPECT_EQ(nudged.size(), 1u);
     EXPECT_FALSE(nudged.at(0).signalled);
     return nudged.at(0).what;
@@ -134,7 +134,7 @@ TEST_F(NudgeTest, UninterruptibleSleepIsNotSignalled) {
 }
 
 TEST_F(NudgeTest, ProcessThatIsGoneIsToldSo) {
-  auto nudged = nudge(machine_, {task("S (sleeping)")});
+  auto nudged = nudge(machine_, LoadedPatch{}, {task("S (sleeping)")});
   ASSERT_EQ(nudged.size(), 1u);
   EXPECT_EQ(nudged[0].what, "gone meanwhile");
 }

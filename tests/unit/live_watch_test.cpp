@@ -74,6 +74,23 @@ TEST(ChangeFinderTest, ReversalBeginsAnotherTransition) {
   EXPECT_FALSE(events[0].enabled);
 }
 
+TEST(ChangeFinderTest, ReversalIsToldByItsOwnWords) {
+  ChangeFinder finder(true);
+  finder.take_words("'fix': starting patching transition");
+  auto events = finder.take_words("'fix': reversing transition from patching to unpatching");
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].kind, WatchEvent::Kind::began);
+  EXPECT_FALSE(events[0].enabled);
+  EXPECT_THAT(finder.take_words("'fix': starting unpatching transition"), IsEmpty());
+}
+
+TEST(ChangeFinderTest, LateWordsOfAPatchThatWasSeenToBeGoneAreNothing) {
+  ChangeFinder finder(true);
+  finder.take_status(status({{.name = "fix", .enabled = true}}));
+  EXPECT_THAT(words(finder.take_status(status({}))), ElementsAre("patch-went"));
+  EXPECT_THAT(finder.take_words("'fix': unpatching complete"), IsEmpty());
+}
+
 TEST(ChangeFinderTest, OtherWordsAreNothing) {
   ChangeFinder finder(true);
   EXPECT_THAT(finder.take_words("enabling patch 'fix'"), IsEmpty());

@@ -24,7 +24,9 @@ class Installed : public ::testing::Test {
     work_ = TempDir::create(fs::temp_directory_path(), "suture-store").value();
     fs::permissions(work_.path(), fs::perms(0755));
     store_ = {.directory = work_.path() / "store", .top = work_.path(), .owner = ::geteuid()};
-    machine_ = {.sys = work_.path() / "sys", .proc = work_.path() / "proc"};
+    machine_ = {.sys = work_.path() / "sys",
+                .proc = work_.path() / "proc",
+                .modules = work_.path() / "modules"};
     write("proc/sys/kernel/osrelease", std::string(release) + "\n");
     write("proc/cmdline", "root=/dev/vda quiet\n");
     boot("one");
@@ -38,10 +40,11 @@ class Installed : public ::testing::Test {
 
   // A livepatch module that no kernel loads, but that can be installed.
   fs::path module(const std::string& name, const std::string& version = "1",
-                  const std::string& replace = "1", const std::string& kernel = release) {
+                  const std::string& replace = "1", const std::string& kernel = release,
+                  const std::string& core = "livepatch") {
     std::string info;
     for (const std::string& item :
-         {"name=" + name, std::string("livepatch=Y"), std::string("suture.format=1"),
+         {"name=" + name, core + "=Y", std::string("suture.format=1"), "suture.core=" + core,
           "suture.version=" + version, "suture.release=" + kernel, "suture.replace=" + replace}) {
       info += item + '\0';
     }
@@ -121,6 +124,20 @@ TEST_F(Installed, ACumulativePatchTakesOverFromThoseBeforeIt) {
   ASSERT_TRUE(install(store_, module("a", "1", "0")));
   EXPECT_THAT(install(store_, module("b")).value().superseded, ElementsAre("a"));
   EXPECT_THAT(install(store_, module("c", "1", "0")).value().superseded, IsEmpty());
+}
+
+TEST_F(Installed, ACumulativePatchTakesOverOnlyFromThoseOfItsCore) {
+  ASSERT_TRUE(install(store_, module("a")));
+  ASSERT_TRUE(install(store_, module("b", "1", "1", release, "suture")));
+  EXPECT_THAT(install(store_, module("c")).value().superseded, ElementsAre("a"));
+  EXPECT_EQ(installed_patches(store_, release).value().at(1).core, "suture");
+}
+
+TEST_F(Installed, APatchForSuturesCoreIsNotAppliedWithoutIt) {
+  ASSERT_TRUE(install(store_, module("b", "1", "1", release, "suture")));
+  const ApplyOutcome outcome = apply_installed(machine_, store_, {}).value();
+  ASSERT_EQ(outcome.failures.size(), 1U);
+  EXPECT_EQ(outcome.failures[0].code, Code::no_core);
 }
 
 TEST_F(Installed, OneThatIsUninstalledIsGone) {

@@ -3,8 +3,9 @@
 // guest_script SUTURE RELEASE SCRIPT [FILE...]: boots that cached kernel and runs the script in it
 // once, as root, with the argument "alone" and nothing loaded. The program under test is the
 // guest's /bin/suture, and the files are in its /test. Prints what the script says. Exits 0 where
-// it did and the kernel's log has nothing suspicious. Ends after $SUTURE_GUEST_SECONDS, else 300; the
-// guest has $SUTURE_GUEST_CPUS processors, else 2.
+// it did and the kernel's log has nothing suspicious. Inserts $SUTURE_GUEST_CORE, a suture.ko,
+// before the script runs, where that is set. Ends after $SUTURE_GUEST_SECONDS, else 300; the guest
+// has $SUTURE_GUEST_CPUS processors, else 2.
 #include <cstdio>
 #include <cstdlib>
 
@@ -20,6 +21,9 @@ int main(int argc, char** argv) {
   }
   vm::TrialOptions options{.program = argv[1], .script = argv[3]};
   options.files.assign(argv + 4, argv + argc);
+  if (const char* core = std::getenv("SUTURE_GUEST_CORE")) {
+    options.core = core;
+  }
   if (const char* seconds = std::getenv("SUTURE_GUEST_SECONDS")) {
     options.deadline = std::atof(seconds);
     options.memory_mib = 3072;  // for what takes long there is much of

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/core_file.h"
+#include "live/core_module.h"
+
+namespace suture::cli {
+
+namespace {
+
+struct BuildOptions {
+  KernelChoice kernel;
+  fs::path output = ".";
+};
+
+Result<Report> build(const BuildOptions& options) {
+  const kernel::Kernel kernel = TRY(options.kernel.find());
+  const kernel::Progress tell = progress();
+  tell(fmt::format("building the core for {}", kernel.release));
+  auto built = core_file(kernel);
+  tell("");
+  const fs::path kept = TRY(std::move(built));
+  const Bytes bytes = TRY(read_bytes(kept));
+  TRY(make_directories(options.output));
+  const fs::path module = options.output / "suture.ko";
+  TRY(write_file(module, bytes));
+  return Report{.json = {{"module", module.string()}, {"kernel", kernel.release}},
+                .text = fmt::format("{} for {}\n", module.string(), kernel.release)};
+}
+
+// What is to be loaded where no file is named: the installed one, else the cache's.
+Result<fs::path> default_core(const live::Machine& machine) {
+  const std::string release = live::running_release(machine);
+  fs::path installed = live::installed_core(machine, release);
+  std::error_code ec;
+  if (fs::exists(installed, ec)) {
+    return installed;
+  }
+  auto kernel = kernel::find(release);
+  if (!kernel) {
+    return fail(Code::no_core, installed.string(),
+                fmt::format("Suture's core is not installed, and it cannot be built here: {}",
+                            kernel.error().reason),
+                fmt::format("suture kernel add {0}, or copy here what `suture core build -k {0}` "
+                            "writes elsewhere",
+                            release));
+  }
+  return core_file(*kernel);
+}
+
+Result<Report> load(const fs::path& file) {
+  const live::Machine machine;
+  if (live::core_state(machine).loaded) {
+    return Report{.json = {{"loaded", true}, {"was_loaded", true}},
+                  .text = "the core is loaded already\n"};
+  }
+  const fs::path module = file.empty() ? TRY(default_core(machine)) : file;
+  TRY(live::insert_core(machine, module));
+  return Report{.json = {{"loaded", true}, {"was_loaded", false}, {"module", module.string()}},
+                .text = fmt::format("the core is loaded, from {}\n", module.string())};
+}
+
+Result<Report> unload() {
+  TRY(live::remove_core(live::Machine{}));
+  return Report{.json = {{"loaded", false}}, .text = "the core is out\n"};
+}
+
+Result<Report> status() {
+  const live::CoreState state = live::core_state(live::Machine{});
+  Report report;
+  report.json = {{"loaded", state.loaded},
+                 {"abi", state.abi ? Json(*state.abi) : Json(nullptr)},
+                 {"default_model", state.default_model},
+                 {"references", state.references},
+                 {"patches", state.patches}};
+  report.text = state.loaded ? fmt::format(
+                                   "Suture's core is loaded\n{:<14} {}\n{:<14} {}\n{:<14} {}\n"
+                                   "{:<14} {}\n",
+                                   "abi", state.abi.value_or(0), "default model",
+                                   state.default_model, "references", state.references, "patches",
+                                   state.patches.empty() ? "-" : joined(state.patches))
+                             : "Suture's core is not loaded; to load it: suture core load\n";
+  return report;
+}
+
+}  // namespace
+
+void register_core(Commands& commands) {
+  CLI::App* core = commands.app().add_subcommand(
+      "core", "Suture's own core, suture.ko: what patches built --for suture rest on");
+  core->require_subcommand(1);
+
+  auto options = std::make_shared<BuildOptions>();
+  CLI::App* build_command = core->add_subcommand("build", "Build the core for a kernel");
+  options->kernel.add_options(build_command);
+  build_command->add_option("-o,--output", options->output,
+                            "Directory for suture.ko (default: the current one); "
+                            "/lib/modules/REL/updates is where `suture core load` and the boot "
+                            "look for it");
+  commands.on_run(build_command, [options] { return build(*options); });
+
+  auto file = std::make_shared<fs::path>();
+  CLI::App* load_command = core->add_subcommand("load", "Load the core into the running kernel");
+  load_command
+      ->add_option("--core", *file,
+                   "The core's file (default: /lib/modules/REL/updates/suture.ko, else the one "
+                   "that is built for this kernel in the cache)")
+      ->check(CLI::ExistingFile);
+  commands.on_run(load_command, [file] { return load(*file); });
+
+  commands.on_run(core->add_subcommand("unload", "Take the core out, once no patch rests on it"),
+                  unload);
+  commands.on_run(
+      core->add_subcommand("status", "Show whether the core is loaded, and its patches"), status);
+}
+
+}  // namespace suture::cli

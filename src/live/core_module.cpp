@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "live/core_module.h"
+
+#include <fmt/format.h>
+
+#include "kernel/module_image.h"
+#include "live/directory.h"
+#include "live/load.h"
+
+namespace suture::live {
+
+namespace {
+
+std::string joined(const std::vector<std::string>& names) {
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+}  // namespace
+
+CoreState core_state(const Machine& machine) {
+  CoreState out;
+  const auto directory = Directory::open(core_directory(machine, suture_core));
+  if (!directory) {
+    return out;
+  }
+  out.loaded = true;
+  out.abi = directory->number("abi");
+  out.default_model = directory->line("default_model").value_or("");
+  out.references = module_references(machine, std::string(suture_core.name)).value_or(0);
+  out.patches = directory->directories();
+  return out;
+}
+
+fs::path installed_core(const Machine& machine, const std::string& release) {
+  return machine.modules / release / "updates" / "suture.ko";
+}
+
+Status insert_core(const Machine& machine, const fs::path& module) {
+  if (has_core(machine, suture_core)) {
+    return fail(Code::busy, std::string(suture_core.name), "the core is loaded already",
+                "to load another one, first run: suture core unload");
+  }
+  const kernel::ModuleImage image = TRY(kernel::ModuleImage::open(module));
+  if (image.name() != suture_core.name) {
+    return fail(Code::bad_module, module.string(),
+                fmt::format("it is the module '{}', not Suture's core", image.name()),
+                "give the suture.ko that `suture core build` wrote");
+  }
+  return insert_module(machine, module);
+}
+
+Status insert_installed_core(const Machine& machine) {
+  if (has_core(machine, suture_core)) {
+    return {};
+  }
+  const std::string release = running_release(machine);
+  const fs::path module = installed_core(machine, release);
+  std::error_code ec;
+  if (!fs::exists(module, ec)) {
+    return fail(Code::no_core, module.string(), "Suture's core is neither loaded nor installed",
+                fmt::format("install it: suture core build -k {} -o {}", release,
+                            module.parent_path().string()));
+  }
+  return insert_core(machine, module);
+}
+
+Status remove_core(const Machine& machine) {
+  const CoreState state = core_state(machine);
+  if (!state.loaded) {
+    return fail(Code::no_core, std::string(suture_core.name), "Suture's core is not loaded",
+                "see `suture core status`");
+  }
+  Status removed = remove_module(std::string(suture_core.name));
+  if (removed || removed.error().code != Code::busy) {
+    return removed;
+  }
+  return fail(Code::busy, std::string(suture_core.name),
+              state.patches.empty() ? fmt::format("{} modules use it", state.references)
+                                    : fmt::format("patches rest on it: {}", joined(state.patches)),
+              "take its patches back first: suture unload NAME");
+}
+
+}  // namespace suture::live
