@@ -177,8 +177,8 @@ void register_build(Commands& commands) {
   command
       ->add_option(
           "--for", request.core,
-          "What is to run the patch: the kernel's own livepatch (default), or Suture's core "
-          "for kernels without it")
+          "What runs the patch: the kernel's own livepatch (default), or Suture's own core, "
+          "which needs no livepatch in the kernel")
       ->transform(CLI::CheckedTransformer(std::map<std::string, module::Core>{
           {"livepatch", module::Core::livepatch}, {"suture", module::Core::suture}}))
       ->option_text("livepatch|suture");

@@ -84,7 +84,7 @@ def module_name(number, name):
 class Corpus:
     def __init__(self, options, work):
         self.suture, self.work, self.per_boot = options.suture, work, options.per_boot
-        self.release = options.release
+        self.release, self.core = options.release, options.core
         added = call([self.suture, "kernel", "add", self.release, "--json"], stdout=subprocess.PIPE)
         self.tree = pathlib.Path(json.loads(added.stdout)["source"])
         cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
@@ -99,8 +99,9 @@ class Corpus:
         text = subprocess.run(["diff", "-u", f"--label=a/{name}", f"--label=b/{name}",
                                self.tree / name, self.home / "b" / name], capture_output=True)
         diff.write_bytes(text.stdout)
-        out = subprocess.run([self.suture, "build", "--json", "-k", self.release, "-o", self.work, "-n",
-                              module_name(number, name), diff], capture_output=True)
+        out = subprocess.run([self.suture, "build", "--json", "--for", self.core, "-k", self.release,
+                              "-o", self.work, "-n", module_name(number, name), diff],
+                             capture_output=True)
         result = {"file": name, "number": number}
         try:
             answer = json.loads(out.stdout)
@@ -197,6 +198,8 @@ def main():
                         help="the kernel to patch (default: %(default)s)")
     parser.add_argument("--fixed", default="6.1.176-1",
                         help="the source version that has the fixes (default: %(default)s)")
+    parser.add_argument("--for", dest="core", default="livepatch", choices=("livepatch", "suture"),
+                        help="what runs the patches (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--per-boot", type=int, default=25)
     parser.add_argument("--least", type=float, default=0, help="per cent that must be built")
