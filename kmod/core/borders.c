@@ -30,6 +30,7 @@
 static bool border_open;
 static enum cpuhp_state hotplug_state;
 static struct tracepoint *newtask;
+struct tracepoint *suture_sched_switch;
 static struct workqueue_struct *cpu_works;
 static DEFINE_PER_CPU(struct work_struct, cpu_work);
 static DEFINE_MUTEX(cpu_work_mutex);
@@ -95,19 +96,19 @@ void suture_at_border(void)
 	suture_task_set_side(current, READ_ONCE(suture_transition.to_patched));
 }
 
-static void on_new_task(void *unused, struct task_struct *task, unsigned long clone_flags)
+void suture_inherit_side(void *unused, struct task_struct *task, unsigned long clone_flags)
 {
 	suture_task_set_side(task, suture_task_side(current));
 }
 
-int suture_watch_forks(void)
+int suture_watch_forks(suture_fork_probe_t *probe)
 {
-	return tracepoint_probe_register(newtask, on_new_task, NULL);
+	return tracepoint_probe_register(newtask, probe, NULL);
 }
 
-void suture_forget_forks(void)
+void suture_forget_forks(suture_fork_probe_t *probe)
 {
-	tracepoint_probe_unregister(newtask, on_new_task, NULL);
+	tracepoint_probe_unregister(newtask, probe, NULL);
 	tracepoint_synchronize_unregister();
 }
 
@@ -195,19 +196,21 @@ void suture_synchronize(void)
 	suture_each_cpu(nothing);
 }
 
-static void find_newtask(struct tracepoint *tracepoint, void *unused)
+static void find_tracepoint(struct tracepoint *tracepoint, void *unused)
 {
 	if (!strcmp(tracepoint->name, "task_newtask"))
 		newtask = tracepoint;
+	else if (!strcmp(tracepoint->name, "sched_switch"))
+		suture_sched_switch = tracepoint;
 }
 
 int suture_borders_init(void)
 {
 	int ret;
 
-	for_each_kernel_tracepoint(find_newtask, NULL);
-	if (!newtask) {
-		pr_err("this kernel has no tracepoint task_newtask\n");
+	for_each_kernel_tracepoint(find_tracepoint, NULL);
+	if (!newtask || !suture_sched_switch) {
+		pr_err("this kernel has no tracepoint task_newtask or sched_switch\n");
 		return -EOPNOTSUPP;
 	}
 	cpu_works = alloc_workqueue("suture_cpu", WQ_HIGHPRI, 0);

@@ -31,6 +31,7 @@
 #define pr_fmt(fmt) "suture: " fmt
 
 struct suture_model;
+struct tracepoint;
 
 /* An entry of a stack of versions of one old function; the top one is what runs. */
 struct suture_redirect {
@@ -176,11 +177,15 @@ ssize_t suture_stop_blocking(struct suture_live *live, char *page);
 /* borders.c */
 int suture_borders_init(void);
 void suture_borders_exit(void);
-/* New tasks start on their parents' side. */
-int suture_watch_forks(void);
-void suture_forget_forks(void);
+/* Called for each new task, which is in the task list and has not run yet. */
+typedef void suture_fork_probe_t(void *unused, struct task_struct *task, unsigned long flags);
+int suture_watch_forks(suture_fork_probe_t *probe);
+void suture_forget_forks(suture_fork_probe_t *probe);
+/* One of them: it starts on its parent's side. */
+suture_fork_probe_t suture_inherit_side;
 void suture_open_border(void);
 void suture_close_border(void);
+extern struct tracepoint *suture_sched_switch;
 void suture_each_cpu(work_func_t function);
 void suture_synchronize(void);
 /* All tasks, the idle ones, too; the function may not sleep. */

@@ -33,7 +33,7 @@ static bool patched_side(void)
 
 static int begin(bool patched)
 {
-	int ret = suture_watch_forks();
+	int ret = suture_watch_forks(suture_inherit_side);
 	int cpu;
 
 	if (ret)
@@ -125,7 +125,7 @@ static bool finished(void)
 static void end(void)
 {
 	suture_close_border();
-	suture_forget_forks();
+	suture_forget_forks(suture_inherit_side);
 }
 
 static void force(void)

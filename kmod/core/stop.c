@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The stop model (Ksplice, kpatch): the machine stands still, no task is inside of what is left,
- * and all callers switch at once.
+ * The stop model (Ksplice, kpatch): the machine stands still, no task is inside of what is left, and
+ * all callers switch at once.
  *
- * Problem: the machine must not stand still for long, and looking at thousands of stacks takes
- * long.
+ * Problem: the machine must not stand still for long, and looking at thousands of stacks takes long.
  *
- * Method: the stacks are looked at before, while everything runs, and for each task it is noted
- * how often the scheduler had taken it off a CPU by then. In the stop only those whose count has
- * changed are looked at again: each task but the stoppers is off the CPU then, so one that ran in
- * between has been counted. Where the first look already finds a task inside, the machine is not
- * stopped at all. Busy functions are tried again after growing pauses, and then given up.
+ * Method: the stacks are looked at before, while everything runs. From before that on a probe of
+ * sched_switch notes each task that leaves a CPU. A stack only changes while its task runs, and in
+ * the stop every task but the stoppers has left its CPU: so those that were noted are all that have
+ * to be looked at again, and the stop does not grow with the number of tasks. Where the first look
+ * already finds a task inside, the machine is not stopped at all. Busy functions are tried again
+ * after growing pauses, and then given up.
  *
- * Invariants: a side belongs to a CPU and is written by that CPU alone, with one store, so that
- * an NMI sees one world; no CPU leaves the stop before all have written theirs. Until then
- * nothing has changed. Guarantee and proof: docs/consistency.md.
+ * Invariants: a side belongs to a CPU and is written by that CPU alone, with one store, so that an
+ * NMI sees one world; no CPU leaves the stop before all have written theirs. Until then nothing has
+ * changed. Guarantee and proof: docs/consistency.md.
  */
 #include <linux/delay.h>
 #include <linux/percpu.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/stop_machine.h>
+#include <linux/tracepoint.h>
 
 #include "core.h"
 #include "kernel_symbols.h"
@@ -29,13 +30,8 @@
 #define FIRST_PAUSE_MS 5
 #define LONGEST_PAUSE_MS 500
 #define MAX_BUSY 16
-
-/* A task as it was found before the stop. */
-struct seen {
-	struct task_struct *task;	/* held */
-	unsigned long switches;
-	bool outside;
-};
+/* Beside the task's side: it is among the noted ones. */
+#define NOTED_FLAG (BITS_PER_LONG - 2)
 
 struct busy_task {
 	pid_t pid;
@@ -43,12 +39,17 @@ struct busy_task {
 	const char *where;
 };
 
+/* Tasks that have left a CPU, each once, held. */
+struct notes {
+	struct task_struct **task;
+	size_t room;
+	atomic_long_t count;		/* more than `room`: not all of them are there */
+};
+
 enum verdict { UNDECIDED, ALL_OUTSIDE, SOME_INSIDE };
 
 struct stop {
-	struct seen *seen;		/* in the order of the task list */
-	size_t count;
-	size_t next;			/* the one that the walk expects */
+	struct notes *notes;
 	atomic_t arrived;
 	enum verdict verdict;
 };
@@ -74,11 +75,6 @@ static int begin(bool patched)
 	return 0;
 }
 
-static unsigned long switches_of(const struct task_struct *task)
-{
-	return READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
-}
-
 static void note_busy(const struct task_struct *task, const struct suture_range *where)
 {
 	size_t i;
@@ -94,103 +90,112 @@ static void note_busy(const struct task_struct *task, const struct suture_range 
 	busy[nr_busy++].where = where->name;
 }
 
-/* A task that runs is left to the stop. */
-static void see_task(struct stop *stop, struct task_struct *task)
+/* With the CPU's runqueue locked. */
+static void on_switch(void *argument, bool preempt, struct task_struct *prev,
+		      struct task_struct *next, unsigned int prev_state)
 {
-	struct seen *seen = &stop->seen[stop->count++];
-	const struct suture_range *where = NULL;
+	struct notes *notes = argument;
+	long i;
 
-	seen->task = get_task_struct(task);
-	seen->switches = switches_of(task);
-	/* The count before the stack: who runs and stops again meanwhile has another one. */
-	smp_rmb();
-	seen->outside = !suture_task_check(task, &suture_transition.ranges, &where);
-	if (where)
-		note_busy(task, where);
+	if (test_and_set_bit(NOTED_FLAG, (unsigned long *)&task_thread_info(prev)->flags))
+		return;
+	i = atomic_long_inc_return(&notes->count) - 1;
+	if (i < notes->room)
+		notes->task[i] = get_task_struct(prev);
 }
 
-static int see_tasks(struct stop *stop)
+static size_t noted(const struct notes *notes)
+{
+	return min_t(size_t, atomic_long_read(&notes->count), notes->room);
+}
+
+static void clear_noted(struct task_struct *task, void *unused)
+{
+	clear_bit(NOTED_FLAG, (unsigned long *)&task_thread_info(task)->flags);
+}
+
+/* Its flags are its parent's, but it has not been noted. */
+static void clear_new(void *unused, struct task_struct *task, unsigned long flags)
+{
+	clear_noted(task, NULL);
+}
+
+/* New tasks may be noted, too; where the room does not do, it is tried again. */
+static int make_room(struct notes *notes)
 {
 	struct task_struct *process, *task;
-	size_t room = 256;
 
+	notes->room = 1024;
 	rcu_read_lock();
 	for_each_process_thread(process, task)
-		room++;
+		notes->room += 2;
 	rcu_read_unlock();
-	stop->seen = kvmalloc_array(room, sizeof(*stop->seen), GFP_KERNEL);
-	if (!stop->seen)
-		return -ENOMEM;
-	rcu_read_lock();
-	for_each_process_thread(process, task) {
-		if (stop->count == room)
-			goto full;
-		see_task(stop, task);
-	}
-full:
-	rcu_read_unlock();
-	return 0;
+	notes->task = kvmalloc_array(notes->room, sizeof(*notes->task), GFP_KERNEL);
+	return notes->task ? 0 : -ENOMEM;
 }
 
-static void forget_tasks(struct stop *stop)
+static int begin_notes(struct notes *notes)
+{
+	int ret = make_room(notes);
+
+	if (ret)
+		return ret;
+	ret = suture_watch_forks(clear_new);
+	if (ret)
+		goto no_forks;
+	suture_visit_tasks(clear_noted, NULL);
+	ret = tracepoint_probe_register(suture_sched_switch, on_switch, notes);
+	if (ret)
+		goto no_switches;
+	/* Each CPU has left a task with the probe in place before any stack is looked at. */
+	suture_synchronize();
+	return 0;
+no_switches:
+	suture_forget_forks(clear_new);
+no_forks:
+	kvfree(notes->task);
+	return ret;
+}
+
+static void end_notes(struct notes *notes)
 {
 	size_t i;
 
-	for (i = 0; i < stop->count; i++)
-		put_task_struct(stop->seen[i].task);
-	kvfree(stop->seen);
+	tracepoint_probe_unregister(suture_sched_switch, on_switch, notes);
+	suture_forget_forks(clear_new);
+	for (i = 0; i < noted(notes); i++)
+		put_task_struct(notes->task[i]);
+	kvfree(notes->task);
 }
 
-/* New tasks stand behind those that were there; some may have gone. */
-static const struct seen *recall(struct stop *stop, const struct task_struct *task)
+/* A task that runs is noted when it stops. */
+static void look_before(struct task_struct *task, void *unused)
 {
-	size_t i, last = min(stop->next + 64, stop->count);
+	const struct suture_range *where = NULL;
 
-	for (i = stop->next; i < last; i++) {
-		if (stop->seen[i].task == task) {
-			stop->next = i + 1;
-			return &stop->seen[i];
-		}
-	}
-	return NULL;
-}
-
-static bool stands_outside(struct stop *stop, struct task_struct *task)
-{
-	const struct seen *seen = recall(stop, task);
-	const struct suture_range *where;
-
-	if (seen && seen->outside && seen->switches == switches_of(task))
-		return true;
-	/* The stoppers: each is where this one is. */
-	if (READ_ONCE(task->on_cpu) && task != current)
-		return true;
-	where = suture_task_inside(task, &suture_transition.ranges);
+	suture_task_check(task, &suture_transition.ranges, &where);
 	if (where)
 		note_busy(task, where);
-	return !where;
 }
 
-static bool all_outside(struct stop *stop)
+/* In the stop. A task that is on a CPU is a stopper, which is where this one is. */
+static bool all_outside(const struct notes *notes)
 {
-	struct task_struct *process, *task;
-	bool all = true;
-	int cpu;
+	const struct suture_range *where;
+	struct task_struct *task;
+	bool all = atomic_long_read(&notes->count) <= notes->room;
+	size_t i;
 
-	rcu_read_lock();
-	for_each_process_thread(process, task)
-		all = stands_outside(stop, task) && all;
-	rcu_read_unlock();
-	for_each_online_cpu(cpu) {
-		const struct suture_range *where;
-
-		task = static_call(suture_idle_task)(cpu);
+	for (i = 0; i < noted(notes); i++) {
+		task = notes->task[i];
+		if (READ_ONCE(task->on_cpu) && task != current)
+			continue;
 		where = suture_task_inside(task, &suture_transition.ranges);
 		if (where)
 			note_busy(task, where);
 		all = all && !where;
 	}
-	return all;
+	return all && !suture_task_inside(current, &suture_transition.ranges);
 }
 
 /* By all CPUs at once, with interrupts off; the first to come decides. */
@@ -201,7 +206,7 @@ static int stop_cpu(void *argument)
 	int cpu;
 
 	if (!atomic_fetch_inc(&stop->arrived)) {
-		verdict = all_outside(stop) ? ALL_OUTSIDE : SOME_INSIDE;
+		verdict = all_outside(stop->notes) ? ALL_OUTSIDE : SOME_INSIDE;
 		for_each_possible_cpu(cpu)
 			if (!cpu_online(cpu) && verdict == ALL_OUTSIDE)
 				per_cpu(cpu_side, cpu) = suture_transition.to_patched;
@@ -220,14 +225,16 @@ static int stop_cpu(void *argument)
 /* 0: all have switched. */
 static int try_once(void)
 {
-	struct stop stop = { .verdict = UNDECIDED };
+	struct notes notes = {};
+	struct stop stop = { .verdict = UNDECIDED, .notes = &notes };
 	u64 began;
 	int ret;
 
 	nr_busy = 0;
-	ret = see_tasks(&stop);
+	ret = begin_notes(&notes);
 	if (ret)
 		return ret;
+	suture_visit_tasks(look_before, NULL);
 	if (nr_busy) {
 		ret = -EBUSY;
 		goto out;
@@ -239,7 +246,7 @@ static int try_once(void)
 	if (!ret && stop.verdict != ALL_OUTSIDE)
 		ret = -EBUSY;
 out:
-	forget_tasks(&stop);
+	end_notes(&notes);
 	return ret;
 }
 

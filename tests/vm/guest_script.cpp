@@ -4,7 +4,8 @@
 // once, as root, with the argument "alone" and nothing loaded. The program under test is the
 // guest's /bin/suture, and the files are in its /test. Prints what the script says. Exits 0 where
 // it did and the kernel's log has nothing suspicious. Inserts $SUTURE_GUEST_CORE, a suture.ko,
-// before the script runs, where that is set. Ends after $SUTURE_GUEST_SECONDS, else 300.
+// before the script runs, where that is set. Ends after $SUTURE_GUEST_SECONDS, else 300; the guest has
+// $SUTURE_GUEST_CPUS processors, else 2.
 #include <cstdio>
 #include <cstdlib>
 
@@ -26,6 +27,9 @@ int main(int argc, char** argv) {
   if (const char* seconds = std::getenv("SUTURE_GUEST_SECONDS")) {
     options.deadline = std::atof(seconds);
     options.memory_mib = 3072;  // for what takes long there is much of
+  }
+  if (const char* cpus = std::getenv("SUTURE_GUEST_CPUS")) {
+    options.cpus = static_cast<unsigned>(std::atoi(cpus));
   }
   const vm::TrialWatcher watcher{.started = [](const std::string&) {},
                                  .output =
