@@ -54,9 +54,10 @@ struct TableLayout {
   // it there is: where that is nothing, it may point at what is another's (0: no such field).
   std::uint8_t other_field = 0;
   std::uint8_t other_size_from_end = 0;
-  // How far before the entry's end a byte says how much of the described code the kernel may put
-  // other code in the place of (0: none).
-  std::uint8_t own_size_from_end = 0;
+  // The kernel may put other code in the place of what the entry describes: of as much as a byte
+  // that far before the entry's end says, or of one instruction.
+  std::uint8_t own_size_from_end = 0;  // 0: there is no such byte
+  bool own_instruction = false;
 };
 
 // Where an address goes that the code of a function holds.
@@ -137,6 +138,9 @@ class Arch {
   virtual std::uint32_t pc_relative32() const = 0;
   virtual std::uint32_t call32() const = 0;  // the type for a direct call's field
   virtual std::span<const TableLayout> tables() const = 0;
+  // How many bytes of `code`, which begins with what an entry describes, the kernel may put other
+  // code in the place of.
+  std::uint64_t replaceable(const TableLayout& table, ByteView entry, ByteView code) const;
   // Where the address goes that `uses` says the code holds.
   virtual AddressFate follow_address(ByteView code, const AddressUses& uses) const = 0;
   virtual std::span<const KeyTable> key_tables() const = 0;

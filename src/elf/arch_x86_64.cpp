@@ -34,8 +34,16 @@ constexpr TableLayout table_layouts[] = {
     {.section = "__ex_table", .size_constant = "exception_table_entry", .key_offset = 0},
     {.section = "__jump_table", .size_constant = "jump_entry", .key_offset = 0},
     {.section = ".static_call_sites", .size_constant = "", .entry_size = 8, .key_offset = 0},
-    {.section = ".retpoline_sites", .size_constant = "", .entry_size = 4, .key_offset = 0},
-    {.section = ".return_sites", .size_constant = "", .entry_size = 4, .key_offset = 0},
+    {.section = ".retpoline_sites",
+     .size_constant = "",
+     .entry_size = 4,
+     .key_offset = 0,
+     .own_instruction = true},
+    {.section = ".return_sites",
+     .size_constant = "",
+     .entry_size = 4,
+     .key_offset = 0,
+     .own_instruction = true},
     {.section = ".call_sites", .size_constant = "", .entry_size = 4, .key_offset = 0},
     {.section = "__mcount_loc", .size_constant = "", .entry_size = 8, .key_offset = 0},
 };
@@ -206,6 +214,16 @@ class X86_64 final : public Arch {
 };
 
 }  // namespace
+
+std::uint64_t Arch::replaceable(const TableLayout& table, ByteView entry, ByteView code) const {
+  if (table.own_instruction) {
+    const auto insn = next(code, 0);
+    return insn ? insn->length : 0;
+  }
+  return table.own_size_from_end == 0 || entry.size() < table.own_size_from_end
+             ? 0
+             : entry[entry.size() - table.own_size_from_end];
+}
 
 std::vector<Instruction> Arch::decode(ByteView code) const {
   std::vector<Instruction> out;

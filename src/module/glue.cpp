@@ -7,6 +7,7 @@
 
 #include "base/digest.h"
 #include "base/process.h"
+#include "kernel/prepare.h"
 
 namespace suture::module {
 
@@ -62,11 +63,15 @@ std::string kmod_digest(const std::vector<KmodSource>& sources) {
 // No path of the work directory gets into what is made.
 Status run_kbuild(const kernel::Kernel& kernel, const std::string& compiler,
                   const fs::path& directory, const std::string& target) {
-  Command make{
-      .argv = {"make", "-s", fmt::format("-j{}", std::thread::hardware_concurrency()), "-C",
-               kernel.source.string(), fmt::format("M={}", directory.string()),
-               fmt::format("KERNELRELEASE={}", kernel.release), fmt::format("CC={}", compiler),
-               fmt::format("KCFLAGS=-g0 -fmacro-prefix-map={}/=", directory.string()), target}};
+  const std::string config = TRY(read_text(kernel.config));
+  const auto identity = TRY(kernel::config_identity(config, kernel.config.string()));
+  Command make = kernel::kbuild_command(kernel.source, identity.arch, compiler, kernel.release);
+  for (std::string word :
+       {std::string("-s"), fmt::format("-j{}", std::thread::hardware_concurrency()),
+        fmt::format("M={}", directory.string()),
+        fmt::format("KCFLAGS=-g0 -fmacro-prefix-map={}/=", directory.string()), target}) {
+    make.argv.push_back(std::move(word));
+  }
   TRY(run_checked(make, Code::prepare_failed, fmt::format("{} for {}", target, kernel.release),
                   "check that the prepared tree is whole: remove the kernel from the cache and run "
                   "`suture kernel add` again"));

@@ -21,21 +21,20 @@ bool means_original(const References::Holder& holder, const Reference& reference
          reference.target_offset == 0 && input->diff->fate[target] == diff::Fate::changed;
 }
 
-// The field lies in code that an alternative of it may have taken the place of.
+// The field lies in code that the loader may have put other code in the place of.
 bool is_replaceable(const References::Holder& holder, const Reference& reference) {
   const diff::PieceGraph& graph = *holder.source.graph;
+  const ByteView code = graph.bytes(graph.piece(holder.piece));
   for (const diff::TableEntry& entry : holder.source.tables->of(holder.piece)) {
     const elf::Section& section = graph.object().sections()[entry.section];
-    auto layout = std::ranges::find(graph.arch().tables(), std::string_view(section.name),
-                                    &elf::TableLayout::section);
-    if (layout == graph.arch().tables().end() || layout->own_size_from_end == 0) {
-      continue;
-    }
-    auto key = std::ranges::find(entry.references, layout->key_offset, &Reference::offset);
-    const auto size =
-        read_le<std::uint8_t>(section.data, entry.offset + entry.size - layout->own_size_from_end);
-    const auto start = static_cast<std::uint64_t>(key->target_offset);
-    if (reference.offset >= start && reference.offset < start + size.value_or(0)) {
+    auto table = std::ranges::find(graph.arch().tables(), std::string_view(section.name),
+                                   &elf::TableLayout::section);
+    auto key = std::ranges::find(entry.references, table->key_offset, &Reference::offset);
+    const auto start =
+        std::min<std::uint64_t>(static_cast<std::uint64_t>(key->target_offset), code.size());
+    const std::uint64_t size = graph.arch().replaceable(
+        *table, section.data.subspan(entry.offset, entry.size), code.subspan(start));
+    if (reference.offset >= start && reference.offset < start + size) {
       return true;
     }
   }
@@ -85,7 +84,7 @@ Status References::write(const Holder& holder, const Reference& reference) {
   }
   Binding binding = TRY(bind(holder, reference));
   TRY(check_early_reader(holder, field, binding));
-  if (core_exports_ != nullptr) {
+  if (!binding.exported && (core_exports_ != nullptr || binding.is_late())) {
     TRY(check_loader(holder, reference, field, binding));
   }
   const LinkInput* input = holder.source.input;
@@ -170,21 +169,20 @@ Status References::check_early_reader(const Holder& holder, Place field,
   return {};
 }
 
-// Suture's core writes its fields when the loader has placed and rewritten code, copied per-CPU
-// data and read most tables; only static keys and calls are looked at after that.
+// Fields that are bound late, and all that Suture's core binds, are written when the loader has
+// placed and rewritten code, copied per-CPU data and read most tables; of what Suture's core binds
+// at once, only static keys and calls are looked at after that.
 Status References::check_loader(const Holder& holder, const Reference& reference, Place field,
                                 const Binding& binding) const {
-  if (binding.exported) {
-    return {};
-  }
   const std::string& section = assembly_.name(field.section);
   const Piece& piece = holder.source.graph->piece(holder.piece);
   auto refuse = [&](std::string_view why) {
     return fail(Code::special_section, piece.name.empty() ? section : std::string(piece.name),
                 fmt::format("its reference to {} in {} can only be bound after {}", binding.name,
                             section, why),
-                "build it for the kernel's own livepatch (--for livepatch), or do without it in "
-                "the changed function");
+                binding.is_late() ? "do without it in the changed function"
+                                  : "build it for the kernel's own livepatch (--for livepatch), or "
+                                    "do without it in the changed function");
   };
   const elf::Arch& arch = holder.source.graph->arch();
   if (holder.in_table && std::ranges::find(arch.key_tables(), section, &elf::KeyTable::section) ==
@@ -202,7 +200,7 @@ Status References::check_loader(const Holder& holder, const Reference& reference
     return refuse("the kernel has read it");
   }
   if (!holder.in_table && is_replaceable(holder, reference)) {
-    return refuse("the kernel may have put an alternative in the place of that instruction");
+    return refuse("the kernel may have put other code in the place of that instruction");
   }
   return {};
 }

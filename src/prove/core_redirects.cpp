@@ -158,17 +158,20 @@ void check_core_redirects(Meaning& meaning, const LoadedPatch& patch, ModuleTabl
   }
 }
 
-void check_alternatives(Meaning& meaning, const LoadedPatch& patch, ModuleTables& tables) {
+void check_alternatives(Meaning& meaning, const elf::Arch& arch, const LoadedPatch& patch,
+                        ModuleTables& tables) {
+  constexpr std::uint64_t longest = 15;
   for (const ModuleTables::Entry& entry : tables.entries()) {
-    if (entry.table->own_size_from_end == 0) {
-      continue;
-    }
-    const std::uint64_t size = entry.bytes[entry.bytes.size() - entry.table->own_size_from_end];
+    const LoadedPatch::Area* area = patch.area_at(entry.about);
+    const std::uint64_t left =
+        area == nullptr ? 0 : area->address + area->bytes.size() - entry.about;
+    const ByteView code = patch.at(entry.about, std::min(longest, left)).value_or(ByteView{});
+    const std::uint64_t size = arch.replaceable(*entry.table, entry.bytes, code);
     auto it = patch.written().lower_bound(entry.about);
     for (; it != patch.written().end() && it->first < entry.about + size; ++it) {
-      if (it->second.by_core) {
+      if (it->second.by_core || !it->second.late.empty()) {
         meaning.accuse(patch.describe(it->first),
-                       "the core writes where the loader may have put an alternative");
+                       "the core writes where the loader may have put other code");
       }
     }
   }

@@ -24,7 +24,8 @@ void check_core_redirects(Meaning& meaning, const LoadedPatch& patch, ModuleTabl
                           const std::vector<Resolved>& redirects,
                           std::vector<std::pair<std::uint64_t, std::uint64_t>>& extents);
 
-// Accuses where the core writes into an instruction that the loader may have replaced.
-void check_alternatives(Meaning& meaning, const LoadedPatch& patch, ModuleTables& tables);
+// Accuses where either core writes into an instruction that the loader may have replaced.
+void check_alternatives(Meaning& meaning, const elf::Arch& arch, const LoadedPatch& patch,
+                        ModuleTables& tables);
 
 }  // namespace suture::prove

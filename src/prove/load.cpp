@@ -225,8 +225,9 @@ Status LoadedPatch::relocate(std::uint32_t relocations, const elf::Arch& arch, R
       return refuse(from.name, "Suture's core leaves it as it is");
     }
     object = *named;
-    if (object != "vmlinux" && is_read_early(arch, elf_.sections()[from.info].name)) {
-      return refuse(from.name, "the loader reads this table before it is relocated");
+    const std::string& target = elf_.sections()[from.info].name;
+    if (object != "vmlinux" && (is_read_early(arch, target) || is_done_before_core(arch, target))) {
+      return refuse(from.name, "the loader reads this before it is relocated");
     }
   }
   for (std::uint64_t at = 0; at + sizeof(Elf64_Rela) <= from.data.size();

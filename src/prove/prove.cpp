@@ -64,7 +64,7 @@ class Prover {
     meaning.follow();
     meaning.expect_unreached();
     check_core_redirects(meaning, patch_, tables_, running_, sides_, resolved_, data.extents);
-    check_alternatives(meaning, patch_, tables_);
+    check_alternatives(meaning, *arch, patch_, tables_);
     meaning.check_rest(data.extents);
     check_metadata(meaning, data);
     check_authors_word(meaning, data);

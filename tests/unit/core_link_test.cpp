@@ -225,6 +225,13 @@ TEST_F(CoreLink, RefusesToBindInWhatAnAlternativeMayReplace) {
   EXPECT_EQ(linked.error().code, Code::special_section);
 }
 
+TEST_F(CoreLink, RefusesToBindAReturnThatTheKernelRewrites) {
+  const Result<Linked> linked = with_tables(
+      "jne 1f; 2: jmp v; 1: ", ".section .return_sites,\"a\",@progbits; .long 2b - .\n");
+  ASSERT_FALSE(linked.has_value());
+  EXPECT_EQ(linked.error().code, Code::special_section);
+}
+
 TEST_F(CoreLink, RefusesToBindInPerCpuData) {
   const std::string v =
       ".section .data.v,\"aw\",@progbits; .type v, @object\nv: .quad 7\n"

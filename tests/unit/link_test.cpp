@@ -240,6 +240,20 @@ TEST_F(LinkLateKey, RefusesAnAlternativeThatCallsIntoTheModule) {
   EXPECT_EQ(linked.error().code, Code::module_static_key);
 }
 
+TEST_F(LinkLateKey, RefusesACallIntoTheModuleThatAnAlternativeMayReplace) {
+  auto with = [&](const std::string& body, const std::string& section) {
+    return test::function("h", "inc %eax; ret", section.empty() ? "" : ".text") +
+           traced("f", "661: call h; " + body, section) +
+           ".section .altinstr_replacement,\"ax\",@progbits; 664: nop; nop; nop; nop; nop\n"
+           ".section .altinstructions,\"a\",@progbits; .long 661b - ., 664b - .; .word 0x55\n"
+           ".byte 5, 5\n";
+  };
+  const Result<Linked> linked =
+      make(with(old_f, ""), with(new_f, ""), with(old_f, ".text"), "tiny");
+  ASSERT_FALSE(linked.has_value());
+  EXPECT_EQ(linked.error().code, Code::special_section);
+}
+
 TEST_F(LinkLateKey, BringsNothingAlongForAnAlternativeOfNoBytes) {
   Result<Linked> linked = make_alternative(0);
   ASSERT_TRUE(linked.has_value()) << linked.error().reason;
