@@ -95,9 +95,16 @@ static void switch_cpus(void)
 		suture_each_cpu(switch_this_cpu);
 }
 
+/* Workers of io_uring and vhost belong to a process, but never return to user space either. */
+#ifdef PF_USER_WORKER
+#define WITHOUT_BORDER (PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)
+#else
+#define WITHOUT_BORDER (PF_KTHREAD | PF_IO_WORKER)
+#endif
+
 static bool has_border(const struct task_struct *task)
 {
-	return !(task->flags & PF_KTHREAD);
+	return !(task->flags & WITHOUT_BORDER);
 }
 
 static void try_kernel_thread(struct task_struct *task, void *unused)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Makes one allocation fail: the nth that the task which writes N to /proc/fail_alloc makes from then
- * on, itself; as /proc/self/fail-nth where the kernel has it, which stock kernels do not. Reading gives
- * how many are still to come before it: 0 after it has failed. Only calls that come from code of the
- * module named by `of`, or that it is on the stack for, count.
+ * Makes one allocation fail: the nth, after N was written to /proc/fail_alloc, that the task
+ * which wrote it makes with a function of the module `of` on its stack. Stock kernels have
+ * nothing of the kind (/proc/PID/fail-nth). Reading ends it and gives 1 where one has failed.
  */
 #include <linux/ftrace.h>
 #include <linux/module.h>
@@ -24,11 +23,11 @@ static const char *const functions[] = {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
 	"__kmalloc_noprof", "__kmalloc_cache_noprof", "__kmalloc_node_noprof",
 	"__kmalloc_cache_node_noprof", "__kvmalloc_node_noprof", "kmem_cache_alloc_noprof",
-	"kmem_cache_alloc_node_noprof", "kmalloc_node_track_caller_noprof", "vmalloc_noprof",
+	"kmem_cache_alloc_node_noprof", "kmalloc_node_track_caller_noprof", "execmem_alloc",
 	"__kmalloc_node_track_caller_noprof",
 #else
 	"__kmalloc", "kmalloc_trace", "__kmalloc_node", "kmalloc_node_trace", "kvmalloc_node",
-	"kmem_cache_alloc", "kmem_cache_alloc_node", "__kmalloc_node_track_caller", "vmalloc",
+	"kmem_cache_alloc", "kmem_cache_alloc_node", "__kmalloc_node_track_caller", "module_alloc",
 	"kmem_cache_alloc_trace",
 #endif
 };
@@ -47,6 +46,10 @@ static bool from_module(void)
 
 	for (i = 0; i < count; i++) {
 		sprint_symbol_no_offset(where, frames[i]);
+		/* There the kernel itself writes a report, with a stack. */
+		if (!strcmp(where, "__get_vm_area_node") || !strcmp(where, "__vmalloc_node_range") ||
+		    !strcmp(where, "__vmalloc_node_range_noprof"))
+			return false;
 		if (strstr(where, of))
 			return true;
 	}
