@@ -136,8 +136,10 @@ std::vector<BlockingTask> as_listed(const Machine& machine, const LoadedPatch& p
       continue;
     }
     tasks.push_back(read_task(*task, pid.empty() ? tid : pid, tid));
-    tasks.back().function =
-        functions.contains(why) ? why : function_on(tasks.back().stack, functions);
+    if (why != "-") {
+      tasks.back().function =
+          functions.contains(why) ? why : function_on(tasks.back().stack, functions);
+    }
   }
   return tasks;
 }

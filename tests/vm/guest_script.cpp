@@ -4,8 +4,8 @@
 // once, as root, with the argument "alone" and nothing loaded. The program under test is the
 // guest's /bin/suture, and the files are in its /test. Prints what the script says. Exits 0 where
 // it did and the kernel's log has nothing suspicious. Inserts $SUTURE_GUEST_CORE, a suture.ko,
-// before the script runs, where that is set. Ends after $SUTURE_GUEST_SECONDS, else 300; the guest has
-// $SUTURE_GUEST_CPUS processors, else 2.
+// before the script runs, where that is set. Ends after $SUTURE_GUEST_SECONDS, else 300; the guest
+// has $SUTURE_GUEST_CPUS processors, else 2.
 #include <cstdio>
 #include <cstdlib>
 
