@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// sleeping_threads N: N threads that sleep, each in reading from a pipe. Says "asleep" once they do,
-// and ends when it is killed.
+// sleeping_threads N: N threads that sleep, each in reading from a pipe. Says "asleep" once they
+// do, and ends when it is killed.
 #include <unistd.h>
 
 #include <cstdio>
