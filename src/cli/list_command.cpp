@@ -47,6 +47,7 @@ Result<Report> run_installed() {
                                           {"name", patch.name},
                                           {"version", patch.version},
                                           {"replace", patch.replace},
+                                          {"core", patch.core},
                                           {"loaded", loaded}});
       rows.push_back({release, patch.name, patch.version,
                       patch.replace ? "cumulative" : "additional", loaded ? "yes" : "no"});

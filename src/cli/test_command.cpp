@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/core_file.h"
+#include "cli/live_report.h"
 #include "module/metadata.h"
 #include "vm/trial.h"
 
@@ -93,7 +94,8 @@ Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel, const 
            {"kernel", kernel.release},
            {"patch", patch},
            {"core", module::core_name(options.core)},
-           {"model", options.trial.model},
+           {"model", report.model.empty() ? options.trial.model : report.model},
+           {"pause_ns", report.pause_ns},
            {"transition_seconds", report.transition_seconds},
            {"boot_seconds", report.boot_seconds},
            {"seconds", report.seconds}};
@@ -114,6 +116,10 @@ Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel, const 
   for (const vm::TrialPhase& phase : report.phases) {
     Json entry{{"patch", phase.patch}, {"name", phase.name},       {"round", phase.round},
                {"ok", phase.ok},       {"seconds", phase.seconds}, {"output", phase.output}};
+    if (!phase.model.empty()) {
+      entry["model"] = phase.model;
+      entry["pause_ns"] = phase.pause_ns;
+    }
     if (!phase.ok) {
       entry["reason"] = phase.reason;
     }
@@ -136,9 +142,9 @@ std::string to_text(const vm::TrialReport& report, const kernel::Kernel& kernel,
     out += fmt::format("[{:12.6f}] {}\n", line.seconds, line.text);
   }
   if (report.passed) {
-    out += fmt::format("{} {} on {}: transition {:.1f} s, {:.1f} s in all\n",
+    out += fmt::format("{} {} on {}: transition {:.1f} s{}, {:.1f} s in all\n",
                        paint("passed:", Tone::good, fd), patch, kernel.release,
-                       report.transition_seconds, report.seconds);
+                       report.transition_seconds, pause_text(report.pause_ns), report.seconds);
     return out;
   }
   out += fmt::format("{} {}\n", paint("next:", Tone::strong, fd),

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "elf/object.h"
+#include "live/core_module.h"
 #include "live/kernel_log.h"
 
 namespace suture::live {
@@ -86,6 +87,13 @@ InstalledRelease installed_release(const Machine& machine, const Store& store,
       out.problems.push_back(checked.error());
     }
     entry.patches.push_back(std::move(state));
+  }
+  const fs::path core = installed_core(machine, release);
+  std::error_code ec;
+  if (!of_core(*patches, suture_core.name).empty() && !fs::exists(core, ec)) {
+    out.problems.push_back(Error{
+        Code::no_core, core.string(), "installed patches need Suture's core, which is not there",
+        fmt::format("suture core build -k {} -o {}", release, core.parent_path().string())});
   }
   auto guard = read_guard(store, release);
   if (!guard) {

@@ -203,9 +203,9 @@ class Run {
     if (!phase("load", [&]() -> Result<double> {
           LoadOptions wanted = options();
           wanted.model = plan_.model;
-          LoadOutcome outcome = TRY(load(machine_, patch_.file, wanted));
+          loaded_ = TRY(load(machine_, patch_.file, wanted));
           TRY(check_patched());
-          return outcome.transition_seconds;
+          return loaded_.transition_seconds;
         })) {
       return;
     }
@@ -233,6 +233,7 @@ class Run {
   bool phase(const std::string& name, const std::function<Result<double>()>& body) {
     mark_log(name);
     answers_.send(Event{.kind = EventKind::started, .patch = patch_.name, .phase = name});
+    loaded_ = {};
     Result<double> result = body();
     answers_.send(Event{.kind = EventKind::phase,
                         .patch = patch_.name,
@@ -240,7 +241,9 @@ class Run {
                         .round = round_,
                         .ok = result.has_value(),
                         .seconds = result.value_or(0),
-                        .text = result ? "" : text_of(result.error())});
+                        .text = result ? "" : text_of(result.error()),
+                        .model = loaded_.model,
+                        .pause_ns = loaded_.pause_ns.value_or(0)});
     ok_ = ok_ && result.has_value();
     return result.has_value();
   }
@@ -373,6 +376,7 @@ class Run {
   const Machine& machine_;
   unsigned round_ = 0;
   bool ok_ = true;
+  LoadOutcome loaded_;  // by the phase under way
   std::optional<BackgroundScript> background_;
   // Ended scripts, kept so that what they left running goes on until the end.
   std::vector<BackgroundScript> leave_running_;

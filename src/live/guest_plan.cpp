@@ -76,6 +76,8 @@ std::string to_line(const Event& event) {
       line["ok"] = event.ok;
       line["seconds"] = event.seconds;
       line["text"] = event.text;
+      line["model"] = event.model;
+      line["pause_ns"] = event.pause_ns;
       break;
     case EventKind::log:
       line["level"] = event.level;
@@ -109,7 +111,9 @@ std::optional<Event> parse_line(std::string_view text) {
                  .from_kernel = line.value("from_kernel", true),
                  .level = line.value("level", 0),
                  .seconds = line.value("seconds", 0.0),
-                 .text = line.value("text", "")};
+                 .text = line.value("text", ""),
+                 .model = line.value("model", ""),
+                 .pause_ns = line.value("pause_ns", 0L)};
   } catch (const json::exception&) {
     return std::nullopt;
   }

@@ -57,7 +57,8 @@ enum class EventKind {
   alive,     // nothing else happened for a while
   started,   // a phase begins: patch, phase
   output,    // of a phase's script: phase, text
-  phase,     // a phase ended: patch, phase, round, ok, seconds, text (the reason where it failed)
+  phase,     // a phase ended: patch, phase, round, ok, seconds, text (the reason where it failed);
+             // of a load model, pause_ns
   log,       // a record of the kernel's log: level, from_kernel, seconds (since boot), text
   log_lost,  // records were overwritten before they could be read
   end,       // nothing more comes
@@ -73,6 +74,8 @@ struct Event {
   int level = 0;
   double seconds = 0;
   std::string text;
+  std::string model;  // of the phase "load": by which the patch came,
+  long pause_ns = 0;  // and how long the machine stood still for it
 };
 
 // One line, newline included; bytes that are not UTF-8 are replaced.

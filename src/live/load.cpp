@@ -64,9 +64,16 @@ std::unexpected<Error> insert_failed(const std::string& where, int err, const st
     case EEXIST:
       return fail(Code::busy, where, std::move(reason), "unload the module of that name first");
     case EBUSY:
+      // Suture's core says so of a patch that it stopped the machine for, again and again.
+      if (words.find("stayed busy") != std::string::npos) {
+        return fail(Code::transition_incomplete, where,
+                    fmt::format("nothing has changed: whenever the machine was stopped, tasks were "
+                                "inside of the functions ({})",
+                                words),
+                    "wait for them, or load it by another model: --model hybrid");
+      }
       return fail(Code::busy, where, std::move(reason),
-                  "load it again when what is in its way is gone, or (a patch for Suture's core) "
-                  "by another model: --model hybrid");
+                  "load it again when what is in its way is gone");
     default:
       return fail(Code::load_failed, where, std::move(reason),
                   "compare what it is for with this kernel: suture inspect MODULE");
@@ -175,7 +182,7 @@ Status turn_off(const Machine& machine, const std::string& name) {
               fmt::format("the patch stays in force: whenever the machine was stopped, tasks were "
                           "inside of its functions: {}",
                           describe(inside, 5)),
-              fmt::format("wait for them, or take it back task by task: "
+              fmt::format("wait for them, or take it back by another model: "
                           "suture unload --model hybrid {}",
                           name));
 }

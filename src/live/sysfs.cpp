@@ -219,18 +219,18 @@ std::optional<long> module_references(const Machine& machine, const std::string&
 
 namespace {
 
-// The core that the module is a patch for; nothing where it is no patch.
-const Core* core_of_module(const Machine& machine, const Directory& modules,
-                           const std::string& name) {
+// The module is a patch, and no core has it. Few modules' notes are read: those of Suture come from
+// outside of the kernel's tree (O), and livepatch marks its patches with K
+// (Documentation/admin-guide/tainted-kernels.rst).
+bool is_dropped(const Machine& machine, const Directory& modules, const std::string& name) {
   const std::string taint = modules.line(name + "/taint").value_or("");
-  // livepatch marks its patches with K (Documentation/admin-guide/tainted-kernels.rst).
-  if (taint.find('K') != std::string::npos) {
-    return &livepatch_core;
+  const bool marked = taint.find('K') != std::string::npos;
+  std::error_code ec;
+  if ((!marked && taint.find('O') == std::string::npos) ||
+      fs::exists(patch_directory(machine, name), ec)) {
+    return false;
   }
-  // Not every module's notes are read: those of Suture come from outside the kernel's tree.
-  const auto metadata =
-      taint.find('O') != std::string::npos ? loaded_metadata(machine, name) : std::nullopt;
-  return metadata ? &core_of(*metadata) : nullptr;
+  return marked || loaded_metadata(machine, name);
 }
 
 }  // namespace
@@ -242,9 +242,7 @@ std::vector<std::string> dropped_modules(const Machine& machine) {
     return dropped;
   }
   for (const std::string& name : modules->directories()) {
-    const Core* core = core_of_module(machine, *modules, name);
-    std::error_code ec;
-    if (core != nullptr && !fs::exists(core_directory(machine, *core) / name, ec)) {
+    if (is_dropped(machine, *modules, name)) {
       dropped.push_back(name);
     }
   }

@@ -5,8 +5,9 @@
 // searched for a function of the patch, the old one on the way in and the new one on the way out
 // (the kernel does the same before it switches a sleeping task: kernel/livepatch/transition.c,
 // klp_check_stack). Suture's core lists the tasks and those functions itself, in `blocking`: their
-// number, then lines "TID FUNCTION", where a function that is not known is "-". Invariant: what
-// cannot be read of a task is left empty; a task that is gone is left out.
+// number, then lines "TID WHY": a function of the patch, "-", or on the way out its module, of
+// whose code the stack shows which function it is. Invariant: what cannot be read of a task is left
+// empty; a task that is gone is left out.
 #include "live/tasks.h"
 
 #include <fmt/format.h>
@@ -122,10 +123,11 @@ std::optional<Directory> patch_directory(const Machine& machine, const LoadedPat
 std::vector<BlockingTask> as_listed(const Machine& machine, const LoadedPatch& patch) {
   auto directory = patch_directory(machine, patch);
   std::istringstream lines(directory ? directory->read("blocking").value_or("") : "");
+  const std::set<std::string> functions = functions_of(patch);
   std::vector<BlockingTask> tasks;
-  std::string tid, function;
+  std::string tid, why;
   std::getline(lines, tid);  // how many they are
-  while (lines >> tid >> function) {
+  while (lines >> tid >> why) {
     // A thread can be looked up among the processes, though it is not listed there.
     auto thread = is_number(tid) ? Directory::open(machine.proc / tid) : std::nullopt;
     const std::string pid = thread ? status_field(*thread, "Tgid") : "";
@@ -134,7 +136,10 @@ std::vector<BlockingTask> as_listed(const Machine& machine, const LoadedPatch& p
       continue;
     }
     tasks.push_back(read_task(*task, pid.empty() ? tid : pid, tid));
-    tasks.back().function = function == "-" ? "" : function;
+    if (why != "-") {
+      tasks.back().function =
+          functions.contains(why) ? why : function_on(tasks.back().stack, functions);
+    }
   }
   return tasks;
 }

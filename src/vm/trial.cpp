@@ -106,7 +106,7 @@ Result<std::string> add_module(Initramfs& files, const fs::path& module) {
     bytes = TRY(kernel::decompress(bytes, module.string(), Code::bad_module));
   }
   std::string name = module.filename().string();
-  const std::string path = "/test/modules/" + name.substr(0, name.find(".ko")) + ".ko";
+  std::string path = "/test/modules/" + name.substr(0, name.find(".ko")) + ".ko";
   files.add_bytes(path, std::move(bytes), 0644);
   return path;
 }
@@ -208,10 +208,14 @@ class Listener {
                                         .round = event.round,
                                         .ok = event.ok,
                                         .seconds = event.seconds,
+                                        .model = event.model,
+                                        .pause_ns = event.pause_ns,
                                         .output = std::exchange(output_, {}),
                                         .reason = event.text});
     if (event.phase == "load" && event.ok) {
       report_.transition_seconds = std::max(report_.transition_seconds, event.seconds);
+      report_.model = event.model;
+      report_.pause_ns = std::max(report_.pause_ns, event.pause_ns);
     }
     watcher_.finished(report_.phases.back());
   }

@@ -43,6 +43,8 @@ struct TrialPhase {
   unsigned round = 0;  // from 1; 0 for what is not part of a round
   bool ok = false;
   double seconds = 0;
+  std::string model;   // of a load: by which the patch came,
+  long pause_ns = 0;   // and how long the machine stood still for it
   std::string output;  // of the script
   std::string reason;  // why it failed
 };
@@ -67,6 +69,8 @@ struct TrialReport {
   std::vector<PatchVerdict> verdicts;  // in the order of the patches
   std::string release;                 // of the kernel that ran, as its log says; may be empty
   double transition_seconds = 0;       // the longest way to the patch of all rounds
+  std::string model;                   // of the last load; empty where nothing was loaded
+  long pause_ns = 0;                   // the longest that the machine stood still for a load
   double boot_seconds = 0;             // wall time until the guest's process 1 spoke
   double seconds = 0;                  // wall time in all
   std::vector<TrialPhase> phases;

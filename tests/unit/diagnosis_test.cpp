@@ -52,6 +52,11 @@ TEST_F(DiagnosisTest, MissesWhatIsInstalledAndNotInForce) {
   EXPECT_THAT(problems(), IsEmpty());
 }
 
+TEST_F(DiagnosisTest, MissesTheCoreThatAnInstalledPatchNeeds) {
+  ASSERT_TRUE(install(store_, module("f", {"suture.core=suture"})));
+  EXPECT_THAT(problems(), ElementsAre(Code::no_core, Code::not_loaded));
+}
+
 TEST_F(DiagnosisTest, NamesAFileThatIsNotTrusted) {
   ASSERT_TRUE(install(store_, module("f")));
   const std::string name = installed_patches(store_, "6.1.0-56-amd64").value().at(0).file();

@@ -92,6 +92,15 @@ TEST_F(CoreTest, BlockingTasksAreThoseThatTheCoreLists) {
   EXPECT_EQ(status.blocking[1].function, "");
 }
 
+TEST_F(CoreTest, TaskInsideOfThePatchesModuleIsNamedByItsStack) {
+  add_core_patch("fix", "0\n", "1\n", "hybrid", "1\n7 fix\n");
+  add_function("fix", "vmlinux", "vfs_read,1", "suture");
+  add_task("7", "7", "-1\n");
+  const auto tasks = blocking_tasks(machine_, find_patch(machine_, "fix").value().value());
+  ASSERT_EQ(tasks.size(), 1u);
+  EXPECT_EQ(tasks[0].function, "vfs_read");
+}
+
 TEST_F(CoreTest, ThreadIsToldWithItsProcess) {
   add_core_patch("fix", "1\n", "1\n", "lazy", "1\n9 -\n");
   add_task("9", "9", "-1\n");
@@ -114,6 +123,7 @@ TEST_F(CoreTest, SuturesCoreNudgesByItself) {
 
 TEST_F(CoreTest, TasksInsideOfAStoppedPatchAreKnownAfterwards) {
   add_core_patch("fix", "1\n", "0\n", "stop", "1\n7 pipe_read\n");
+  add_function("fix", "vmlinux", "pipe_read,1", "suture");
   add_task("7", "7", "-1\n");
   const LoadedPatch patch = find_patch(machine_, "fix").value().value();
   EXPECT_TRUE(blocking_tasks(machine_, patch).empty());

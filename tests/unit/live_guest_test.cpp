@@ -69,7 +69,9 @@ TEST(GuestEvent, PhaseSurvivesTheTrip) {
                                          .round = 2,
                                          .ok = false,
                                          .seconds = 1.5,
-                                         .text = "line one\nline two"});
+                                         .text = "line one\nline two",
+                                         .model = "stop",
+                                         .pause_ns = 42});
   EXPECT_EQ(line.find('\n'), line.size() - 1);
   auto event = parse_line(line);
   ASSERT_TRUE(event);
@@ -78,6 +80,8 @@ TEST(GuestEvent, PhaseSurvivesTheTrip) {
   EXPECT_EQ(event->round, 2u);
   EXPECT_FALSE(event->ok);
   EXPECT_EQ(event->seconds, 1.5);
+  EXPECT_EQ(event->model, "stop");
+  EXPECT_EQ(event->pause_ns, 42);
   EXPECT_EQ(event->text, "line one\nline two");
 }
 
