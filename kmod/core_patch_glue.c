@@ -17,8 +17,8 @@
 #endif
 
 /*
- * How to unwind out of an entry thunk: before it drops the return address into the old function, and
- * after that.
+ * How to unwind out of an entry thunk: before it drops the return address into the old function,
+ * and after that.
  */
 static const struct orc_entry suture_thunk_rows[]
 __used __section(".suture.thunk_rows") = {

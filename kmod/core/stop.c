@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The stop model (Ksplice, kpatch): the machine stands still, no task is inside of what is left, and
- * all callers switch at once.
+ * The stop model (Ksplice, kpatch): the machine stands still, no task is inside of what is left,
+ * and all callers switch at once.
  *
- * Problem: the machine must not stand still for long, and looking at thousands of stacks takes long.
+ * Problem: the machine must not stand still for long, and looking at thousands of stacks takes
+ * long.
  *
  * Method: the stacks are looked at before, while everything runs. From before that on a probe of
  * sched_switch notes each task that leaves a CPU. A stack only changes while its task runs, and in

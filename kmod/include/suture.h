@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What a diff says to Suture beside its code, and helpers for what only a live patch needs. To be
- * included by the diff itself, after all other headers: #include <suture.h>. docs/patch-author-guide.md
- * teaches it. It is the same for patches of the kernel's own livepatch (SUTURE_CORE is 0) and of
- * Suture's core (1); the build says which.
+ * included by the diff itself, after all other headers: #include <suture.h>.
+ * docs/patch-author-guide.md teaches it. It is the same for patches of the kernel's own livepatch
+ * (SUTURE_CORE is 0) and of Suture's core (1); the build says which.
  */
 #ifndef _SUTURE_H
 #define _SUTURE_H
@@ -58,11 +58,11 @@ static inline struct suture_system_state *suture_get_prev_state(unsigned long id
 #endif
 
 /*
- * Callbacks of the object that this file belongs to (Documentation/livepatch/callbacks.rst), at most
- * one of a kind for an object:
+ * Callbacks of the object that this file belongs to (Documentation/livepatch/callbacks.rst), at
+ * most one of a kind for an object:
  *
- *	SUTURE_PRE_PATCH(f)	int f(struct suture_object *), before the object is patched; an error
- *				refuses the patch (or the module that comes)
+ *	SUTURE_PRE_PATCH(f)	int f(struct suture_object *), before the object is patched; an
+ *				error refuses the patch (or the module that comes)
  *	SUTURE_POST_PATCH(f)	void f(struct suture_object *), once every task runs the new code
  *	SUTURE_PRE_UNPATCH(f)	void f(struct suture_object *), before tasks go back
  *	SUTURE_POST_UNPATCH(f)	void f(struct suture_object *), once every task runs the old code
