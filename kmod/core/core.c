@@ -272,7 +272,7 @@ static int prepare(struct suture_live *live)
 		return -EBUSY;
 	}
 	if (!suture_states_fit(live->patch)) {
-		pr_err("'%s': its system states do not follow those of the enabled patches\n",
+		pr_err("Livepatch patch (%s) is not compatible with the already installed livepatches.\n",
 		       suture_name(live));
 		return -EINVAL;
 	}

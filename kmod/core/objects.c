@@ -93,8 +93,7 @@ int suture_pre_patch(struct suture_live_object *object)
 		ret = object->object->callbacks.pre_patch(object->object);
 	object->pre_patch_done = !ret;
 	if (ret)
-		pr_warn("'%s': the pre_patch callback of '%s' says %d\n", suture_name(object->live),
-			suture_object_name(object), ret);
+		pr_warn("pre-patch callback failed for object '%s'\n", suture_object_name(object));
 	return ret;
 }
 
@@ -160,7 +159,7 @@ static int take_object_in(struct suture_live_object *object, struct module *mod)
 	int ret = prepare_present(object, mod);
 
 	if (ret)
-		return ret;
+		goto refused;
 	pr_notice("applying patch '%s' to loading module '%s'\n", suture_name(object->live),
 		  object->name);
 	ret = suture_pre_patch(object);
@@ -170,6 +169,11 @@ static int take_object_in(struct suture_live_object *object, struct module *mod)
 		ret = suture_transition_refresh();
 	if (!ret && !transition)
 		suture_post_patch(object);
+	if (!ret)
+		return 0;
+refused:
+	pr_warn("patch '%s' failed for module '%s', refusing to load module '%s'\n",
+		suture_name(object->live), mod->name, mod->name);
 	return ret;
 }
 
@@ -199,12 +203,10 @@ static int module_coming(struct module *mod)
 		if (object && !ret)
 			ret = take_object_in(object, mod);
 	}
-	if (ret) {
-		pr_err("the module '%s' is refused: it cannot be patched (%d)\n", mod->name, ret);
+	if (ret)
 		module_going(mod);
-	} else {
+	else
 		suture_settle_later();
-	}
 	return ret;
 }
 

@@ -38,7 +38,9 @@ struct hook {
 
 struct suture_site {
 	unsigned long entry;		/* where ftrace has its call */
-	const char *name;		/* of the old function, for messages */
+	/* For messages, of its own, as patches come and go: the old function and what it is in. */
+	char *name;
+	char *object;
 	struct list_head versions;	/* of suture_redirect.stack_node, top first */
 	struct hlist_node hash;		/* readers under RCU */
 	struct list_head node;		/* in sites */
@@ -172,8 +174,11 @@ static void name_taken(size_t count)
 		if (!ret)
 			continue;
 		site = find_site(entries[i]);
-		pr_err("'%s' cannot be redirected (%d)%s\n", site->name, ret,
-		       ret == -EBUSY ? ": the kernel's livepatch or another tracer has it" : "");
+		pr_err("failed to register ftrace handler for function '%s' (%d)\n", site->name,
+		       ret);
+		if (ret == -EBUSY)
+			pr_err("the kernel's livepatch or another tracer has it, or ftrace is off\n");
+		pr_err("failed to patch object '%s'\n", site->object);
 		return;
 	}
 }
@@ -280,7 +285,7 @@ static int settle_site(struct suture_site *site, unsigned long target)
 
 /*
  * ftrace would wait for all tasks after each of them, as for any ops that may be freed:
- * suture_site is not freed before free_site(), which waits once for all.
+ * suture_site is not freed before free_sites(), which waits once for all.
  */
 static int unsettle_site(struct suture_site *site)
 {
@@ -310,6 +315,13 @@ static int check_probes(const struct suture_redirect *redirect)
 	return probed ? -EBUSY : 0;
 }
 
+static void free_site(struct suture_site *site)
+{
+	kfree(site->name);
+	kfree(site->object);
+	kfree(site);
+}
+
 static struct suture_site *get_site(struct suture_redirect *redirect)
 {
 	unsigned long entry = static_call(suture_ftrace_location)(redirect->old_address);
@@ -326,7 +338,12 @@ static struct suture_site *get_site(struct suture_redirect *redirect)
 	if (!site)
 		return ERR_PTR(-ENOMEM);
 	site->entry = entry;
-	site->name = redirect->old->name;
+	site->name = kstrdup(redirect->old->name, GFP_KERNEL);
+	site->object = kstrdup(redirect->old->object ?: "vmlinux", GFP_KERNEL);
+	if (!site->name || !site->object) {
+		free_site(site);
+		return ERR_PTR(-ENOMEM);
+	}
 	INIT_LIST_HEAD(&site->versions);
 	hash_add_rcu(site_hash, &site->hash, entry);
 	list_add_tail(&site->node, &sites);
@@ -448,7 +465,7 @@ static void free_sites(struct list_head *unused)
 	suture_synchronize();
 	synchronize_rcu_tasks();
 	list_for_each_entry_safe(site, next, unused, node)
-		kfree(site);
+		free_site(site);
 }
 
 void suture_tidy_sites(void)

@@ -234,7 +234,7 @@ static int add_version(struct suture_ranges *ranges, const struct suture_redirec
 	ret = add_left(ranges, (unsigned long)func->new_func, func->new_size, name);
 	if (!ret && func->new_cold)
 		ret = add_left(ranges, (unsigned long)func->new_cold, func->new_cold_size, name);
-	if (!ret)
+	if (!ret && func->entry)
 		ret = add_left(ranges, (unsigned long)func->entry, SUTURE_ENTRY_SIZE, name);
 	return ret;
 }

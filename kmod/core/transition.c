@@ -141,18 +141,47 @@ static void leave(bool patched)
 	suture_settle_later();
 }
 
-static void complete_transition(void)
+static const char *way(bool to_patched)
+{
+	return to_patched ? "patching" : "unpatching";
+}
+
+static void end_transition(void)
 {
 	struct suture_live *live = suture_transition.live;
 	bool patched = suture_transition.to_patched;
 
-	pr_info("'%s': completing %s transition\n", suture_name(live),
-		patched ? "patching" : "unpatching");
-	live->transition_ns = ktime_get_ns() - suture_transition.began;
+	pr_info("'%s': completing %s transition\n", suture_name(live), way(patched));
 	leave(patched);
-	pr_info("'%s': %s complete\n", suture_name(live), patched ? "patching" : "unpatching");
-	if (!patched)
+	pr_info("'%s': %s complete\n", suture_name(live), way(patched));
+}
+
+static void complete_transition(void)
+{
+	struct suture_live *live = suture_transition.live;
+
+	live->transition_ns = ktime_get_ns() - suture_transition.began;
+	end_transition();
+	if (!suture_transition.to_patched)
 		suture_let_go(live);
+}
+
+/* Nobody has moved: what was there before is there again. */
+static void cancel_transition(void)
+{
+	bool back = !suture_transition.to_patched;
+
+	pr_debug("'%s': canceling %s transition, going to %s\n",
+		 suture_name(suture_transition.live), way(!back), back ? "patch" : "unpatch");
+	WRITE_ONCE(suture_transition.to_patched, back);
+	end_transition();
+}
+
+static int start_moving(void)
+{
+	pr_info("'%s': starting %s transition\n", suture_name(suture_transition.live),
+		way(suture_transition.to_patched));
+	return suture_transition.model->start();
 }
 
 static void try_complete(void)
@@ -224,7 +253,7 @@ static int enter(struct suture_live *live, bool to_patched)
 		set_transition(live, true);
 	}
 	ret = suture_transition_refresh();
-	return ret ?: suture_transition.model->start();
+	return ret ?: start_moving();
 }
 
 int suture_transition_run(struct suture_live *live, bool to_patched)
@@ -236,6 +265,7 @@ int suture_transition_run(struct suture_live *live, bool to_patched)
 	suture_transition.to_patched = to_patched;
 	suture_transition.replacing = to_patched && live->patch->replace;
 	suture_transition.began = ktime_get_ns();
+	pr_debug("'%s': initializing %s transition\n", suture_name(live), way(to_patched));
 	WRITE_ONCE(suture_transition.model, model);
 	delay_ms = FIRST_DELAY_MS;
 	nudged_at = suture_transition.began;
@@ -246,12 +276,11 @@ int suture_transition_run(struct suture_live *live, bool to_patched)
 	}
 	/* The sides before `transition`: pairs with the handler's second read barrier. */
 	smp_wmb();
-	pr_info("'%s': starting %s transition\n", suture_name(live),
-		to_patched ? "patching" : "unpatching");
 	ret = enter(live, to_patched);
 	if (ret) {
-		/* Nobody has moved: what was there before is there again. */
-		leave(!to_patched);
+		pr_warn("failed to %s patch '%s'\n", to_patched ? "enable" : "disable",
+			suture_name(live));
+		cancel_transition();
 		return ret;
 	}
 	live->enabled = to_patched;
@@ -268,8 +297,9 @@ int suture_transition_reverse(void)
 		return ret;
 	WRITE_ONCE(suture_transition.to_patched, !suture_transition.to_patched);
 	live->enabled = suture_transition.to_patched;
-	pr_info("'%s': reversing transition from %s\n", suture_name(live),
-		live->enabled ? "unpatching to patching" : "patching to unpatching");
+	pr_info("'%s': reversing transition from %s to %s\n", suture_name(live),
+		way(!live->enabled), way(live->enabled));
+	pr_info("'%s': starting %s transition\n", suture_name(live), way(live->enabled));
 	/* Who was about to switch at the border has done so, to the one side or to the other. */
 	suture_synchronize();
 	delay_ms = FIRST_DELAY_MS;

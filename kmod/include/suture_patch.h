@@ -40,7 +40,7 @@ struct suture_func {
 	/*
 	 * Where a direct call from the old function's entry may go: drops the return address into
 	 * the old function and jumps to new_func. SUTURE_ENTRY_SIZE bytes of the module's own
-	 * text.
+	 * text. NULL: calls go through the handler for as long as the patch is there.
 	 */
 	void *entry;
 };

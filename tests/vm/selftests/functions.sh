@@ -60,6 +60,10 @@ told_true() {
 
 step() { local message="$*"; log "${message%% }"; }
 
+load_by_suture() { suture load "$@" >said.txt 2>&1; }
+unload_by_suture() { suture unload "$@" >said.txt 2>&1; }
+is_patch() { grep -q livepatch=Y /test/$1.ko; }
+
 load_mod() {
   local mod=$1
   shift
@@ -77,7 +81,7 @@ load_lp() {
   local mod=$1
   shift
   step "% modprobe $mod $*"
-  suture load /test/$mod.ko --parameters "$*" >said.txt 2>&1 || die "load $mod: $(cat said.txt)"
+  load_by_suture /test/$mod.ko --parameters "$*" || die "load $mod: $(cat said.txt)"
   [ "$(suture_says $mod)" = enabled ] || die "$mod is not shown as enabled"
   told_true $mod
 }
@@ -87,7 +91,7 @@ load_lp_nowait() {
   local mod=$1 status=0
   shift
   step "% modprobe $mod $*"
-  suture load /test/$mod.ko --parameters "$*" --deadline 2 --no-revert >said.txt 2>&1 || status=$?
+  load_by_suture /test/$mod.ko --parameters "$*" --deadline 2 --no-revert || status=$?
   [ $status = 0 ] || [ $status = 5 ] || die "load $mod: $(cat said.txt)"
 }
 
@@ -96,8 +100,8 @@ load_failing_mod() {
   local mod=$1 reason
   shift
   step "% modprobe $mod $*"
-  if grep -q livepatch=Y /test/$mod.ko; then
-    ! suture load /test/$mod.ko --parameters "$*" >said.txt 2>&1 || die "$mod is loaded"
+  if is_patch $mod; then
+    ! load_by_suture /test/$mod.ko --parameters "$*" || die "$mod is loaded"
     told_true $mod
   else
     ! /test/insert_module /test/$mod.ko "$@" >said.txt 2>&1 || die "$mod is loaded"
@@ -109,7 +113,7 @@ load_failing_mod() {
 # suture takes the module out along with the patch.
 disable_lp() {
   log "% echo 0 > $sysfs/$1/enabled"
-  suture unload $1 >said.txt 2>&1 || die "unload $1: $(cat said.txt)"
+  unload_by_suture $1 || die "unload $1: $(cat said.txt)"
   [ -z "$(suture_says $1)" ] || die "$1 is still shown"
 }
 
@@ -129,10 +133,13 @@ start_test() {
   log "===== TEST: $1 ====="
 }
 
+# Of the log: what the core and the scripts' modules say.
+its_lines() { grep -e livepatch: -e test_klp | grep -v -e taint -e suture:; }
+
 check_result() {
   echo "$*" >expected.txt
   dmesg | sed -n '/===== TEST/h; /===== TEST/!H; ${x; p}' | sed '1d; s/^\[[ 0-9.]*\] //' |
-    grep -e livepatch: -e test_klp | grep -v -e 'taint' -e 'suture:' >result.txt
+    its_lines >result.txt
   cmp -s expected.txt result.txt || { diff -u expected.txt result.txt; die "other lines in the log"; }
 }
 
