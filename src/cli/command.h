@@ -85,6 +85,7 @@ void register_force(Commands& commands);
 void register_accept(Commands& commands);
 void register_keep_trial(Commands& commands);
 void register_core(Commands& commands);
+void register_core_compare(CLI::App* core, Commands& commands);
 void register_install(Commands& commands);
 void register_uninstall(Commands& commands);
 void register_apply(Commands& commands);

@@ -115,6 +115,7 @@ void register_core(Commands& commands) {
                   unload);
   commands.on_run(
       core->add_subcommand("status", "Show whether the core is loaded, and its patches"), status);
+  register_core_compare(core, commands);
 }
 
 }  // namespace suture::cli

@@ -75,8 +75,12 @@ std::unexpected<Error> insert_failed(const std::string& where, int err, const st
       return fail(Code::busy, where, std::move(reason),
                   "load it again when what is in its way is gone");
     default:
+      // The kernel compares the versions of imports; those of this name are Suture's core's.
       return fail(Code::load_failed, where, std::move(reason),
-                  "compare what it is for with this kernel: suture inspect MODULE");
+                  words.find("symbol suture_") != std::string::npos
+                      ? "build it again, or exchange the core (suture core unload, suture core "
+                        "load): it was built for another than the one that is loaded"
+                      : "compare what it is for with this kernel: suture inspect MODULE");
   }
 }
 

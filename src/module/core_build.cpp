@@ -45,11 +45,8 @@ Result<CoreBuild> load_core(const kernel::Kernel& kernel, const std::string& com
   if (!fs::exists(directory)) {
     TRY(compile_core(kernel, compiler, sources, directory));
   }
-  CoreBuild core{.module = directory / "suture.ko",
-                 .symvers_file = directory / "Module.symvers",
-                 .symvers = {},
-                 .glue = {}};
-  core.symvers = TRY(kernel::Symvers::open(core.symvers_file));
+  CoreBuild core{.module = directory / "suture.ko", .symvers = {}, .glue = {}};
+  core.symvers = TRY(kernel::Symvers::open(directory / "Module.symvers"));
   core.glue = TRY(read_glue(directory / "core_patch_glue.o"));
   return core;
 }

@@ -11,8 +11,7 @@ namespace suture::module {
 
 struct CoreBuild {
   fs::path module;          // suture.ko
-  fs::path symvers_file;    // the Module.symvers of what it exports
-  kernel::Symvers symvers;  // the same, read
+  kernel::Symvers symvers;  // of what it exports
   Glue glue;                // core_patch_glue.o
 };
 

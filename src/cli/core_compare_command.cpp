@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// `suture core compare`: the models and the kernel's livepatch side by side, in one guest.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+#include <sstream>
+
+#include "base/process.h"
+#include "build/build.h"
+#include "cli/command.h"
+#include "cli/compare_plot.h"
+#include "cli/core_file.h"
+#include "live/compare.h"
+#include "vm/trial.h"
+
+namespace suture::cli {
+
+namespace {
+
+constexpr const char* livepatch_module = "compare_livepatch";
+constexpr const char* suture_module = "compare_suture";
+constexpr const char* guest_script = "#!/bin/sh\nexec /bin/suture guest-compare\n";
+
+struct Options {
+  KernelChoice kernel;
+  fs::path plot;
+  unsigned rounds = 5;
+  unsigned cpus = 4;
+  fs::path program = "/proc/self/exe";
+};
+
+// A change of pipe_read() that changes nothing for its callers, as a diff of that kernel's source.
+Result<std::string> compared_diff(const kernel::Kernel& kernel) {
+  constexpr std::string_view before = "\tif (unlikely(total_len == 0))";
+  constexpr std::string_view after = "\tif (unlikely(total_len == 0 || total_len > 1UL << 40))";
+  constexpr std::size_t context = 3;
+  const fs::path file = kernel.source / "fs/pipe.c";
+  std::istringstream text(TRY(read_text(file)));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(text, line);) {
+    lines.push_back(line);
+  }
+  bool inside = false;
+  for (std::size_t i = context; i + context < lines.size(); ++i) {
+    inside = inside || lines[i].starts_with("pipe_read(");
+    if (!inside || lines[i] != before) {
+      continue;
+    }
+    std::string hunk = fmt::format("--- a/fs/pipe.c\n+++ b/fs/pipe.c\n@@ -{0},{1} +{0},{1} @@\n",
+                                   i + 1 - context, 2 * context + 1);
+    for (std::size_t k = i - context; k <= i + context; ++k) {
+      hunk += k == i ? fmt::format("-{}\n+{}\n", before, after) : fmt::format(" {}\n", lines[k]);
+    }
+    return hunk;
+  }
+  return fail(Code::not_in_kernel, file.string(),
+              "its pipe_read() is not as the comparison knows it", "report this with the kernel");
+}
+
+Result<fs::path> build_for(const kernel::Kernel& kernel, const fs::path& diff, module::Core core,
+                           const fs::path& directory) {
+  build::Request request{.kernel = kernel,
+                         .patches = {diff},
+                         .name = core == module::Core::suture ? suture_module : livepatch_module,
+                         .output_directory = directory,
+                         .tool_version = SUTURE_VERSION};
+  request.core = core;
+  build::Outcome outcome = TRY(build::build(request, [](std::string_view) {}));
+  if (!outcome.refusals.empty()) {
+    return std::unexpected(outcome.refusals.front());
+  }
+  return outcome.module;
+}
+
+Result<std::vector<live::ComparedWay>> run_guest(const kernel::Kernel& kernel,
+                                                 const Options& options,
+                                                 const std::vector<fs::path>& modules,
+                                                 const fs::path& script) {
+  vm::TrialOptions trial{.core = TRY(core_file(kernel)),
+                         .program = options.program,
+                         .script = script,
+                         .files = modules,
+                         .deadline = 1200,
+                         .cpus = options.cpus};
+  std::string said;
+  const vm::TrialWatcher watcher{.started = [](const std::string&) {},
+                                 .output = [&said](const std::string& text) { said += text; },
+                                 .finished = [](const vm::TrialPhase&) {}};
+  const vm::TrialReport report = TRY(vm::try_modules(kernel, trial, watcher));
+  std::istringstream lines(said);
+  for (std::string line; std::getline(lines, line);) {
+    if (auto ways = live::parse_ways(line); ways && report.passed) {
+      return *ways;
+    }
+  }
+  return fail(Code::test_failed, "guest",
+              report.passed ? "it did not say what it measured"
+                            : fmt::format("{}; it said: {}", report.reason, said),
+              "run it again with a machine that has less to do, or report this");
+}
+
+std::string milliseconds(double seconds) { return fmt::format("{:.2f}", seconds * 1e3); }
+
+std::string left_at(const live::ComparedWay& way, std::size_t mark) {
+  if (way.name == "nothing") {
+    return "-";
+  }
+  return way.refusal.empty() && mark < way.left.size() ? fmt::format("{}", way.left[mark].tasks)
+                                                       : "refused";
+}
+
+std::string to_text(const std::vector<live::ComparedWay>& ways, const kernel::Kernel& kernel,
+                    const Options& options) {
+  std::vector<std::vector<std::string>> rows{
+      {"WAY", "PAUSE MS", "WORST", "SWITCHED MS", "WORST", "LEFT AT 1 S", "10 S", "60 S"}};
+  std::string refusals;
+  for (const live::ComparedWay& way : ways) {
+    const bool patched = way.name != "nothing";
+    rows.push_back({way.name, milliseconds(way.pause), milliseconds(way.worst_pause),
+                    patched ? milliseconds(way.transition) : "-",
+                    patched ? milliseconds(way.worst_transition) : "-", left_at(way, 0),
+                    left_at(way, 1), left_at(way, 2)});
+    if (!way.refusal.empty()) {
+      refusals += fmt::format("\n{} refuses while the reader sleeps, after {:.1f} s: {}\n",
+                              way.name, way.refused_after, way.refusal);
+    }
+  }
+  return fmt::format(
+      "{}, {} emulated processors, {} rounds under load: medians, and the worst.\n"
+      "pause: how late a pinned task of high priority woke; without a patch as \"nothing\".\n"
+      "left: tasks that had not switched, with a reader asleep in the changed function.\n\n{}{}\n"
+      "plot: {}\n",
+      kernel.release, options.cpus, options.rounds, table(rows), refusals, options.plot.string());
+}
+
+Json to_json(const std::vector<live::ComparedWay>& ways, const kernel::Kernel& kernel,
+             const Options& options) {
+  Json out{{"kernel", kernel.release},
+           {"cpus", options.cpus},
+           {"rounds", options.rounds},
+           {"plot", options.plot.string()}};
+  out["ways"] = Json::array();
+  for (const live::ComparedWay& way : ways) {
+    Json entry{
+        {"name", way.name}, {"pause_seconds", way.pause}, {"worst_pause_seconds", way.worst_pause}};
+    if (way.name != "nothing") {
+      entry["transition_seconds"] = way.transition;
+      entry["worst_transition_seconds"] = way.worst_transition;
+      entry["left"] = Json::array();
+      for (const live::Laggards& laggards : way.left) {
+        entry["left"].push_back({{"seconds", laggards.seconds}, {"tasks", laggards.tasks}});
+      }
+    }
+    if (!way.refusal.empty()) {
+      entry["refused"] = {{"reason", way.refusal}, {"after_seconds", way.refused_after}};
+    }
+    out["ways"].push_back(std::move(entry));
+  }
+  return out;
+}
+
+Result<Report> compare(Options options) {
+  const kernel::Kernel kernel = TRY(options.kernel.find());
+  if (options.plot.empty()) {
+    options.plot = fmt::format("core-compare-{}.svg", kernel.release);
+  }
+  TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-compare"));
+  const fs::path diff = scratch.path() / "compare.patch";
+  const fs::path script = scratch.path() / "compare";
+  const std::string change = TRY(compared_diff(kernel));
+  TRY(write_file(diff, change));
+  TRY(write_file(script, guest_script));
+  const kernel::Progress tell = progress();
+  tell("building the patch for both cores");
+  std::vector<fs::path> modules{TRY(build_for(kernel, diff, module::Core::suture, scratch.path()))};
+  auto livepatch = build_for(kernel, diff, module::Core::livepatch, scratch.path());
+  if (livepatch) {
+    modules.push_back(*livepatch);
+  } else if (livepatch.error().code != Code::no_livepatch) {
+    return std::unexpected(livepatch.error());
+  }
+  tell("measuring in a guest; a sleeper keeps some ways waiting for a minute each");
+  auto ways = run_guest(kernel, options, modules, script);
+  tell("");
+  if (!ways) {
+    return std::unexpected(ways.error());
+  }
+  TRY(write_file(options.plot,
+                 compare_plot(*ways, fmt::format("Switching a running {}", kernel.release))));
+  return Report{.json = to_json(*ways, kernel, options), .text = to_text(*ways, kernel, options)};
+}
+
+// In the guest: the modules are in /test, the rounds come from the host's default.
+Result<Report> measure(unsigned rounds) {
+  const fs::path directory = "/test";
+  live::ComparedModules modules{.suture = directory / fmt::format("{}.ko", suture_module)};
+  const fs::path livepatch = directory / fmt::format("{}.ko", livepatch_module);
+  if (fs::exists(livepatch)) {
+    modules.livepatch = livepatch;
+  }
+  const auto ways = TRY(live::compare_ways(live::Machine{}, modules, rounds));
+  return Report{.text = live::to_line(ways)};
+}
+
+}  // namespace
+
+void register_core_compare(CLI::App* core, Commands& commands) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = core->add_subcommand(
+      "compare", "Measure stop, lazy, hybrid and the kernel's livepatch on a kernel, in a guest");
+  options->kernel.add_options(command);
+  command->add_option("--plot", options->plot,
+                      "File for the picture, SVG (default: core-compare-REL.svg)");
+  command->add_option("--cpus", options->cpus, "Processors of the guest (default: 4)")
+      ->check(CLI::Range(1, 64));
+  commands.on_run(command, [options] { return compare(*options); });
+
+  CLI::App* guest =
+      commands.app().add_subcommand("guest-compare", "The guest's part of `suture core compare`");
+  guest->group("");  // not for people
+  commands.on_run(guest, [options] { return measure(options->rounds); });
+}
+
+}  // namespace suture::cli
