@@ -6,7 +6,8 @@ on_kernel $SUTURE_BENCH_RELEASE
 mkdir core modules bin
 cp -r "$root"/kmod/core/. "$root"/kmod/include/suture_patch.h core
 make_modules core
-cp "$root"/bench/redirect_modules/*.c "$root"/tests/vm/core_modules/klp_on_suture.h core/suture_patch.h modules
+cp "$root"/bench/redirect_modules/*.c "$root"/tests/vm/core_modules/klp_on_suture.h \
+  core/suture_patch.h modules
 mv modules/called_patch.c modules/by_livepatch.c
 cp modules/by_livepatch.c modules/by_core.c
 cat >modules/Kbuild <<'END'
@@ -38,7 +39,7 @@ row() {
   local count=$(cat /proc/called)
   [ -n "$count" ] || die "nothing counted"
   first=${first:-$count}
-  echo "$1 $count $first" | awk -F'|' '{ split($2, n, " "); printf "%-45s %12d %8d\n", $1, n[1], n[1] - n[2] }'
+  printf '%-45s %12d %8d\n' "$1" $count $((count - first))
 }
 # patched CORE MODULE WHAT [PARAMETER...]: in transition for as long as somebody is held, then after it.
 patched() {
@@ -50,7 +51,7 @@ patched() {
   insmod $module.ko "$@" || die "$module is refused"
   usleep 300000
   reads /sys/kernel/$core/$module/transition 1 || die "no transition"
-  row "$what, in transition|"
+  row "$what, in transition"
   kill $holder
   wait $holder 2>/dev/null
   until_true reads /sys/kernel/$core/$module/transition 0
@@ -62,19 +63,19 @@ gone() {
 }
 insmod called.ko && insmod suture.ko || die "no modules"
 printf '%-45s %12s %8s\n' "A CALL OF A FUNCTION" INSTRUCTIONS MORE
-row "not patched|"
+row "not patched"
 patched livepatch by_livepatch "by the kernel's livepatch"
-row "by the kernel's livepatch|"
+row "by the kernel's livepatch"
 gone livepatch by_livepatch
 patched suture by_core "by Suture's core" direct=0
 usleep 500000
 reads /sys/kernel/suture/by_core/settled 0 || die "settled"
-row "by Suture's core, hooked|"
+row "by Suture's core, hooked"
 gone suture by_core
 insmod by_core.ko || die "by_core is refused"
 until_true reads /sys/kernel/suture/by_core/settled 1
-row "by Suture's core, settled|"
+row "by Suture's core, settled"
 gone suture by_core
-row "not patched any more|"
+row "not patched any more"
 END
 PATH=$PWD/bin:$PATH in_guest count core/suture.ko modules/*.ko
