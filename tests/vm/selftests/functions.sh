@@ -44,9 +44,10 @@ suture_says() {
   sed -n "/\"patches\"/,\$p" status.json | grep -A3 "\"name\": \"$1\"" | sed -n 's/.*"state": "\(.*\)".*/\1/p'
 }
 
-# told_true NAME: suture says what the kernel's files say.
+# told_true NAME: suture says what the kernel's files say, which is left in $said.
 told_true() {
-  local said=$(suture_says "$1") enabled transition
+  local enabled transition
+  said=$(suture_says "$1")
   enabled=$(cat $sysfs/$1/enabled 2>/dev/null)
   transition=$(cat $sysfs/$1/transition 2>/dev/null)
   case "$enabled$transition" in
@@ -82,8 +83,8 @@ load_lp() {
   shift
   step "% modprobe $mod $*"
   load_by_suture /test/$mod.ko --parameters "$*" || die "load $mod: $(cat said.txt)"
-  [ "$(suture_says $mod)" = enabled ] || die "$mod is not shown as enabled"
   told_true $mod
+  [ "$said" = enabled ] || die "$mod is not shown as enabled"
 }
 
 # Its transition may not be over.
