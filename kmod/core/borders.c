@@ -267,6 +267,32 @@ size_t suture_tasks_left(void)
 	return laggards;
 }
 
+/* What suture_try_running() is about; one at a time, under suture_mutex. */
+static void (*try_fn)(struct task_struct *task, void *argument);
+
+static void try_if_here(struct task_struct *task, void *cpu)
+{
+	if (task_cpu(task) == *(int *)cpu)
+		try_fn(task, NULL);
+}
+
+/* In a thread of the CPU, for which it has taken off what it ran: at a point to schedule. */
+static void try_here(struct work_struct *work)
+{
+	int cpu = raw_smp_processor_id();
+
+	suture_visit_tasks(try_if_here, &cpu);
+}
+
+bool suture_try_running(void (*fn)(struct task_struct *task, void *argument))
+{
+	if (!suture_tasks_left())
+		return true;
+	try_fn = fn;
+	suture_each_cpu(try_here);
+	return !suture_tasks_left();
+}
+
 /* As many as the attribute's page has room for. */
 #define MAX_LISTED 100
 

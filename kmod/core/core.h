@@ -196,6 +196,8 @@ void suture_task_set_side(struct task_struct *task, bool patched);
 void suture_switch_offline(void);
 void suture_tasks_set_all(bool patched);
 size_t suture_tasks_left(void);
+/* Where tasks are left: the function for each that a CPU takes off itself. True: none is left then. */
+bool suture_try_running(void (*fn)(struct task_struct *task, void *argument));
 void suture_tasks_nudge(void);
 ssize_t suture_tasks_blocking(char *page);
 
@@ -206,7 +208,6 @@ const struct suture_range *suture_task_inside(struct task_struct *task,
 int suture_task_check(struct task_struct *task, const struct suture_ranges *ranges,
 		      const struct suture_range **where);
 void suture_task_switch(struct task_struct *task);
-void suture_current_switch(void);
 void suture_ranges_free(struct suture_ranges *ranges);
 /* What is left when the patch is enabled or disabled, into empty ranges. */
 int suture_ranges_left(struct suture_ranges *ranges, struct suture_live *live, bool to_patched);

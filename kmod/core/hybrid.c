@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The hybrid model: each task switches by itself, once it is outside of all that is left. That is
- * seen at the border of user space, by its stack while it does not run, or by its stack from an
- * interrupt of the CPU that it runs on. Interrupts run on the side of the task that they
- * interrupt.
+ * seen at the border of user space, or by its stack while it does not run; from one that runs the
+ * CPU is taken for that moment. Interrupts run on the side of the task that they interrupt.
  *
  * Guarantee and proof: docs/consistency.md.
  */
@@ -34,20 +33,11 @@ static void try_task(struct task_struct *task, void *unused)
 	suture_task_switch(task);
 }
 
-/* The task that this CPU has just been interrupted in; its idle task, too. */
-static void look_at_current(void *unused)
-{
-	suture_current_switch();
-}
-
 static bool finished(void)
 {
 	suture_switch_offline();
 	suture_visit_tasks(try_task, NULL);
-	if (!suture_tasks_left())
-		return true;
-	on_each_cpu(look_at_current, NULL, 1);
-	return !suture_tasks_left();
+	return suture_try_running(try_task);
 }
 
 static void end(void)

@@ -113,20 +113,11 @@ static void try_kernel_thread(struct task_struct *task, void *unused)
 		suture_task_switch(task);
 }
 
-static void look_at_current(void *unused)
-{
-	if (!has_border(current) && !is_idle_task(current))
-		suture_current_switch();
-}
-
 static bool finished(void)
 {
 	switch_cpus();
 	suture_visit_tasks(try_kernel_thread, NULL);
-	if (!suture_tasks_left())
-		return true;
-	on_each_cpu(look_at_current, NULL, 1);
-	return !suture_tasks_left();
+	return suture_try_running(try_kernel_thread);
 }
 
 static void end(void)

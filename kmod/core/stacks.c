@@ -114,7 +114,7 @@ static const struct suture_range *look_at_words(const unsigned long *from, const
 	return NULL;
 }
 
-/* The stack of the current task, from an interrupt: what lies below its last frame may be stale. */
+/* The stack of the current task: what lies below its last frame may be stale. */
 static const struct suture_range *look_at_own_words(const struct suture_ranges *ranges)
 {
 	unsigned long *from, *to;
@@ -193,14 +193,6 @@ void suture_task_switch(struct task_struct *task)
 
 	if (suture_task_side(task) != suture_transition.to_patched)
 		static_call(suture_task_call_func)(task, check_pinned, &check);
-}
-
-/* The same for the task that this CPU runs, from an interrupt. */
-void suture_current_switch(void)
-{
-	if (suture_task_side(current) != suture_transition.to_patched &&
-	    !suture_task_inside(current, &suture_transition.ranges))
-		suture_task_set_side(current, suture_transition.to_patched);
 }
 
 /* Where code of the module may be running: its text, which patched functions are only a part of. */

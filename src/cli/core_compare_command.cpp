@@ -123,8 +123,9 @@ std::string to_text(const std::vector<live::ComparedWay>& ways, const kernel::Ke
                     patched ? milliseconds(way.worst_transition) : "-", left_at(way, 0),
                     left_at(way, 1), left_at(way, 2)});
     if (!way.refusal.empty()) {
+      const std::string why = way.refusal.substr(0, way.refusal.find(" ("));
       refusals += fmt::format("\n{} refuses while the reader sleeps, after {:.1f} s: {}\n",
-                              way.name, way.refused_after, way.refusal);
+                              way.name, way.refused_after, why);
     }
   }
   return fmt::format(

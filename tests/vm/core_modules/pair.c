@@ -110,11 +110,14 @@ static int apart_show(struct seq_file *m, void *v)
 	return 0;
 }
 
+/* It sleeps now and then: ftrace waits for each task to do so when it gives up a trampoline. */
 static int run_thread(void *unused)
 {
+	unsigned int rounds = 0;
+
 	while (!kthread_should_stop()) {
 		count(THREAD, pair_outer(-20));
-		if (!(atomic_long_read(&calls[THREAD]) % 1024))
+		if (!(++rounds % 256))
 			msleep(1);
 		cond_resched();
 	}
