@@ -196,7 +196,10 @@ void suture_task_set_side(struct task_struct *task, bool patched);
 void suture_switch_offline(void);
 void suture_tasks_set_all(bool patched);
 size_t suture_tasks_left(void);
-/* Where tasks are left: the function for each that a CPU takes off itself. True: none is left then. */
+/*
+ * Where tasks are left: the function for each that a CPU takes off itself. True: none is left
+ * then.
+ */
 bool suture_try_running(void (*fn)(struct task_struct *task, void *argument));
 void suture_tasks_nudge(void);
 ssize_t suture_tasks_blocking(char *page);
