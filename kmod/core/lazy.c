@@ -107,17 +107,32 @@ static bool has_border(const struct task_struct *task)
 	return !(task->flags & WITHOUT_BORDER);
 }
 
-static void try_kernel_thread(struct task_struct *task, void *unused)
+/* A zombie that nobody reaps: it has left its CPU for the last time. */
+static bool is_dead(const struct task_struct *task)
 {
-	if (!has_border(task) && !is_idle_task(task))
+	if (READ_ONCE(task->__state) != TASK_DEAD)
+		return false;
+	/* The state before whether it still runs: it is set first, by the task itself. */
+	smp_rmb();
+	return !READ_ONCE(task->on_cpu);
+}
+
+/* Those that will not come to the border. */
+static void try_borderless(struct task_struct *task, void *unused)
+{
+	if (is_idle_task(task))
+		return;
+	if (is_dead(task))
+		suture_task_set_side(task, suture_transition.to_patched);
+	else if (!has_border(task))
 		suture_task_switch(task);
 }
 
 static bool finished(void)
 {
 	switch_cpus();
-	suture_visit_tasks(try_kernel_thread, NULL);
-	return suture_try_running(try_kernel_thread);
+	suture_visit_tasks(try_borderless, NULL);
+	return suture_try_running(try_borderless);
 }
 
 static void end(void)

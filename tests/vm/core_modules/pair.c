@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Something to patch: pair_outer() calls pair_left() and pair_right(), which must change together, and
- * says when they did not. It is called by reads of /proc/pair, and by as many kernel threads, timers
- * (softirqs) and NMIs as the parameters say. A timer and an NMI make several calls, which are also
- * counted as one, "whole": whether they agree. A read of /proc/pair_apart calls left and right itself,
- * with a sleep in between: that a whole system call sees one side is promised by the lazy model only.
+ * Something to patch: pair_outer() calls pair_left() and pair_right(), which must change
+ * together, and says when they did not. It is called by reads of /proc/pair, and by as many
+ * kernel threads, timers (softirqs) and NMIs as the parameters say. A timer and an NMI make
+ * several calls, which are also counted as one, "whole": whether they agree. A read of
+ * /proc/pair_apart calls left and right itself, with a sleep in between: that a whole system call
+ * sees one side is promised by the lazy model only.
  *
  * /proc/pair has a line for each: its name, how many there were, on the patched side, and mixed.
  */
@@ -37,6 +38,7 @@ enum context { TASK, THREAD, SOFTIRQ, WHOLE_SOFTIRQ, NMI, WHOLE_NMI, APART, CONT
 static const char *const names[CONTEXTS] = {
 	"task", "thread", "softirq", "whole_softirq", "nmi", "whole_nmi", "apart",
 };
+
 static atomic_long_t calls[CONTEXTS], mixed[CONTEXTS], patched[CONTEXTS];
 
 noinline int pair_left(int sleep)
