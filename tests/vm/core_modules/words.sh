@@ -24,9 +24,12 @@ removed() { rmmod $1 2>/dev/null; }
 
 enabled() { enable $1 $2 && until_true switched $1; }
 
+# Busy functions may refuse it for a while under stop.
+take_back() { (echo 0 >$S/$1/enabled) 2>/dev/null; }
+
 # disable NAME: taken back, and the module gone.
 disable() {
-  echo 0 >$S/$1/enabled || die "$1 is not taken back"
+  until_true take_back $1
   until_true removed $1
 }
 
