@@ -21,7 +21,6 @@ namespace {
 
 constexpr const char* livepatch_module = "compare_livepatch";
 constexpr const char* suture_module = "compare_suture";
-constexpr const char* guest_script = "#!/bin/sh\nexec /bin/suture guest-compare\n";
 
 struct Options {
   KernelChoice kernel;
@@ -172,7 +171,8 @@ Result<Report> compare(Options options) {
   const fs::path script = scratch.path() / "compare";
   const std::string change = TRY(compared_diff(kernel));
   TRY(write_file(diff, change));
-  TRY(write_file(script, guest_script));
+  TRY(write_file(script, fmt::format("#!/bin/sh\nexec /bin/suture guest-compare --rounds {}\n",
+                                     options.rounds)));
   const kernel::Progress tell = progress();
   tell("building the patch for both cores");
   std::vector<fs::path> modules{TRY(build_for(kernel, diff, module::Core::suture, scratch.path()))};
@@ -193,7 +193,7 @@ Result<Report> compare(Options options) {
   return Report{.json = to_json(*ways, kernel, options), .text = to_text(*ways, kernel, options)};
 }
 
-// In the guest: the modules are in /test, the rounds come from the host's default.
+// In the guest: the modules are in /test.
 Result<Report> measure(unsigned rounds) {
   const fs::path directory = "/test";
   live::ComparedModules modules{.suture = directory / fmt::format("{}.ko", suture_module)};
@@ -216,11 +216,17 @@ void register_core_compare(CLI::App* core, Commands& commands) {
                       "File for the picture, SVG (default: core-compare-REL.svg)");
   command->add_option("--cpus", options->cpus, "Processors of the guest (default: 4)")
       ->check(CLI::Range(1, 64));
+  auto add_rounds = [options](CLI::App* to) {
+    to->add_option("--rounds", options->rounds, "How often each is loaded under load (default: 5)")
+        ->check(CLI::Range(1, 1000));
+  };
+  add_rounds(command);
   commands.on_run(command, [options] { return compare(*options); });
 
   CLI::App* guest =
       commands.app().add_subcommand("guest-compare", "The guest's part of `suture core compare`");
   guest->group("");  // not for people
+  add_rounds(guest);
   commands.on_run(guest, [options] { return measure(options->rounds); });
 }
 

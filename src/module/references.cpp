@@ -73,6 +73,14 @@ Status References::write(const Holder& holder, const Reference& reference) {
                 "it jumps to another function by a one-byte distance", "report this with the diff");
   }
   Place field{holder.base.section, holder.base.offset + reference.offset};
+  // The loader takes the section for one that stays on disk, and leaves its relocations out
+  // (kernel/module/main.c, layout_and_allocate() and apply_relocations()).
+  if (assembly_.name(field.section) == ".data..percpu") {
+    return fail(Code::special_section, std::string(holder.source.graph->piece(holder.piece).name),
+                "its first value holds an address, which the loader does not write into per-CPU "
+                "data of modules: it would be null",
+                "set the address at run time, in a pre_patch callback");
+  }
   std::int64_t addend = reference.target_offset - reference.bias;
   if (reference.synthetic) {
     // The loader insists that a relocated field is zero.

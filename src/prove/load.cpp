@@ -128,7 +128,9 @@ Result<LoadedPatch> LoadedPatch::load(Bytes module, const elf::Arch& arch, Runni
         sections[sections[i].link].type != SHT_SYMTAB) {
       return refuse(sections[i].name, "it relocates nothing, or by no symbols");
     }
-    if ((sections[sections[i].info].flags & SHF_ALLOC) != 0) {
+    // kernel/module/main.c, layout_and_allocate(): per-CPU data counts as not allocated.
+    const elf::Section& target = sections[sections[i].info];
+    if ((target.flags & SHF_ALLOC) != 0 && target.name != ".data..percpu") {
       TRY(patch.relocate(i, arch, running));
     }
   }

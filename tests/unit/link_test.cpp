@@ -79,6 +79,17 @@ TEST_F(Link, LetsTableEntriesFollowTheirCode) {
   EXPECT_EQ(target(object, ".smp_locks", 0), ".text.f");
 }
 
+TEST_F(Link, RefusesPerCpuDataWhoseFirstValueIsAnAddress) {
+  const std::string fresh =
+      ".section .data..percpu,\"aw\",@progbits; .type v,@object; v: .quad f; .size v, 8\n";
+  auto linked =
+      make(traced("f", old_f), traced("f", std::string("mov %gs:v, %rax; ") + new_f) + fresh,
+           traced("f", old_f, ".text"));
+  ASSERT_FALSE(linked);
+  EXPECT_EQ(linked.error().code, Code::special_section);
+  EXPECT_EQ(linked.error().where, "v");
+}
+
 TEST_F(Link, WritesALastEntryThatWasCutOffWhole) {
   const std::string table = ".section .parainstructions,\"a\",@progbits; .quad f; .byte 1, 5\n";
   elf::ObjectFile object =
