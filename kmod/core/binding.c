@@ -55,11 +55,9 @@ static bool name_is_at(const char *name, unsigned long address)
 static int find_in_vmlinux(const struct suture_symbol *symbol, const struct suture_patch *patch,
 			   unsigned long *address)
 {
-	unsigned long text = suture_vmlinux_symbol("_text");
-
 	*address = symbol->address;
 	if (symbol->address >= patch->image_text)
-		*address += text - patch->image_text;
+		*address += suture_text - patch->image_text;
 	if (name_is_at(symbol->name, *address))
 		return 0;
 	pr_err("'%s': the running kernel has no '%s' where the patch's has it\n",

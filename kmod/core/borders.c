@@ -96,7 +96,7 @@ void suture_at_border(void)
 	suture_task_set_side(current, READ_ONCE(suture_transition.to_patched));
 }
 
-void suture_inherit_side(void *unused, struct task_struct *task, unsigned long clone_flags)
+static void inherit_side(void *unused, struct task_struct *task, unsigned long clone_flags)
 {
 	suture_task_set_side(task, suture_task_side(current));
 }
@@ -122,21 +122,36 @@ static void close_here(void *unused)
 	suture_arch_close_border();
 }
 
-/* The interrupt that opens it also catches the task that it interrupts on its way to user space. */
-void suture_open_border(void)
+int suture_tasks_begin(bool patched)
+{
+	int ret = suture_watch_forks(inherit_side);
+
+	if (!ret)
+		suture_tasks_set_all(patched);
+	return ret;
+}
+
+/*
+ * Opens the border. The interrupt that does so also catches the task that it interrupts on its
+ * way to user space.
+ */
+int suture_tasks_start(void)
 {
 	cpus_read_lock();
 	WRITE_ONCE(border_open, true);
 	on_each_cpu(open_here, NULL, 1);
 	cpus_read_unlock();
+	return 0;
 }
 
-void suture_close_border(void)
+/* Also where the border was not opened. */
+void suture_tasks_end(void)
 {
 	cpus_read_lock();
 	WRITE_ONCE(border_open, false);
 	on_each_cpu(close_here, NULL, 1);
 	cpus_read_unlock();
+	suture_forget_forks(inherit_side);
 }
 
 /* By the CPU itself, from a thread of its own. */

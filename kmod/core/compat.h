@@ -17,6 +17,11 @@ static inline void suture_module_text(const struct module *mod, unsigned long *s
 	*size = mod->mem[MOD_TEXT].size;
 }
 
+#define suture_unregister_direct(ops, address) unregister_ftrace_direct(ops, address, true)
+#define suture_register_direct(ops, address) register_ftrace_direct(ops, address)
+#define SUTURE_SYMBOL_VISITOR(name, data, symbol, address) \
+	int name(void *data, const char *symbol, unsigned long address)
+
 #else
 
 static inline void suture_module_text(const struct module *mod, unsigned long *start,
@@ -25,17 +30,6 @@ static inline void suture_module_text(const struct module *mod, unsigned long *s
 	*start = (unsigned long)mod->core_layout.base;
 	*size = mod->core_layout.text_size;
 }
-
-#endif
-
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
-
-#define suture_unregister_direct(ops, address) unregister_ftrace_direct(ops, address, true)
-#define suture_register_direct(ops, address) register_ftrace_direct(ops, address)
-#define SUTURE_SYMBOL_VISITOR(name, data, symbol, address) \
-	int name(void *data, const char *symbol, unsigned long address)
-
-#else
 
 static inline int suture_unregister_direct(struct ftrace_ops *ops, unsigned long address)
 {

@@ -44,7 +44,7 @@ struct suture_redirect {
 	unsigned long old_cold;		/* likewise; 0: none */
 	unsigned long old_cold_size;
 	struct suture_site *site;	/* while the object is patched */
-	struct list_head stack_node;	/* in site->stack; readers under RCU */
+	struct list_head stack_node;	/* in site->versions; under RCU */
 	struct list_head node;		/* in object->redirects */
 	bool transition;		/* which version runs depends on who calls */
 };
@@ -130,7 +130,6 @@ struct suture_transition {
 extern struct suture_transition suture_transition;
 extern struct mutex suture_mutex;
 extern struct list_head suture_patches;
-extern struct kobject *suture_kobj;
 
 static inline const char *suture_name(const struct suture_live *live)
 {
@@ -181,10 +180,10 @@ void suture_borders_exit(void);
 typedef void suture_fork_probe_t(void *unused, struct task_struct *task, unsigned long flags);
 int suture_watch_forks(suture_fork_probe_t *probe);
 void suture_forget_forks(suture_fork_probe_t *probe);
-/* One of them: it starts on its parent's side. */
-suture_fork_probe_t suture_inherit_side;
-void suture_open_border(void);
-void suture_close_border(void);
+/* begin(), start() and end() of a model whose callers are tasks. */
+int suture_tasks_begin(bool patched);
+int suture_tasks_start(void);
+void suture_tasks_end(void);
 extern struct tracepoint *suture_sched_switch;
 void suture_each_cpu(work_func_t function);
 void suture_synchronize(void);

@@ -13,21 +13,6 @@ static bool patched_side(void)
 	return suture_task_side(current);
 }
 
-static int begin(bool patched)
-{
-	int ret = suture_watch_forks(suture_inherit_side);
-
-	if (!ret)
-		suture_tasks_set_all(patched);
-	return ret;
-}
-
-static int start(void)
-{
-	suture_open_border();
-	return 0;
-}
-
 static void try_task(struct task_struct *task, void *unused)
 {
 	suture_task_switch(task);
@@ -40,12 +25,6 @@ static bool finished(void)
 	return suture_try_running(try_task);
 }
 
-static void end(void)
-{
-	suture_close_border();
-	suture_forget_forks(suture_inherit_side);
-}
-
 static void force(void)
 {
 	suture_tasks_set_all(suture_transition.to_patched);
@@ -54,10 +33,10 @@ static void force(void)
 const struct suture_model suture_hybrid_model = {
 	.name = "hybrid",
 	.patched_side = patched_side,
-	.begin = begin,
-	.start = start,
+	.begin = suture_tasks_begin,
+	.start = suture_tasks_start,
 	.finished = finished,
-	.end = end,
+	.end = suture_tasks_end,
 	.nudge = suture_tasks_nudge,
 	.force = force,
 	.blocking = suture_tasks_blocking,

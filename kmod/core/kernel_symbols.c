@@ -25,6 +25,7 @@ DEFINE_STATIC_CALL_NULL(suture_put_task_stack, put_task_stack);
 DEFINE_STATIC_CALL_NULL(suture_idle_task, idle_task);
 DEFINE_STATIC_CALL_NULL(suture_text_poke, text_poke);
 
+unsigned long suture_text;
 rwlock_t *suture_tasklist_lock;
 /* The kernel's own, of writes to code. */
 struct mutex *suture_text_mutex;
@@ -85,12 +86,13 @@ int suture_find_kernel_symbols(void)
 	FIND(put_task_stack);
 	FIND(idle_task);
 	FIND(text_poke);
+	suture_text = suture_vmlinux_symbol("_text");
 	suture_tasklist_lock = (rwlock_t *)suture_vmlinux_symbol("tasklist_lock");
 	suture_text_mutex = (struct mutex *)suture_vmlinux_symbol("text_mutex");
 	suture_klp_transition_patch =
 		(struct klp_patch **)suture_vmlinux_symbol("klp_transition_patch");
-	if (!suture_tasklist_lock || !suture_text_mutex) {
-		pr_err("this kernel has no tasklist_lock or no text_mutex\n");
+	if (!suture_text || !suture_tasklist_lock || !suture_text_mutex) {
+		pr_err("this kernel has no _text, tasklist_lock or text_mutex\n");
 		return -EOPNOTSUPP;
 	}
 	return 0;

@@ -32,6 +32,7 @@ DECLARE_STATIC_CALL(suture_put_task_stack, put_task_stack);
 DECLARE_STATIC_CALL(suture_idle_task, idle_task);
 DECLARE_STATIC_CALL(suture_text_poke, text_poke);
 
+extern unsigned long suture_text;	/* where _text is, and so how far the kernel has moved */
 extern rwlock_t *suture_tasklist_lock;
 extern struct mutex *suture_text_mutex;
 extern struct klp_patch **suture_klp_transition_patch;	/* NULL: no livepatch in this kernel */

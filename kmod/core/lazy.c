@@ -33,21 +33,11 @@ static bool patched_side(void)
 
 static int begin(bool patched)
 {
-	int ret = suture_watch_forks(suture_inherit_side);
 	int cpu;
 
-	if (ret)
-		return ret;
-	suture_tasks_set_all(patched);
 	for_each_possible_cpu(cpu)
 		per_cpu(cpu_side, cpu) = patched;
-	return 0;
-}
-
-static int start(void)
-{
-	suture_open_border();
-	return 0;
+	return suture_tasks_begin(patched);
 }
 
 static void switch_cpu(int cpu)
@@ -135,12 +125,6 @@ static bool finished(void)
 	return suture_try_running(try_borderless);
 }
 
-static void end(void)
-{
-	suture_close_border();
-	suture_forget_forks(suture_inherit_side);
-}
-
 static void force(void)
 {
 	int cpu;
@@ -154,9 +138,9 @@ const struct suture_model suture_lazy_model = {
 	.name = "lazy",
 	.patched_side = patched_side,
 	.begin = begin,
-	.start = start,
+	.start = suture_tasks_start,
 	.finished = finished,
-	.end = end,
+	.end = suture_tasks_end,
 	.nudge = suture_tasks_nudge,
 	.force = force,
 	.blocking = suture_tasks_blocking,

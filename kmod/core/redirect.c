@@ -14,7 +14,7 @@
  * Invariants:
  *  - A site with versions is hooked or settled.
  *  - The handler sees a version only after its `transition` is set (list_add_rcu()), and the
- *    caller's side only after `transition` (the read barrier), which set_all() wrote before it.
+ *    caller's side only after `transition` (the read barrier), which begin() wrote before it.
  *  - A registered ops has a filter: an empty one would mean every function of the kernel.
  *  - Nobody else redirects an entry that is ours: a hook is IPMODIFY, a direct call refuses to
  *    share.
