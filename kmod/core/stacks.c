@@ -258,7 +258,7 @@ int suture_ranges_left(struct suture_ranges *ranges, struct suture_live *live, b
 		ret = add_module_text(ranges, live->patch->mod);
 	/* The modules of replaced patches go, too. */
 	list_for_each_entry(other, &suture_patches, node)
-		if (!ret && to_patched && live->patch->replace && other != live)
+		if (!ret && to_patched && suture_transition.replacing && other != live)
 			ret = add_module_text(ranges, other->patch->mod);
 	sort_left(ranges);
 	return ret;

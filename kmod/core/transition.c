@@ -317,7 +317,7 @@ void suture_transition_force(void)
 	/* Somebody may still be inside of what is left, for ever. */
 	if (!suture_transition.to_patched)
 		live->forced = true;
-	else if (live->patch->replace)
+	else if (suture_transition.replacing)
 		list_for_each_entry(other, &suture_patches, node)
 			if (other != live)
 				other->forced = true;
