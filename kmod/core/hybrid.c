@@ -2,7 +2,8 @@
 /*
  * The hybrid model: each task switches by itself, once it is outside of all that is left. That is
  * seen at the border of user space, or by its stack while it does not run; from one that runs the
- * CPU is taken for that moment. Interrupts run on the side of the task that they interrupt.
+ * CPU is taken for that moment, so that it also works where there is no border to be seen.
+ * Interrupts run on the side of the task that they interrupt.
  *
  * Guarantee and proof: docs/consistency.md.
  */

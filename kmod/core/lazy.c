@@ -12,6 +12,7 @@
 #include <linux/cpu.h>
 #include <linux/percpu.h>
 
+#include "arch/arch.h"
 #include "core.h"
 #include "kernel_symbols.h"
 
@@ -35,6 +36,10 @@ static int begin(bool patched)
 {
 	int cpu;
 
+	if (!suture_arch_has_border()) {
+		pr_err("lazy: this kernel does not tell returns to user space (it has no KVM)\n");
+		return -EOPNOTSUPP;
+	}
 	for_each_possible_cpu(cpu)
 		per_cpu(cpu_side, cpu) = patched;
 	return suture_tasks_begin(patched);

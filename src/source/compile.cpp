@@ -37,7 +37,7 @@ namespace suture::source {
 
 namespace {
 
-constexpr int cache_schema = 3;
+constexpr int cache_schema = 4;
 
 // A word of a shell line, or one of the operators that end a command.
 struct Token {
@@ -234,12 +234,12 @@ struct Answer {
   std::string directory;
 };
 
-// The line that built the object when the tree was prepared (scripts/mod/empty.o and the like are
-// there already, and make -n has nothing to say about them).
+// The line that built the object when the tree was prepared or the kernel built in it: make -n has
+// nothing to say about what is there already.
 std::string recipe_of_built(const kernel::Kernel& kernel, const std::string& object) {
   fs::path path = kernel.source / object;
   auto text = read_text(path.parent_path() / fmt::format(".{}.cmd", path.filename().string()));
-  return text ? *text : std::string{};
+  return text ? kept_line(*text) : std::string{};
 }
 
 // A directory above may have been asked first, because a makefile lists the object's own by a
@@ -308,8 +308,12 @@ Result<Answer> ask(const Kbuild& kbuild, const std::string& source) {
   command.object = without_extension(source) + ".o";
   TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-probe"));
   Finished finished = TRY(dry_run(kbuild, {command.object}, scratch.path()));
-  if (TRY(find_recipe(finished.out, answer)) ||
-      TRY(find_recipe(recipe_of_built(kbuild.kernel, command.object), answer))) {
+  bool found = TRY(find_recipe(finished.out, answer));
+  if (!found && TRY(find_recipe(recipe_of_built(kbuild.kernel, command.object), answer))) {
+    found = true;
+    answer.directory = fs::path(command.object).parent_path();
+  }
+  if (found) {
     read_module_name(command);
     return answer;
   }
@@ -398,6 +402,28 @@ Result<std::vector<std::string>> split_words(std::string_view line) {
     words.push_back(std::move(token.text));
   }
   return words;
+}
+
+std::string kept_line(std::string_view cmd_file) {
+  constexpr std::string_view assigned = " := ";
+  std::string_view first = cmd_file.substr(0, cmd_file.find('\n'));
+  std::size_t at = first.find(assigned);
+  if ((!first.starts_with("cmd_") && !first.starts_with("savedcmd_")) || at == first.npos) {
+    return {};
+  }
+  std::string line;
+  for (first.remove_prefix(at + assigned.size()); !first.empty();) {
+    constexpr std::string_view sharp = "$(pound)";
+    if (first.starts_with("$$") || first.starts_with(sharp)) {
+      bool dollar = first[1] == '$';
+      line += dollar ? '$' : '#';
+      first.remove_prefix(dollar ? 2 : sharp.size());
+    } else {
+      line += first[0];
+      first.remove_prefix(1);
+    }
+  }
+  return line;
 }
 
 namespace {

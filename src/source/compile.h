@@ -39,4 +39,8 @@ Result<std::vector<Result<CompileCommand>>> compile_commands(
 // quotes and backslashes. bad-diff never; a line with an unfinished quote is child-failed.
 Result<std::vector<std::string>> split_words(std::string_view line);
 
+// The shell line that a .cmd file keeps ("cmd_OBJECT := LINE", from 6.5 on "savedcmd_OBJECT"), with
+// make's escapes undone (scripts/Kbuild.include, make-cmd); empty where the text is none.
+std::string kept_line(std::string_view cmd_file);
+
 }  // namespace suture::source

@@ -23,7 +23,9 @@ void suture_arch_stack(struct task_struct *task, unsigned long **from, unsigned 
 /* An address that return addresses are replaced with; the real one is kept elsewhere. */
 bool suture_arch_hides_return(unsigned long address);
 
-/* Calls that return to user space on this CPU; each with interrupts off on it. */
+/* Whether this kernel can tell when a task returns to user space. Else the next two do nothing. */
+bool suture_arch_has_border(void);
+/* Catches those that return to user space on this CPU; each with interrupts off on it. */
 void suture_arch_open_border(void);
 void suture_arch_close_border(void);
 /* Called at the border, for the current task. */

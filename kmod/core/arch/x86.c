@@ -10,10 +10,6 @@
 #include "core.h"
 #include "kernel_symbols.h"
 
-#ifndef CONFIG_USER_RETURN_NOTIFIER
-#error "the border of user space is seen by user return notifiers, which this kernel lacks"
-#endif
-
 static int fits(bool it_does, const struct suture_relocation *relocation)
 {
 	if (it_does)
@@ -104,6 +100,13 @@ void suture_arch_init(void)
 		thieves[i] = suture_vmlinux_symbol(return_thieves[i]);
 }
 
+#ifdef CONFIG_USER_RETURN_NOTIFIER
+
+bool suture_arch_has_border(void)
+{
+	return true;
+}
+
 static void on_user_return(struct user_return_notifier *notifier)
 {
 	suture_at_border();
@@ -129,3 +132,20 @@ void suture_arch_close_border(void)
 	user_return_notifier_unregister(this_cpu_ptr(&border));
 	__this_cpu_write(border_is_open, false);
 }
+
+#else /* a kernel without KVM, which is what they were made for */
+
+bool suture_arch_has_border(void)
+{
+	return false;
+}
+
+void suture_arch_open_border(void)
+{
+}
+
+void suture_arch_close_border(void)
+{
+}
+
+#endif

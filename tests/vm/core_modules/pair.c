@@ -2,10 +2,11 @@
 /*
  * Something to patch: pair_outer() calls pair_left() and pair_right(), which must change
  * together, and says when they did not. It is called by reads of /proc/pair, and by as many
- * kernel threads, timers (softirqs) and NMIs as the parameters say. A timer and an NMI make
- * several calls, which are also counted as one, "whole": whether they agree. A read of
- * /proc/pair_apart calls left and right itself, with a sleep in between: that a whole system call
- * sees one side is promised by the lazy model only.
+ * kernel threads, timers (softirqs) and NMIs as the parameters say, and by threads that have just
+ * been born. A timer and an NMI make several calls, which are also counted as one, "whole":
+ * whether they agree. A read of /proc/pair_apart calls left and right itself, with a sleep in
+ * between: that a whole system call sees one side is promised by the lazy model only. Who reads
+ * /proc/pair_busy stays in the kernel, and never sleeps, as long as the parameter busy says so.
  *
  * /proc/pair has a line for each: its name, how many there were, on the patched side, and mixed.
  */
@@ -33,10 +34,18 @@ module_param(sleep_ms, int, 0644);
 /* Between left and right, of /proc/pair_apart. */
 static int apart_ms = 5;
 module_param(apart_ms, int, 0644);
+/* So often is a thread born; it sleeps for half as long inside of pair_left(). 0: none is. */
+static int births_ms;
+module_param(births_ms, int, 0644);
+/* The calls of a timer take so much longer, each. */
+static int softirq_us;
+module_param(softirq_us, int, 0644);
+static bool busy;
+module_param(busy, bool, 0644);
 
-enum context { TASK, THREAD, SOFTIRQ, WHOLE_SOFTIRQ, NMI, WHOLE_NMI, APART, CONTEXTS };
+enum context { TASK, THREAD, BORN, SOFTIRQ, WHOLE_SOFTIRQ, NMI, WHOLE_NMI, APART, CONTEXTS };
 static const char *const names[CONTEXTS] = {
-	"task", "thread", "softirq", "whole_softirq", "nmi", "whole_nmi", "apart",
+	"task", "thread", "born", "softirq", "whole_softirq", "nmi", "whole_nmi", "apart",
 };
 
 static atomic_long_t calls[CONTEXTS], mixed[CONTEXTS], patched[CONTEXTS];
@@ -73,14 +82,14 @@ static void count(enum context context, int version)
 		atomic_long_inc(&patched[context]);
 }
 
-static void count_whole(enum context single, enum context whole, int calls)
+static void count_whole(enum context single, enum context whole, int calls, int sleep)
 {
-	int first = pair_outer(0), agree = first;
+	int first = pair_outer(sleep), agree = first;
 	int i;
 
 	count(single, first);
 	for (i = 1; i < calls; i++) {
-		int version = pair_outer(0);
+		int version = pair_outer(sleep);
 
 		count(single, version);
 		if (version != first)
@@ -112,6 +121,13 @@ static int apart_show(struct seq_file *m, void *v)
 	return 0;
 }
 
+static int busy_show(struct seq_file *m, void *v)
+{
+	while (READ_ONCE(busy))
+		cond_resched();
+	return 0;
+}
+
 /* It sleeps now and then: ftrace waits for each task to do so when it gives up a trampoline. */
 static int run_thread(void *unused)
 {
@@ -126,13 +142,40 @@ static int run_thread(void *unused)
 	return 0;
 }
 
+static int run_born(void *unused)
+{
+	count(BORN, pair_outer(READ_ONCE(births_ms) / 2));
+	while (!kthread_should_stop()) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (!kthread_should_stop())
+			schedule();
+		__set_current_state(TASK_RUNNING);
+	}
+	return 0;
+}
+
+static int run_midwife(void *unused)
+{
+	struct task_struct *born;
+
+	while (!kthread_should_stop()) {
+		int pause = READ_ONCE(births_ms);
+
+		born = pause ? kthread_run(run_born, NULL, "pair/born") : NULL;
+		msleep(pause ?: 20);
+		if (!IS_ERR_OR_NULL(born))
+			kthread_stop(born);
+	}
+	return 0;
+}
+
 #define MOST 8
 static struct task_struct *running[MOST];
 static struct timer_list timer[MOST];
 
 static void on_timer(struct timer_list *it)
 {
-	count_whole(SOFTIRQ, WHOLE_SOFTIRQ, 32);
+	count_whole(SOFTIRQ, WHOLE_SOFTIRQ, 32, -READ_ONCE(softirq_us));
 	mod_timer(it, jiffies + 1);
 }
 
@@ -142,7 +185,7 @@ static int on_nmi(unsigned int command, struct pt_regs *regs)
 {
 	if (!READ_ONCE(take_nmis))
 		return NMI_DONE;
-	count_whole(NMI, WHOLE_NMI, 8);
+	count_whole(NMI, WHOLE_NMI, 8, 0);
 	return NMI_HANDLED;
 }
 
@@ -160,7 +203,7 @@ static int send_nmis(void *unused)
 	return 0;
 }
 
-static struct task_struct *nmi_sender;
+static struct task_struct *nmi_sender, *midwife;
 
 static int __init pair_init(void)
 {
@@ -169,8 +212,10 @@ static int __init pair_init(void)
 	threads = min(threads, MOST);
 	timers = min(timers, MOST);
 	if (!proc_create_single("pair", 0444, NULL, pair_show) ||
-	    !proc_create_single("pair_apart", 0444, NULL, apart_show))
+	    !proc_create_single("pair_apart", 0444, NULL, apart_show) ||
+	    !proc_create_single("pair_busy", 0444, NULL, busy_show))
 		return -ENOMEM;
+	midwife = kthread_run(run_midwife, NULL, "pair/midwife");
 	for (i = 0; i < threads; i++)
 		running[i] = kthread_run(run_thread, NULL, "pair/%d", i);
 	for (i = 0; i < timers; i++) {
@@ -196,12 +241,14 @@ static void __exit pair_exit(void)
 		msleep(20);
 		unregister_nmi_handler(NMI_LOCAL, "pair");
 	}
+	kthread_stop(midwife);
 	for (i = 0; i < timers; i++)
 		del_timer_sync(&timer[i]);
 	for (i = 0; i < threads; i++)
 		kthread_stop(running[i]);
 	remove_proc_entry("pair", NULL);
 	remove_proc_entry("pair_apart", NULL);
+	remove_proc_entry("pair_busy", NULL);
 }
 
 module_init(pair_init);
