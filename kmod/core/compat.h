@@ -52,4 +52,11 @@ static inline int suture_unregister_direct(struct ftrace_ops *ops, unsigned long
 #define suture_set_ip(fregs, ip) ftrace_instruction_pointer_set(fregs, ip)
 #endif
 
+/* Kernels that are never preempted have no RCU of tasks: call_rcu_tasks() is call_rcu() there. */
+#ifdef CONFIG_TASKS_RCU
+#define suture_barrier_tasks() rcu_barrier_tasks()
+#else
+#define suture_barrier_tasks() rcu_barrier()
+#endif
+
 #endif /* _SUTURE_COMPAT_H */

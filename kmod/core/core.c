@@ -7,7 +7,7 @@
  * task can return into it.
  */
 #include <linux/init.h>
-#include <linux/rcupdate.h>
+#include <linux/rculist.h>
 #include <linux/slab.h>
 
 #include "arch/arch.h"
@@ -148,7 +148,7 @@ static void put_redirect(struct suture_redirect *redirect)
 }
 
 /* Nothing of it is on any site's stack. Waits for who reads its files. */
-static void free_live(struct suture_live *live)
+static void take_files_away(struct suture_live *live)
 {
 	struct suture_live_object *object, *next_object;
 	struct suture_redirect *redirect, *next;
@@ -159,23 +159,48 @@ static void free_live(struct suture_live *live)
 		list_del(&object->node);
 		kobject_put(&object->kobj);
 	}
+	if (live->kobj.state_in_sysfs)
+		kobject_del(&live->kobj);
+}
+
+static void free_live(struct suture_live *live)
+{
+	take_files_away(live);
 	kobject_put(&live->kobj);
+}
+
+static void let_module_go(struct work_struct *work)
+{
+	struct suture_live *live = container_of(work, struct suture_live, free_work);
+
+	/* So that others may have its functions as soon as the module is gone. */
+	mutex_lock(&suture_mutex);
+	if (!suture_transition.live)
+		suture_tidy_sites();
+	mutex_unlock(&suture_mutex);
+	if (!live->forced)
+		module_put(live->patch->mod);
+	free_live(live);
+}
+
+static void on_tasks_passed(struct rcu_head *head)
+{
+	struct suture_live *live = container_of(head, struct suture_live, tasks_passed);
+
+	INIT_WORK(&live->free_work, let_module_go);
+	queue_work(suture_wq, &live->free_work);
 }
 
 /*
  * Nobody was inside of the patch's code when its transition ended, but for tasks on the last
  * steps of their lives, which no list of tasks holds any more: those RCU waits for.
  */
-static void free_work(struct work_struct *work)
+static void retire(struct work_struct *work)
 {
 	struct suture_live *live = container_of(work, struct suture_live, free_work);
-	struct module *mod = live->patch->mod;
-	bool forced = live->forced;
 
-	free_live(live);
-	synchronize_rcu_tasks();
-	if (!forced)
-		module_put(mod);
+	take_files_away(live);
+	call_rcu_tasks(&live->tasks_passed, on_tasks_passed);
 }
 
 void suture_let_go(struct suture_live *live)
@@ -241,7 +266,7 @@ static struct suture_live *create_live(struct suture_patch *patch,
 	live->model = model;
 	INIT_LIST_HEAD(&live->objects);
 	INIT_LIST_HEAD(&live->node);
-	INIT_WORK(&live->free_work, free_work);
+	INIT_WORK(&live->free_work, retire);
 	suture_init_live(live);
 	for (i = 0; i < patch->nr_objects; i++) {
 		struct suture_object *described = &patch->objects[i];

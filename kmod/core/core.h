@@ -73,6 +73,7 @@ struct suture_live {
 	u64 pause_ns;
 	u64 transition_ns;
 	struct work_struct free_work;
+	struct rcu_head tasks_passed;
 };
 
 /* A version of a function that tasks may have to leave: [start, end). */
@@ -165,7 +166,7 @@ int suture_transition_reverse(void);
 void suture_transition_force(void);
 /* An object of the patch in transition has come or gone. */
 int suture_transition_refresh(void);
-/* Settles what can be settled, later. */
+/* Settles what can be settled, and tidies, when nobody has to wait for it. */
 void suture_settle_later(void);
 void suture_transition_exit(void);
 bool suture_kernel_in_transition(void);	/* the kernel's own livepatch */
@@ -222,7 +223,7 @@ int suture_patch_objects(struct suture_live_object **objects, size_t count, bool
 int suture_hook_patch(struct suture_live *live);
 /* Its versions may still be seen until suture_synchronize(). */
 void suture_unpatch_object(struct suture_live_object *object);
-/* Lets go of functions that have no version any more. */
+/* Lets go of hooks that are not needed, and of functions that have no version any more. */
 void suture_tidy_sites(void);
 /* Gives at most so many functions their direct calls; true: there are more. */
 bool suture_settle(size_t limit);

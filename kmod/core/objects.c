@@ -181,12 +181,17 @@ static void module_going(const struct module *mod)
 {
 	struct suture_live_object *object;
 	struct suture_live *live;
+	bool patched = false;
 
 	list_for_each_entry_reverse(live, &suture_patches, node) {
 		object = object_of(live, mod->name);
-		if (object && object->present)
-			take_object_out(object);
+		if (!object || !object->present)
+			continue;
+		take_object_out(object);
+		patched = true;
 	}
+	if (!patched)
+		return;
 	suture_tidy_sites();
 	if (suture_transition.live)
 		suture_transition_refresh();

@@ -413,8 +413,6 @@ int suture_patch_objects(struct suture_live_object **objects, size_t count, bool
 		ret = unsettle_object(objects[i]);
 	for (i = 0; i < count && !ret; i++)
 		push_versions(objects[i], transition);
-	if (ret)
-		suture_tidy_sites();
 	return ret;
 }
 
@@ -523,8 +521,6 @@ bool suture_settle(size_t limit)
 		}
 		site->wants_hook = !site->direct_target;
 	}
-	if (!more)
-		unhook_sites();
 	return more;
 }
 

@@ -15,9 +15,11 @@
  * suture_synchronize(), which waits for all handlers that began before, and only then may a side
  * mean something else.
  */
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "compat.h"
 #include "core.h"
 #include "kernel_symbols.h"
 
@@ -34,6 +36,10 @@ static u64 nudged_at;
 
 static void work_on(struct work_struct *work);
 static DECLARE_DELAYED_WORK(work, work_on);
+static void settle_on(struct work_struct *work);
+static DECLARE_WORK(settle_work, settle_on);
+static struct rcu_head tasks_passed;
+static bool waits_for_tasks;
 
 bool suture_kernel_in_transition(void)
 {
@@ -137,7 +143,6 @@ static void leave(bool patched)
 	suture_transition.live = NULL;
 	if (patched && suture_transition.replacing)
 		suture_let_go_replaced(live);
-	suture_tidy_sites();
 	suture_settle_later();
 }
 
@@ -206,14 +211,39 @@ static void work_on(struct work_struct *unused)
 	mutex_lock(&suture_mutex);
 	if (suture_transition.live)
 		try_complete();
-	else if (suture_settle(SETTLED_AT_ONCE))
-		queue_delayed_work(suture_wq, &work, 1);
 	mutex_unlock(&suture_mutex);
 }
 
+static void settle_on(struct work_struct *unused)
+{
+	mutex_lock(&suture_mutex);
+	waits_for_tasks = false;
+	/* In a transition: at its end. */
+	if (!suture_transition.live) {
+		if (suture_settle(SETTLED_AT_ONCE))
+			suture_settle_later();
+		else
+			suture_tidy_sites();
+	}
+	mutex_unlock(&suture_mutex);
+}
+
+static void on_tasks_passed(struct rcu_head *unused)
+{
+	queue_work(suture_wq, &settle_work);
+}
+
+/*
+ * ftrace makes direct calls and gives up hooks only when each task has slept once, or been in user
+ * space, and holds up module loads until then. One that is busy in the kernel does neither, maybe
+ * for long, and nobody should have to wait for it: so that is waited for first, with nothing held.
+ */
 void suture_settle_later(void)
 {
-	mod_delayed_work(suture_wq, &work, 1);
+	if (waits_for_tasks)
+		return;
+	waits_for_tasks = true;
+	call_rcu_tasks(&tasks_passed, on_tasks_passed);
 }
 
 /* Where there is no memory for the new ranges, the old ones stay. */
@@ -327,4 +357,6 @@ void suture_transition_force(void)
 void suture_transition_exit(void)
 {
 	cancel_delayed_work_sync(&work);
+	suture_barrier_tasks();
+	cancel_work_sync(&settle_work);
 }
