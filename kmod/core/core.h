@@ -223,6 +223,8 @@ int suture_patch_objects(struct suture_live_object **objects, size_t count, bool
 int suture_hook_patch(struct suture_live *live);
 /* Its versions may still be seen until suture_synchronize(). */
 void suture_unpatch_object(struct suture_live_object *object);
+/* Whether functions of that module are hooked or settled, if only because nobody has tidied yet. */
+bool suture_has_sites_in(const char *module);
 /* Lets go of hooks that are not needed, and of functions that have no version any more. */
 void suture_tidy_sites(void);
 /* Gives at most so many functions their direct calls; true: there are more. */

@@ -181,16 +181,14 @@ static void module_going(const struct module *mod)
 {
 	struct suture_live_object *object;
 	struct suture_live *live;
-	bool patched = false;
 
 	list_for_each_entry_reverse(live, &suture_patches, node) {
 		object = object_of(live, mod->name);
-		if (!object || !object->present)
-			continue;
-		take_object_out(object);
-		patched = true;
+		if (object && object->present)
+			take_object_out(object);
 	}
-	if (!patched)
+	/* Also of patches that have gone before; its code will not be there any more. */
+	if (!suture_has_sites_in(mod->name))
 		return;
 	suture_tidy_sites();
 	if (suture_transition.live)

@@ -466,6 +466,16 @@ static void free_sites(struct list_head *unused)
 		free_site(site);
 }
 
+bool suture_has_sites_in(const char *module)
+{
+	const struct suture_site *site;
+
+	list_for_each_entry(site, &sites, node)
+		if (!strcmp(site->object, module))
+			return true;
+	return false;
+}
+
 void suture_tidy_sites(void)
 {
 	struct suture_site *site, *next;

@@ -20,6 +20,7 @@
 #include "build/proving.h"
 #include "build/shadow_tree.h"
 #include "diff/diff.h"
+#include "kernel/prepare.h"
 #include "match/match.h"
 #include "match/shipped_code.h"
 #include "module/link.h"
@@ -81,17 +82,15 @@ class Builder {
   // What this version writes would not be right for every kernel: it says so before it compiles.
   Status check_kernel() const {
     std::string config = TRY(read_text(kernel_.config));
-    auto has = [&](std::string_view option) {
-      return config.find(fmt::format("\n{}=y\n", option)) != std::string::npos;
-    };
-    if (request_.core == module::Core::livepatch && !has("CONFIG_LIVEPATCH")) {
+    if (request_.core == module::Core::livepatch &&
+        !kernel::has_option(config, "CONFIG_LIVEPATCH")) {
       return fail(Code::no_livepatch, kernel_.release,
                   "the kernel is configured without CONFIG_LIVEPATCH",
                   "build for Suture's own core (--for suture), or use a kernel that has it");
     }
     // There the compiler works on more than one file at a time, or calls are checked by type.
     for (std::string_view option : {"CONFIG_LTO_CLANG", "CONFIG_CFI_CLANG"}) {
-      if (has(option)) {
+      if (kernel::has_option(config, option)) {
         return fail(
             Code::unsupported_kernel, kernel_.release,
             fmt::format("it is configured with {}, which this version cannot build for", option),

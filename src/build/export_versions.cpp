@@ -20,6 +20,7 @@
 
 #include "base/digest.h"
 #include "base/process.h"
+#include "kernel/prepare.h"
 
 namespace suture::build {
 
@@ -80,7 +81,7 @@ Result<Versions> versions_in(const kernel::Kernel& kernel, const source::Compile
 
 // Without CONFIG_MODVERSIONS exports are bound by name alone, and Module.symvers has no numbers.
 Result<bool> has_versions(const kernel::Kernel& kernel) {
-  return TRY(read_text(kernel.config)).find("\nCONFIG_MODVERSIONS=y\n") != std::string::npos;
+  return kernel::has_option(TRY(read_text(kernel.config)), "CONFIG_MODVERSIONS");
 }
 
 std::string as_crc(std::uint32_t crc) { return fmt::format("{:#010x}", crc); }

@@ -131,6 +131,10 @@ Status check_tools(const Options& options) {
 
 }  // namespace
 
+bool has_option(std::string_view config, std::string_view option) {
+  return config.find(fmt::format("\n{}=y\n", option)) != std::string_view::npos;
+}
+
 Result<ConfigIdentity> config_identity(std::string_view config, const std::string& where) {
   ConfigIdentity identity;
   constexpr std::string_view title = "# Linux/";

@@ -26,6 +26,9 @@ struct ConfigIdentity {
 // bad-config where it is no kernel configuration.
 Result<ConfigIdentity> config_identity(std::string_view config, const std::string& where);
 
+// Whether the configuration has the option as "=y".
+bool has_option(std::string_view config, std::string_view option);
+
 // The installed program that is the compiler a kernel names, by its own name ("gcc-12") or by that
 // of its major version. compiler-mismatch, with the package to install, where there is none. A
 // different minor version is taken: whether it makes the same code is what matching finds out.

@@ -2,6 +2,12 @@
 #include "module/core_build.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+
+#include "kernel/prepare.h"
 
 namespace suture::module {
 
@@ -16,6 +22,31 @@ std::vector<KmodSource> core_sources() {
     }
   }
   return out;
+}
+
+// What the core needs of a kernel, by the options that bring it (kmod/core).
+constexpr auto needed_options = std::to_array<std::string_view>({
+    "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
+    "CONFIG_HAVE_RELIABLE_STACKTRACE",
+    "CONFIG_KALLSYMS",
+    "CONFIG_KPROBES",
+    "CONFIG_SMP",
+    "CONFIG_SYSFS",
+    "CONFIG_TRACEPOINTS",
+});
+
+Status check_options(const kernel::Kernel& kernel) {
+  const std::string config = TRY(read_text(kernel.config));
+  std::vector<std::string_view> missing;
+  std::ranges::copy_if(needed_options, std::back_inserter(missing),
+                       [&](auto option) { return !kernel::has_option(config, option); });
+  if (missing.empty()) {
+    return {};
+  }
+  return fail(Code::unsupported_kernel, kernel.release,
+              fmt::format("Suture's core needs {}, which it is configured without",
+                          fmt::join(missing, ", ")),
+              "use a kernel that has it; Debian's and the other distributions' do");
 }
 
 Status compile_core(const kernel::Kernel& kernel, const std::string& compiler,
@@ -43,6 +74,7 @@ Result<CoreBuild> load_core(const kernel::Kernel& kernel, const std::string& com
   const std::vector<KmodSource> sources = core_sources();
   const fs::path directory = kernel.derived / fmt::format("core-{}", kmod_digest(sources));
   if (!fs::exists(directory)) {
+    TRY(check_options(kernel));
     TRY(compile_core(kernel, compiler, sources, directory));
   }
   CoreBuild core{.module = directory / "suture.ko", .symvers = {}, .glue = {}};

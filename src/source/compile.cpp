@@ -434,7 +434,7 @@ Result<Kbuild> kbuild_of(const kernel::Kernel& kernel) {
   return Kbuild{.kernel = kernel,
                 .arch = identity.arch,
                 .compiler = TRY(kernel::find_compiler(identity.compiler_text)),
-                .objtool_at_link = config.find("\nCONFIG_X86_KERNEL_IBT=y\n") != std::string::npos};
+                .objtool_at_link = kernel::has_option(config, "CONFIG_X86_KERNEL_IBT")};
 }
 
 Result<CompileCommand> keep(const Kbuild& kbuild, CompileCommand command, const Words& objtool) {

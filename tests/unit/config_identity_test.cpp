@@ -33,5 +33,14 @@ TEST(ConfigIdentity, WithoutATitleThereIsNone) {
   EXPECT_FALSE(config_identity("CONFIG_CC_VERSION_TEXT=\"gcc-12 12.2.0\"\n", "c"));
 }
 
+TEST(HasOption, MeansTheWholeNameAndBuiltIn) {
+  constexpr std::string_view config = "# title\nCONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\n";
+  EXPECT_TRUE(has_option(config, "CONFIG_A"));
+  EXPECT_FALSE(has_option(config, "CONFIG_B"));
+  EXPECT_FALSE(has_option(config, "CONFIG_C"));
+  EXPECT_FALSE(has_option(config, "CONFIG_"));
+  EXPECT_FALSE(has_option(config, "ONFIG_A"));
+}
+
 }  // namespace
 }  // namespace suture::kernel
