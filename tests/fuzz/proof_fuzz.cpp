@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The proof of damaged modules: whether they load, what they ask of the kernel's livepatch or of
+// Suture's core, and what they mean. The first byte says for which core the module is that the rest
+// damages. Whatever they hold, the proof ends with a verdict; and the module as it was made is
+// accepted.
+#include <cstdlib>
+
+#include "support/damage.h"
+#include "support/patches.h"
+#include "support/proven.h"
+
+namespace {
+
+using namespace suture;
+
+// What the function of the module that is patched counts with.
+const std::string counter =
+    ".section .data.counter,\"aw\",@progbits; .type counter, @object\n"
+    "counter: .quad 7; .size counter, 8\n";
+
+class Subject : public test::Proving {
+ public:
+  explicit Subject(bool for_core) {
+    SetUp();
+    if (for_core) {
+      for_suture();
+    }
+    auto body = [](int number) {
+      return fmt::format("mov ${}, %eax; addq $1, counter(%rip); call __fentry__; ret", number);
+    };
+    module_bytes_ = make(test::traced("f", body(1)) + counter, test::traced("f", body(2)) + counter,
+                         test::traced("f", body(1), ".text") + counter);
+    fields_ = test::elf_fields(module_bytes_);
+    if (!proof(module_bytes_).accusations.empty()) {
+      std::abort();
+    }
+  }
+  void TestBody() override {}
+
+  const Bytes& module_bytes() const { return module_bytes_; }
+  const test::FieldKinds& fields() const { return fields_; }
+  void judge(const Bytes& damaged) { (void)proof(damaged); }
+
+ private:
+  Bytes module_bytes_;
+  test::FieldKinds fields_;
+};
+
+Subject& subject(std::uint8_t pick) {
+  static Subject livepatch(false);
+  static Subject core(true);
+  return (pick & 1) != 0 ? core : livepatch;
+}
+
+}  // namespace
+
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t most, unsigned seed) {
+  std::minstd_rand random(seed);
+  if (size == 0 || random() % 4 == 0) {
+    return LLVMFuzzerMutate(data, size, most);
+  }
+  const Subject& base = subject(data[0]);
+  return test::add_damage(base.module_bytes(), base.fields(), data, 1, size, most, random);
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) {
+    return 0;
+  }
+  Subject& base = subject(data[0]);
+  base.judge(test::patched(base.module_bytes(), ByteView(data, size).subspan(1)));
+  return 0;
+}
