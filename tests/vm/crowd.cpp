@@ -7,7 +7,9 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <random>
+#include <vector>
 
 #include <pthread.h>
 
@@ -16,7 +18,7 @@ namespace {
 const char* file;
 
 void* read_again_and_again(void* seed) {
-  std::minstd_rand random(static_cast<unsigned>(reinterpret_cast<std::size_t>(seed)));
+  std::minstd_rand random(*static_cast<unsigned*>(seed));
   std::uniform_int_distribution<useconds_t> microseconds(0, 10'000'000);
   for (;;) {
     usleep(microseconds(random));
@@ -41,9 +43,11 @@ int main(int argc, char** argv) {
   pthread_attr_t small;
   pthread_attr_init(&small);
   pthread_attr_setstacksize(&small, 16384);
-  for (std::size_t i = 1; i <= static_cast<std::size_t>(count); ++i) {
+  std::vector<unsigned> seeds(static_cast<std::size_t>(count));
+  std::iota(seeds.begin(), seeds.end(), 1);
+  for (unsigned& seed : seeds) {
     pthread_t thread{};
-    if (pthread_create(&thread, &small, read_again_and_again, reinterpret_cast<void*>(i)) != 0) {
+    if (pthread_create(&thread, &small, read_again_and_again, &seed) != 0) {
       std::perror("pthread_create");
       return 1;
     }
