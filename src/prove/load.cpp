@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "prove/core_data.h"
@@ -25,6 +26,7 @@ namespace suture::prove {
 namespace {
 
 constexpr std::uint64_t base = 0xffffffffc0000000;
+constexpr std::uint64_t largest = 0x1000000;  // bytes, of one section and of all together
 
 std::unexpected<Error> refuse(std::string where, std::string reason) {
   return fail(Code::proof_failed, std::move(where), std::move(reason), "report this with the diff");
@@ -148,10 +150,14 @@ Status LoadedPatch::place() {
     if ((section.flags & SHF_ALLOC) == 0 || section.type == SHT_RELA) {
       continue;
     }
-    if (section.size > 0x1000000) {
+    if (section.size > largest || next - base > largest) {
       return refuse(section.name, "it is larger than any patch");
     }
-    const std::uint64_t align = std::max<std::uint64_t>(64, section.alignment);
+    // Modules are given pages, so the loader keeps to no wider alignment.
+    if (section.alignment > 4096) {
+      return refuse(section.name, "it wants a wider alignment than modules have");
+    }
+    const std::uint64_t align = std::bit_ceil(std::max<std::uint64_t>(64, section.alignment));
     next = (next + align - 1) / align * align;
     Area area{.section = i, .address = next, .bytes = {section.data.begin(), section.data.end()}};
     area.bytes.resize(section.size);

@@ -168,5 +168,17 @@ TEST_F(Prove, SurvivesADamagedModuleForSuturesCore) {
   }
 }
 
+// Else sections would come to lie in front of those before them, or on them.
+TEST_F(Prove, DoesNotLoadWithAWiderAlignmentThanModulesHave) {
+  Bytes module = make(traced("f", old_f), traced("f", new_f), traced("f", old_f, ".text"));
+  const auto elf = elf::ObjectFile::parse(module, "patch.ko").value();
+  const std::uint64_t headers = *read_le<std::uint64_t>(module, offsetof(Elf64_Ehdr, e_shoff));
+  const std::uint64_t header = headers + *elf.find_section(".modinfo") * sizeof(Elf64_Shdr);
+  write_le(module, header + offsetof(Elf64_Shdr, sh_addralign), std::uint64_t{1} << 63);
+  const Proof done = proof(module);
+  EXPECT_FALSE(done.loads);
+  EXPECT_THAT(all(done), HasSubstr(".modinfo: it wants a wider alignment"));
+}
+
 }  // namespace
 }  // namespace suture::prove
