@@ -148,7 +148,7 @@ static void put_redirect(struct suture_redirect *redirect)
 }
 
 /* Nothing of it is on any site's stack. Waits for who reads its files. */
-static void take_files_away(struct suture_live *live)
+static void free_objects(struct suture_live *live)
 {
 	struct suture_live_object *object, *next_object;
 	struct suture_redirect *redirect, *next;
@@ -159,13 +159,11 @@ static void take_files_away(struct suture_live *live)
 		list_del(&object->node);
 		kobject_put(&object->kobj);
 	}
-	if (live->kobj.state_in_sysfs)
-		kobject_del(&live->kobj);
 }
 
 static void free_live(struct suture_live *live)
 {
-	take_files_away(live);
+	free_objects(live);
 	kobject_put(&live->kobj);
 }
 
@@ -180,7 +178,7 @@ static void let_module_go(struct work_struct *work)
 	mutex_unlock(&suture_mutex);
 	if (!live->forced)
 		module_put(live->patch->mod);
-	free_live(live);
+	kobject_put(&live->kobj);
 }
 
 static void on_tasks_passed(struct rcu_head *head)
@@ -199,7 +197,8 @@ static void retire(struct work_struct *work)
 {
 	struct suture_live *live = container_of(work, struct suture_live, free_work);
 
-	take_files_away(live);
+	free_objects(live);
+	kobject_del(&live->kobj);
 	call_rcu_tasks(&live->tasks_passed, on_tasks_passed);
 }
 
