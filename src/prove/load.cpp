@@ -16,7 +16,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "prove/core_data.h"
@@ -157,7 +156,7 @@ Status LoadedPatch::place() {
     if (section.alignment > 4096) {
       return refuse(section.name, "it wants a wider alignment than modules have");
     }
-    const std::uint64_t align = std::bit_ceil(std::max<std::uint64_t>(64, section.alignment));
+    const std::uint64_t align = std::max<std::uint64_t>(64, section.alignment);
     next = (next + align - 1) / align * align;
     Area area{.section = i, .address = next, .bytes = {section.data.begin(), section.data.end()}};
     area.bytes.resize(section.size);

@@ -20,15 +20,12 @@ std::optional<std::uint64_t> pointed_at(const LoadedPatch& patch, std::uint64_t 
     return std::nullopt;
   }
   const elf::RelocationKind& kind = it->second.kind;
-  const ByteView field = patch.at(address, kind.size).value();
-  const std::uint64_t base = kind.pc_relative ? address : 0;
+  const ByteView field = *patch.at(address, kind.size);
   if (kind.size == 8) {
-    return base + *read_le<std::uint64_t>(field, 0);
+    return *read_le<std::uint64_t>(field, 0) + (kind.pc_relative ? address : 0);
   }
-  // Narrower fields hold no address.
-  auto value = read_le<std::int32_t>(field, 0);
-  return value ? std::optional(base + static_cast<std::uint64_t>(std::int64_t{*value}))
-               : std::nullopt;
+  const auto value = static_cast<std::uint64_t>(std::int64_t{*read_le<std::int32_t>(field, 0)});
+  return kind.pc_relative ? address + value : value;
 }
 
 }  // namespace
