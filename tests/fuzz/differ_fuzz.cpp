@@ -26,14 +26,18 @@ Bytes compiled(const char* name) {
   return std::move(*bytes);
 }
 
-const Bytes& pre_bytes() {
-  static const Bytes bytes = compiled("pre.o");
-  return bytes;
+const test::Damageable& pre_object() {
+  static const test::Damageable object(compiled("pre.o"));
+  return object;
 }
 
-const Bytes& post_bytes() {
-  static const Bytes bytes = compiled("post.o");
-  return bytes;
+const test::Damageable& post_object() {
+  static const test::Damageable object(compiled("post.o"));
+  return object;
+}
+
+const test::Damageable& picked(std::uint8_t pick) {
+  return (pick & 1) != 0 ? pre_object() : post_object();
 }
 
 diff::TableSizes table_sizes() {
@@ -92,19 +96,9 @@ void walk(const Object& object) {
 
 }  // namespace
 
-extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
-
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
                                                std::size_t most, unsigned seed) {
-  static const test::FieldKinds pre = test::elf_fields(pre_bytes());
-  static const test::FieldKinds post = test::elf_fields(post_bytes());
-  std::minstd_rand random(seed);
-  if (size == 0 || random() % 4 == 0) {
-    return LLVMFuzzerMutate(data, size, most);
-  }
-  const bool first = (data[0] & 1) != 0;
-  return test::add_damage(first ? pre_bytes() : post_bytes(), first ? pre : post, data, 1, size,
-                          most, random);
+  return test::add_damage_to_picked(picked, data, size, most, seed);
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -116,8 +110,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ByteView rest = ByteView(data, size).subspan(1);
   Object pre;
   Object post;
-  if (!pre.read((data[0] & 1) != 0 ? test::patched(pre_bytes(), rest) : pre_bytes()) ||
-      !post.read((data[0] & 2) != 0 ? test::patched(post_bytes(), rest) : post_bytes())) {
+  if (!pre.read((data[0] & 1) != 0 ? test::patched(pre_object().file, rest) : pre_object().file) ||
+      !post.read((data[0] & 2) != 0 ? test::patched(post_object().file, rest)
+                                    : post_object().file)) {
     require(!undamaged);
     return 0;
   }

@@ -65,8 +65,6 @@ bool is_whole(ByteView input) { return as_text(input).starts_with(ELFMAG); }
 
 }  // namespace
 
-extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
-
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
                                                std::size_t most, unsigned seed) {
   static const Bytes base = small_object();

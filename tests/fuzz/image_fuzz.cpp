@@ -66,8 +66,6 @@ fs::path as_file(const Bytes& bytes) {
 
 }  // namespace
 
-extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
-
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
                                                std::size_t most, unsigned seed) {
   static const test::FieldKinds kinds = test::elf_fields(base());

@@ -42,19 +42,9 @@ Bytes compiled(const char* name) {
   return std::move(*bytes);
 }
 
-struct Base {
-  Bytes file;
-  test::FieldKinds fields;
-};
-
-const Base& base_of(std::uint8_t pick) {
-  static const auto made = [](const char* name) {
-    Bytes file = compiled(name);
-    test::FieldKinds fields = test::elf_fields(file);
-    return Base{std::move(file), std::move(fields)};
-  };
-  static const Base ours = made("ours.o");
-  static const Base foreign = made("foreign.o");
+const test::Damageable& base_of(std::uint8_t pick) {
+  static const test::Damageable ours(compiled("ours.o"));
+  static const test::Damageable foreign(compiled("foreign.o"));
   return (pick & 1) != 0 ? ours : foreign;
 }
 
@@ -80,16 +70,9 @@ void walk(const kernel::ModuleImage& module) {
 
 }  // namespace
 
-extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
-
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
                                                std::size_t most, unsigned seed) {
-  std::minstd_rand random(seed);
-  if (size == 0 || random() % 4 == 0) {
-    return LLVMFuzzerMutate(data, size, most);
-  }
-  const Base& base = base_of(data[0]);
-  return test::add_damage(base.file, base.fields, data, 1, size, most, random);
+  return test::add_damage_to_picked(base_of, data, size, most, seed);
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

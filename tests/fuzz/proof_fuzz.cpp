@@ -21,7 +21,18 @@ const std::string counter =
 
 class Subject : public test::Proving {
  public:
-  explicit Subject(bool for_core) {
+  explicit Subject(bool for_core) : patch_(made(for_core)) {
+    if (!proof(patch_.file).accusations.empty()) {
+      std::abort();
+    }
+  }
+  void TestBody() override {}
+
+  const test::Damageable& patch() const { return patch_; }
+  void judge(const Bytes& damaged) { (void)proof(damaged); }
+
+ private:
+  Bytes made(bool for_core) {
     SetUp();
     if (for_core) {
       for_suture();
@@ -29,22 +40,11 @@ class Subject : public test::Proving {
     auto body = [](int number) {
       return fmt::format("mov ${}, %eax; addq $1, counter(%rip); call __fentry__; ret", number);
     };
-    module_bytes_ = make(test::traced("f", body(1)) + counter, test::traced("f", body(2)) + counter,
-                         test::traced("f", body(1), ".text") + counter);
-    fields_ = test::elf_fields(module_bytes_);
-    if (!proof(module_bytes_).accusations.empty()) {
-      std::abort();
-    }
+    return make(test::traced("f", body(1)) + counter, test::traced("f", body(2)) + counter,
+                test::traced("f", body(1), ".text") + counter);
   }
-  void TestBody() override {}
 
-  const Bytes& module_bytes() const { return module_bytes_; }
-  const test::FieldKinds& fields() const { return fields_; }
-  void judge(const Bytes& damaged) { (void)proof(damaged); }
-
- private:
-  Bytes module_bytes_;
-  test::FieldKinds fields_;
+  test::Damageable patch_;
 };
 
 Subject& subject(std::uint8_t pick) {
@@ -55,16 +55,11 @@ Subject& subject(std::uint8_t pick) {
 
 }  // namespace
 
-extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
-
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
                                                std::size_t most, unsigned seed) {
-  std::minstd_rand random(seed);
-  if (size == 0 || random() % 4 == 0) {
-    return LLVMFuzzerMutate(data, size, most);
-  }
-  const Subject& base = subject(data[0]);
-  return test::add_damage(base.module_bytes(), base.fields(), data, 1, size, most, random);
+  return test::add_damage_to_picked(
+      [](std::uint8_t pick) -> const test::Damageable& { return subject(pick).patch(); }, data,
+      size, most, seed);
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -72,6 +67,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   Subject& base = subject(data[0]);
-  base.judge(test::patched(base.module_bytes(), ByteView(data, size).subspan(1)));
+  base.judge(test::patched(base.patch().file, ByteView(data, size).subspan(1)));
   return 0;
 }

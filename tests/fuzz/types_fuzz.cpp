@@ -58,8 +58,6 @@ void walk(const kernel::TypeTable& table, const kernel::TypeTable& good) {
 
 }  // namespace
 
-extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
-
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
                                                std::size_t most, unsigned seed) {
   static const test::FieldKinds kinds = fields();

@@ -16,6 +16,9 @@
 #include "base/bytes.h"
 #include "elf/object.h"
 
+// libFuzzer's.
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+
 namespace suture::test {
 
 // A number in a file.
@@ -115,6 +118,25 @@ inline std::size_t add_damage(const Bytes& file, const FieldKinds& kinds, std::u
     }
   }
   return size;
+}
+
+// A file that is damaged by its fields.
+struct Damageable {
+  explicit Damageable(Bytes elf) : file(std::move(elf)), fields(elf_fields(file)) {}
+  Bytes file;
+  FieldKinds fields;
+};
+
+// LLVMFuzzerCustomMutator where data[0] picks the file, by `pick`, and the rest are its patches:
+// mostly one patch more, at times what libFuzzer does by itself.
+inline std::size_t add_damage_to_picked(const Damageable& (*pick)(std::uint8_t), std::uint8_t* data,
+                                        std::size_t size, std::size_t most, unsigned seed) {
+  std::minstd_rand random(seed);
+  if (size == 0 || random() % 4 == 0) {
+    return LLVMFuzzerMutate(data, size, most);
+  }
+  const Damageable& picked = pick(data[0]);
+  return add_damage(picked.file, picked.fields, data, 1, size, most, random);
 }
 
 }  // namespace suture::test
