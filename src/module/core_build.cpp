@@ -46,7 +46,7 @@ Status check_options(const kernel::Kernel& kernel) {
   return fail(Code::unsupported_kernel, kernel.release,
               fmt::format("Suture's core needs {}, which it is configured without",
                           fmt::join(missing, ", ")),
-              "use a kernel that has it; Debian's and the other distributions' do");
+              "use a kernel that has it; Debian's for amd64 do");
 }
 
 Status compile_core(const kernel::Kernel& kernel, const std::string& compiler,

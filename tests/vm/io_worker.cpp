@@ -13,7 +13,10 @@
 #include <cstring>
 
 int main(int argc, char** argv) {
-  const int file = argc == 2 ? open(argv[1], O_RDWR | O_NONBLOCK) : -1;
+  if (argc != 2) {
+    return 2;
+  }
+  const int file = open(argv[1], O_RDWR | O_NONBLOCK);
   const int reader = file >= 0 ? file : open(argv[1], O_RDONLY);
   // It has to wait where there is nothing to read yet.
   fcntl(reader, F_SETFL, 0);
