@@ -55,6 +55,7 @@ class Builder {
     TRY(check_kernel());
     TRY(open_signer());
     intake_ = TRY(take_in(request_));
+    out_.notes = intake_.notes;
     for (const std::string& path : intake_.touched.ignored) {
       out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
     }

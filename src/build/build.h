@@ -25,7 +25,9 @@ struct Signing {
 
 struct Request {
   kernel::Kernel kernel;
-  std::vector<fs::path> patches;
+  std::vector<fs::path> patches;  // diffs, mailboxes, series: source/diff_files.h
+  std::optional<unsigned> strip;  // patch -p; nothing: what makes files of their names
+  unsigned fuzz = 0;              // patch -F
   std::string name;               // of the module; empty: from the first patch's file name
   std::string version;            // empty: 1
   std::string description;        // empty: the first line of the first patch's own text

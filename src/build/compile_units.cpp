@@ -35,12 +35,6 @@ bool is_other_program(std::string_view path) {
          std::ranges::find(kernels, path) == std::end(kernels);
 }
 
-namespace {
-
-bool is_source(std::string_view path) { return path.ends_with(".c"); }
-bool is_header(std::string_view path) { return path.ends_with(".h"); }
-
-// Changes there never reach the kernel's code.
 bool is_not_code(std::string_view path) {
   constexpr std::string_view folders[] = {"Documentation/", "LICENSES/", "samples/",
                                           "scripts/",       "tools/",    "debian/"};
@@ -51,6 +45,11 @@ bool is_not_code(std::string_view path) {
          std::ranges::any_of(names, [&](auto other) { return name == other; }) ||
          path.ends_with(".rst") || path.ends_with(".txt");
 }
+
+namespace {
+
+bool is_source(std::string_view path) { return path.ends_with(".c"); }
+bool is_header(std::string_view path) { return path.ends_with(".h"); }
 
 std::string directory_of(std::string_view path) {
   std::size_t slash = path.rfind('/');

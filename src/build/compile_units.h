@@ -61,6 +61,9 @@ std::vector<std::string> options_of(const source::CompileCommand& command);
 // runs their code, or maps it into processes as a whole.
 bool is_other_program(std::string_view path);
 
+// Whether changes of that file never reach the kernel's code (documentation, programs beside it).
+bool is_not_code(std::string_view path);
+
 // Compiles pre and post of every unit, unless they are kept from an earlier build, as many at a
 // time as there are processors. does-not-compile has the compiler's own words; a unit whose
 // unpatched file does not compile is marked absent.
