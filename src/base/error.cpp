@@ -30,7 +30,6 @@ std::string_view code_name(Code code) {
     case Code::too_many_symbols: return "too-many-symbols";
     case Code::thread_main: return "thread-main";
     case Code::state_conflict: return "state-conflict";
-    case Code::callback_conflict: return "callback-conflict";
     case Code::wrong_kernel: return "wrong-kernel";
     case Code::unsupported_kernel: return "unsupported-kernel";
     case Code::config_mismatch: return "config-mismatch";
@@ -93,8 +92,7 @@ int exit_code(Code code) {
     case Code::special_section:
     case Code::too_many_symbols:
     case Code::thread_main:
-    case Code::state_conflict:
-    case Code::callback_conflict: return 3;
+    case Code::state_conflict: return 3;
     case Code::wrong_kernel:
     case Code::unsupported_kernel:
     case Code::config_mismatch:
@@ -104,8 +102,6 @@ int exit_code(Code code) {
     default: return 1;
   }
 }
-
-bool is_refusal(Code code) { return exit_code(code) == 3; }
 
 std::unexpected<Error> fail_errno(int err, std::string where, std::string_view what) {
   std::string reason = fmt::format("{}: {}", what, std::strerror(err));

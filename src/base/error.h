@@ -36,7 +36,6 @@ enum class Code {
   too_many_symbols,
   thread_main,
   state_conflict,
-  callback_conflict,
   // It is not for this kernel (exit 4).
   wrong_kernel,
   unsupported_kernel,
@@ -86,9 +85,6 @@ std::string_view code_name(Code code);
 // The exit code of the command-line contract: 1 failed, 2 usage, 3 refused, 4 wrong kernel,
 // 5 transition incomplete.
 int exit_code(Code code);
-
-// Whether the code says that something was refused (exit 3), not that it failed.
-bool is_refusal(Code code);
 
 struct Error {
   Code code{};

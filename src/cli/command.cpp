@@ -17,6 +17,9 @@ bool colours(int fd) {
   return ::isatty(fd) != 0 && (no_color == nullptr || *no_color == '\0');
 }
 
+// Refused, not failed: the diff or module is not to be had, whatever one tries.
+bool is_refusal(Code code) { return exit_code(code) == exit_code(Code::no_change); }
+
 Json with_schema(const Json& body) {
   Json out;
   out["schema"] = 1;

@@ -249,7 +249,8 @@ Result<DiffTexts> series(std::string_view text, const fs::path& file) {
       strip = value;
     }
     const fs::path path = file.parent_path() / words[0];
-    DiffTexts one = TRY(diffs_in(TRY(read_bytes(path)), path.string()));
+    const Bytes bytes = TRY(read_bytes(path));
+    DiffTexts one = TRY(diffs_in(bytes, path.string()));
     for (DiffText& diff : one.diffs) {
       diff.strip = strip;
       out.diffs.push_back(std::move(diff));

@@ -98,7 +98,7 @@ bool is_quoted_printable(std::string_view text) {
     if (next.size() < 2 || !is_hex(next[0]) || !is_hex(next[1])) {
       return false;
     }
-    typical = typical || next == "3D" || next == "20" || next == "09";
+    typical = typical || next == "3D";
   }
   return typical;
 }

@@ -145,6 +145,10 @@ TEST(DiffsIn, SaysWhatElseAFileIs) {
   }
 }
 
+TEST(DiffsIn, TakesNumbersBehindAnEqualsSignForNumbers) {
+  EXPECT_THAT(taken("--- a/fs/x.c\n+++ b/fs/x.c\n@@ -1 +1 @@\n-x\n+timeout=20\n").diffs, SizeIs(1));
+}
+
 TEST(DiffsIn, PassesOverTheMarkOfAnEditor) {
   EXPECT_EQ(taken("\xef\xbb\xbf" + std::string(diff_text)).diffs.at(0).text, diff_text);
 }
