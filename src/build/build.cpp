@@ -43,6 +43,7 @@ struct Work {
   const match::RunObject* run = nullptr;
   match::MatchResult matched;
   std::optional<module::Binder> binder;
+  std::optional<match::ShippedCode> shipped;  // what the file's code calls
 };
 
 class Builder {
@@ -254,7 +255,7 @@ class Builder {
         it = works_.erase(it);
         continue;
       }
-      match::ShippedCode shipped(
+      work.shipped.emplace(
           *work.run, side_.vmlinux(), side_.symvers(), work.pre_graph.arch(),
           [&](std::string_view name) { return side_.module(name); },
           [&] {
@@ -263,10 +264,7 @@ class Builder {
       auto directives =
           TRY(directives_of(work.post_graph, work.unit.command.path(), request_.ignored));
       TRY(join(directives, work.unit.command.source, intake_.metadata));
-      work.diff = diff::compare(*work.pre, *work.post, std::move(directives),
-                                [&](std::string_view function, elf::AddressArguments arguments) {
-                                  return shipped.fate(function, arguments);
-                                });
+      work.diff = diff::compare(*work.pre, *work.post, std::move(directives), outside_of(work));
       std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
       for (Error refusal : work.diff.refusals) {
         refusal.where = fmt::format("{}: {}", work.unit.command.source, refusal.where);
@@ -279,6 +277,12 @@ class Builder {
     }
     out_.seconds.diff = now_seconds() - start;
     return {};
+  }
+
+  static diff::OutsideFate outside_of(Work& work) {
+    return [&work](std::string_view function, elf::AddressArguments arguments) {
+      return work.shipped->fate(function, arguments);
+    };
   }
 
   void judge_nothing_changed() {
@@ -455,13 +459,14 @@ class Builder {
   Status link() {
     double start = now_seconds();
     std::vector<module::LinkInput> inputs;
-    for (const Work& work : works_) {
+    for (Work& work : works_) {
       if (work.diff.takes_anything()) {
         inputs.push_back(module::LinkInput{.source = work.unit.command.source,
                                            .build_id = work.run->build_id(),
                                            .post = &*work.post,
                                            .diff = &work.diff,
-                                           .binder = &*work.binder});
+                                           .binder = &*work.binder,
+                                           .outside = outside_of(work)});
       }
     }
     const module::LinkTarget target = TRY(link_target());
@@ -479,6 +484,12 @@ class Builder {
     }
     TRY(write_file(out_.module, linked.module));
     out_.metadata = std::move(linked.metadata);
+    if (!out_.metadata.pinned.empty()) {
+      out_.notes.push_back(
+          fmt::format("this patch can be disabled, but its module can never be removed: others may "
+                      "call or use what is only there, {}",
+                      module::describe(out_.metadata.pinned)));
+    }
     if (previous_) {
       out_.succession = succession(*previous_, out_.metadata);
     }

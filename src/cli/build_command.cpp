@@ -43,6 +43,10 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
                                {"reason", refusal.reason},
                                {"remedy", refusal.remedy}});
   }
+  out["pinned"] = Json::array();
+  for (const module::Pin& pin : outcome.metadata.pinned) {
+    out["pinned"].push_back({{"name", pin.name}, {"by", pin.by}, {"source", pin.source}});
+  }
   out["notes"] = outcome.notes;
   if (const auto& onto = outcome.succession) {
     out["onto"] = {{"previous", onto->previous},

@@ -3,7 +3,7 @@
 // Problem: a patch module that loads and does the wrong thing is the worst that can come of a
 // build, and whoever wrote a module cannot be its own witness.
 //
-// Method: five questions, each answered from the bytes of the module, the compiled objects and the
+// Method: six questions, each answered from the bytes of the module, the compiled objects and the
 // shipped kernel.
 //   1. Would the kernel load it (load.h), and does it say of itself what is true?
 //   2. Does its init function hand the core a patch, and what does that redirect (patch_data.h, of
@@ -13,6 +13,7 @@
 //   4. Is every entry of every table about code one of post's, and none missing?
 //   5. Does every function that differs between pre and post, compared anew (changes.h), get
 //      redirected?
+//   6. Can nobody call into it when the kernel has freed it (escapes.h)?
 //
 // Invariant: what is not shown is an accusation; nothing is taken for proven because it is unusual.
 #include "prove/prove.h"
@@ -24,6 +25,7 @@
 
 #include "prove/core_data.h"
 #include "prove/core_redirects.h"
+#include "prove/escapes.h"
 #include "prove/meaning.h"
 #include "prove/patch_data.h"
 
@@ -69,6 +71,7 @@ class Prover {
     check_metadata(meaning, data);
     check_authors_word(meaning, data);
     check_nothing_left_out(meaning);
+    check_escapes(meaning);
     return {};
   }
 
@@ -285,6 +288,7 @@ class Prover {
     }
     std::set<std::string> callbacks;
     std::set<std::string> ignored;
+    std::set<std::string> taken_back;
     for (const Side& side : sides_) {
       const std::string source = side.unit == nullptr ? std::string{} : side.unit->source;
       for (const auto& [id, version] : side.word.states) {
@@ -299,10 +303,28 @@ class Prover {
       for (const auto& [name, reason] : side.word.ignored) {
         ignored.insert(fmt::format("{} {} {}", source, name, reason));
       }
+      for (const auto& [name, reason] : side.word.taken_back) {
+        taken_back.insert(fmt::format("{} {} {}", source, name, reason));
+      }
     }
     check_stated(meaning, "suture.state", states);
     check_stated(meaning, "suture.callback", callbacks);
     check_stated(meaning, "suture.ignored", ignored);
+    check_stated(meaning, "suture.taken_back", taken_back);
+  }
+
+  // A module that may be freed has handed out no address of its own. That one which says that it
+  // stays has no exit function is a part of what the glue must be (Meaning::form).
+  void check_escapes(Meaning& meaning) {
+    if (!patch_.modinfo("suture.pinned").empty()) {
+      return;
+    }
+    if (const auto escape = find_escape(sides_, meaning.placed())) {
+      meaning.accuse(fmt::format("{}: {}", escape->source, escape->what),
+                     fmt::format("{} gives its address to others, who may use it after the patch "
+                                 "has been taken back, and the module may be freed then",
+                                 escape->by));
+    }
   }
 
   void check_nothing_left_out(Meaning& meaning) {
