@@ -26,6 +26,7 @@ std::string_view code_name(Code code) {
     case Code::module_static_key: return "module-static-key";
     case Code::symbol_unresolved: return "symbol-unresolved";
     case Code::symbol_ambiguous: return "symbol-ambiguous";
+    case Code::symbol_moved: return "symbol-moved";
     case Code::special_section: return "special-section";
     case Code::too_many_symbols: return "too-many-symbols";
     case Code::thread_main: return "thread-main";
@@ -89,6 +90,7 @@ int exit_code(Code code) {
     case Code::module_static_key:
     case Code::symbol_unresolved:
     case Code::symbol_ambiguous:
+    case Code::symbol_moved:
     case Code::special_section:
     case Code::too_many_symbols:
     case Code::thread_main:

@@ -32,6 +32,7 @@ enum class Code {
   module_static_key,
   symbol_unresolved,
   symbol_ambiguous,
+  symbol_moved,
   special_section,
   too_many_symbols,
   thread_main,

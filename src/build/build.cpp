@@ -24,6 +24,7 @@
 #include "match/match.h"
 #include "match/shipped_code.h"
 #include "module/link.h"
+#include "module/moves.h"
 #include "module/signature.h"
 #include "module/states.h"
 #include "source/patch.h"
@@ -43,6 +44,7 @@ struct Work {
   const match::RunObject* run = nullptr;
   match::MatchResult matched;
   std::optional<module::Binder> binder;
+  std::size_t file = 0;  // its number, as diff::Origin has it
 };
 
 class Builder {
@@ -240,8 +242,8 @@ class Builder {
     return !stays && named(work.unit);
   }
 
-  Status compare() {
-    double start = now_seconds();
+  // Opens what was compiled, and drops what does not run.
+  Status open_all() {
     for (auto it = works_.begin(); it != works_.end();) {
       Work& work = *it;
       TRY(open_objects(work));
@@ -252,8 +254,33 @@ class Builder {
                       "leave the file out of the diff: this kernel is configured without it");
         }
         it = works_.erase(it);
-        continue;
+      } else {
+        ++it;
       }
+    }
+    return {};
+  }
+
+  // What goes from one file to another.
+  std::vector<diff::Elsewhere> find_moves() {
+    std::vector<module::File> files;
+    for (Work& work : works_) {
+      work.file = files.size();
+      files.push_back(module::File{.source = work.unit.command.source,
+                                   .run = work.run,
+                                   .pre = &*work.pre,
+                                   .post = &*work.post});
+    }
+    module::Moves moves = module::find_moves(files, side_.symvers());
+    std::ranges::move(moves.refusals, std::back_inserter(out_.refusals));
+    return std::move(moves.of);
+  }
+
+  Status compare() {
+    double start = now_seconds();
+    TRY(open_all());
+    std::vector<diff::Elsewhere> elsewhere = find_moves();
+    for (Work& work : works_) {
       match::ShippedCode shipped(
           *work.run, side_.vmlinux(), side_.symvers(), work.pre_graph.arch(),
           [&](std::string_view name) { return side_.module(name); },
@@ -263,16 +290,17 @@ class Builder {
       auto directives =
           TRY(directives_of(work.post_graph, work.unit.command.path(), request_.ignored));
       TRY(join(directives, work.unit.command.source, intake_.metadata));
-      work.diff = diff::compare(*work.pre, *work.post, std::move(directives),
-                                [&](std::string_view function, elf::AddressArguments arguments) {
-                                  return shipped.fate(function, arguments);
-                                });
+      work.diff = diff::compare(
+          *work.pre, *work.post, std::move(directives),
+          [&](std::string_view function, elf::AddressArguments arguments) {
+            return shipped.fate(function, arguments);
+          },
+          std::move(elsewhere[work.file]));
       std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
       for (Error refusal : work.diff.refusals) {
         refusal.where = fmt::format("{}: {}", work.unit.command.source, refusal.where);
         out_.refusals.push_back(std::move(refusal));
       }
-      ++it;
     }
     if (out_.refusals.empty()) {
       judge_nothing_changed();
@@ -296,12 +324,30 @@ class Builder {
                                     "module loads",
                                     "the running kernel cannot be helped by a patch: reboot, or "
                                     "reload the module"});
+    } else if (const std::string exports = other_exports(); !exports.empty()) {
+      out_.refusals.push_back(
+          Error{Code::no_change, where,
+                fmt::format("the code is the same before and after the diff: all that changes is "
+                            "which file exports {}, or whether one does",
+                            exports),
+                "what the kernel exports stays as it is until the next boot"});
     } else {
       out_.refusals.push_back(Error{Code::no_change, where,
                                     "the compiled code is the same before and after the diff",
                                     "nothing needs to be loaded; check that the diff is the one "
                                     "you mean"});
     }
+  }
+
+  // The names that a file exports before or after the diff, but not both.
+  std::string other_exports() const {
+    std::set<std::string_view> names;
+    for (const Work& work : works_) {
+      std::ranges::set_symmetric_difference(diff::exports_of(work.pre_object),
+                                            diff::exports_of(work.post_object),
+                                            std::inserter(names, names.end()));
+    }
+    return fmt::format("{}", fmt::join(names, ", "));
   }
 
   Status compare_types() {
@@ -334,7 +380,9 @@ class Builder {
     if (!work.unit.types) {
       return {};
     }
-    std::set<std::string_view> before = diff::exports_of(work.pre_object);
+    // By another file of the object, perhaps.
+    std::set<std::string_view> before = work.diff.correlation.elsewhere.still_exported;
+    before.merge(diff::exports_of(work.pre_object));
     std::vector<std::string_view> kept;
     std::ranges::set_intersection(before, diff::exports_of(work.post_object),
                                   std::back_inserter(kept));
@@ -383,7 +431,8 @@ class Builder {
     // What only includes a changed header, and compiles to the same, is not touched.
     for (auto it = works_.begin(); it != works_.end();) {
       auto next = std::next(it);
-      if (!named(it->unit) && !it->diff.takes_anything()) {
+      if (!named(it->unit) && !it->diff.takes_anything() &&
+          it->diff.correlation.elsewhere.gone.empty()) {
         untouched_.splice(untouched_.end(), works_, it);
       }
       it = next;
@@ -396,8 +445,7 @@ class Builder {
         out_.unmatched.push_back(fmt::format("{}+{:#x}: {}", work.pre_graph.piece(piece).name,
                                              mismatch.offset, mismatch.reason));
       }
-      work.binder.emplace(*work.run, side_.vmlinux(), side_.symvers(), work.pre_graph,
-                          work.matched);
+      work.binder.emplace(*work.run, side_.symvers(), work.pre_graph, work.matched);
     }
     out_.seconds.match = now_seconds() - start;
     return {};
@@ -411,6 +459,11 @@ class Builder {
       for (std::size_t i = 0; i < work.diff.fate.size(); ++i) {
         auto it = work.matched.mismatches.find(work.diff.correlation.pre_of[i]);
         if (work.diff.fate[i] == diff::Fate::changed && it != work.matched.mismatches.end()) {
+          refuse_mismatch(work, it->second);
+        }
+      }
+      for (std::int32_t gone : work.diff.correlation.elsewhere.gone) {
+        if (auto it = work.matched.mismatches.find(gone); it != work.matched.mismatches.end()) {
           refuse_mismatch(work, it->second);
         }
       }
@@ -456,12 +509,13 @@ class Builder {
     double start = now_seconds();
     std::vector<module::LinkInput> inputs;
     for (const Work& work : works_) {
-      if (work.diff.takes_anything()) {
+      if (work.diff.takes_anything() || !work.diff.correlation.elsewhere.gone.empty()) {
         inputs.push_back(module::LinkInput{.source = work.unit.command.source,
                                            .build_id = work.run->build_id(),
                                            .post = &*work.post,
                                            .diff = &work.diff,
-                                           .binder = &*work.binder});
+                                           .binder = &*work.binder,
+                                           .file = work.file});
       }
     }
     const module::LinkTarget target = TRY(link_target());
