@@ -132,11 +132,14 @@ class Builder {
     for (const std::string& source : intake_.touched.sources) {
       progress_(fmt::format("compiling {}", source));
     }
-    for (auto& command : TRY(source::compile_commands(kernel_, intake_.touched.sources))) {
-      commands.push_back(TRY(std::move(command)));
-      TRY(modules_.find(commands.back()));
+    const kernel::Units listed = TRY(kernel::Units::open(kernel_, progress_));
+    for (const std::string& source : intake_.touched.sources) {
+      for (source::CompileCommand& command : TRY(source::commands_for(listed, source))) {
+        TRY(modules_.find(command));
+        commands.push_back(std::move(command));
+      }
     }
-    TRY(add_users_of_headers(commands));
+    TRY(add_users_of_headers(listed, commands));
     if (commands.empty()) {
       judge_nothing_changed();
       return {};
@@ -176,11 +179,12 @@ class Builder {
   }
 
   // The units that see another text because of a changed header, those of this kernel only.
-  Status add_users_of_headers(std::vector<source::CompileCommand>& commands) {
+  Status add_users_of_headers(const kernel::Units& units,
+                              std::vector<source::CompileCommand>& commands) {
     if (intake_.touched.headers.empty()) {
       return {};
     }
-    Reached reached = TRY(reached_units(kernel_, modules_, intake_, place_, progress_));
+    Reached reached = TRY(reached_units(kernel_, units, intake_, place_, progress_));
     out_.notes.push_back(
         fmt::format("{} files may include the changed headers: {} see a change, {} do not, {} are "
                     "not in this kernel",

@@ -97,19 +97,19 @@ Result<std::vector<std::string>> candidates_for(const kernel::Kernel& kernel,
 
 }  // namespace
 
-Result<Reached> reached_units(const kernel::Kernel& kernel, const Modules& modules,
+Result<Reached> reached_units(const kernel::Kernel& kernel, const kernel::Units& units,
                               const Intake& intake, const WorkPlace& place,
                               const kernel::Progress& progress) {
   progress("looking for what includes the changed headers");
   std::vector<std::string> candidates = TRY(candidates_for(kernel, intake.touched));
   Reached out{.candidates = candidates.size()};
   std::vector<source::CompileCommand> commands;
-  for (auto& command : TRY(source::compile_commands(kernel, candidates))) {
-    if (command && modules.find(*command)) {
-      TRY(make_way(command->source, kernel.source, place.shadow));
-      commands.push_back(std::move(*command));
-    } else {
-      ++out.absent;
+  for (const std::string& candidate : candidates) {
+    auto known = source::commands_for(units, candidate);
+    out.absent += known ? 0 : 1;
+    for (source::CompileCommand& command : known ? *known : std::vector<source::CompileCommand>{}) {
+      TRY(make_way(command.source, kernel.source, place.shadow));
+      commands.push_back(std::move(command));
     }
   }
   progress(fmt::format("preprocessing {} files", commands.size()));

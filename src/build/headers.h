@@ -19,7 +19,7 @@ struct Reached {
 };
 
 // header-changed where too many files may see the change; unsupported-file where assembly does.
-Result<Reached> reached_units(const kernel::Kernel& kernel, const Modules& modules,
+Result<Reached> reached_units(const kernel::Kernel& kernel, const kernel::Units& units,
                               const Intake& intake, const WorkPlace& place,
                               const kernel::Progress& progress);
 

@@ -6,7 +6,7 @@
 
 #include "kernel/prepare.h"
 #include "kernel/symvers.h"
-#include "source/compile.h"
+#include "kernel/shell_words.h"
 #include "source/include_graph.h"
 
 namespace {
@@ -39,7 +39,7 @@ void read_config(std::string_view text) {
 
 // Words never grow: the shell only takes quotes, backslashes and blanks away.
 void read_recipe(std::string_view text) {
-  auto words = source::split_words(text);
+  auto words = kernel::split_words(text);
   std::size_t total = 0;
   for (const std::string& word : words ? *words : std::vector<std::string>{}) {
     total += word.size();
