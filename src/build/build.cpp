@@ -54,7 +54,8 @@ class Builder {
     double start = now_seconds();
     TRY(check_kernel());
     TRY(open_signer());
-    intake_ = TRY(take_in(request_));
+    units_ = TRY(kernel::Units::open(kernel_, progress_));
+    intake_ = TRY(take_in(request_, units_));
     for (const std::string& path : intake_.touched.ignored) {
       out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
     }
@@ -64,6 +65,10 @@ class Builder {
     TRY(lay_out());
     out_.seconds.source = now_seconds() - start;
     TRY(compile());
+    if (!out_.refusals.empty()) {
+      out_.seconds.total = now_seconds() - start;
+      return std::move(out_);
+    }
     TRY(compare());
     TRY(compare_types());
     judge_previous();
@@ -132,14 +137,13 @@ class Builder {
     for (const std::string& source : intake_.touched.sources) {
       progress_(fmt::format("compiling {}", source));
     }
-    const kernel::Units listed = TRY(kernel::Units::open(kernel_, progress_));
     for (const std::string& source : intake_.touched.sources) {
-      for (source::CompileCommand& command : TRY(source::commands_for(listed, source))) {
+      for (source::CompileCommand& command : TRY(source::commands_for(units_, source))) {
         TRY(modules_.find(command));
         commands.push_back(std::move(command));
       }
     }
-    TRY(add_users_of_headers(listed, commands));
+    TRY(add_users_of_headers(commands));
     if (commands.empty()) {
       judge_nothing_changed();
       return {};
@@ -152,16 +156,13 @@ class Builder {
     auto reading = std::async(std::launch::async, [&] {
       return KernelSide::open(kernel_, modules_, compiler, request_.core);
     });
-    Result<std::vector<Unit>> units = compile_units(
-        kernel_, std::move(commands), type_changes(intake_.files, intake_.touched), place_, posts_);
+    Result<Compiled> compiled =
+        compile_units(kernel_, intake_.files, std::move(commands),
+                      type_changes(intake_.files, intake_.touched), place_, posts_);
     Result<KernelSide> side = reading.get();
-    for (Unit& unit : TRY(std::move(units))) {
-      if (unit.absent && named(unit)) {
-        return std::unexpected(*unit.absent);
-      }
-      if (unit.absent) {
-        continue;
-      }
+    Compiled made = TRY(std::move(compiled));
+    std::ranges::move(made.failures, std::back_inserter(out_.refusals));
+    for (Unit& unit : made.units) {
       TRY(check_files_read(unit));
       const unsigned kept = unsigned{unit.pre_cached} + unsigned{unit.post_cached};
       out_.kept_objects += kept;
@@ -179,12 +180,11 @@ class Builder {
   }
 
   // The units that see another text because of a changed header, those of this kernel only.
-  Status add_users_of_headers(const kernel::Units& units,
-                              std::vector<source::CompileCommand>& commands) {
+  Status add_users_of_headers(std::vector<source::CompileCommand>& commands) {
     if (intake_.touched.headers.empty()) {
       return {};
     }
-    Reached reached = TRY(reached_units(kernel_, units, intake_, place_, progress_));
+    Reached reached = TRY(reached_units(kernel_, units_, intake_, place_, progress_));
     out_.notes.push_back(
         fmt::format("{} files may include the changed headers: {} see a change, {} do not, {} are "
                     "not in this kernel",
@@ -534,6 +534,7 @@ class Builder {
   const kernel::Kernel& kernel_;
   const kernel::Progress& progress_;
   Outcome out_;
+  kernel::Units units_;
   Intake intake_;
   std::optional<module::Metadata> previous_;
   WorkDir directory_;

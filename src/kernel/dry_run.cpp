@@ -65,6 +65,17 @@ bool read_compile(const Words& words, Unit& unit) {
   return true;
 }
 
+// What a recipe makes: kbuild removes it first of all if the recipe is interrupted.
+std::string target_of(std::string_view line) {
+  constexpr std::string_view removal = "trap 'rm -f ";
+  std::size_t at = line.find(removal);
+  if (at == std::string_view::npos) {
+    return {};
+  }
+  line.remove_prefix(at + removal.size());
+  return normal(fs::path(line.substr(0, line.find(';'))));
+}
+
 }  // namespace
 
 Status DryRun::take(std::string_view line) {
@@ -134,13 +145,21 @@ void DryRun::take_files(std::string_view line) {
   if (std::ranges::none_of(marks, [&](const char* mark) { return line.contains(mark); })) {
     return;
   }
+  const std::string target = target_of(line);
   auto words = split_words(line);
   for (const std::string& word : words ? *words : Words{}) {
     std::string_view name = word;
     name.remove_prefix(std::min(name.find_first_not_of('>'), name.size()));
-    if (is_c_file(name) && !name.starts_with('/') && !name.starts_with('-') &&
-        name.find_first_of(" *'\"$=:{}[]") == std::string_view::npos) {
-      files_.insert(normal(fs::path(name)));
+    if (name.starts_with('/') || name.starts_with('-') || !name.contains('/') ||
+        name.find_first_of(" *'\"$=:{}[]") != std::string_view::npos) {
+      continue;
+    }
+    std::string path = normal(fs::path(name));
+    if (path != target) {
+      inputs_.try_emplace(path, target.empty() ? "a part of the kernel" : target);
+    }
+    if (is_c_file(name)) {
+      files_.insert(std::move(path));
     }
   }
 }

@@ -26,6 +26,9 @@ class DryRun {
   // Every C file, header and assembly file that a recipe names or compiles, from the tree's root.
   // What of it is not there is generated.
   const std::set<std::string>& files() const { return files_; }
+  // For every other word of these recipes that may be a file: what the recipe makes, as far as it
+  // says so.
+  const std::map<std::string, std::string>& inputs() const { return inputs_; }
 
  private:
   Status take_compile(std::string_view line);
@@ -36,6 +39,7 @@ class DryRun {
   std::map<std::string, Unit> units_;                        // by the object's normal path
   std::map<std::string, std::vector<std::string>> members_;  // module's name: objects' normal paths
   std::set<std::string> files_;
+  std::map<std::string, std::string> inputs_;
 };
 
 }  // namespace suture::kernel

@@ -30,6 +30,7 @@
 
 #include "kernel/cache.h"
 #include "kernel/dry_run.h"
+#include "kernel/included_files.h"
 #include "kernel/prepare.h"
 #include "kernel/unit_list.h"
 
@@ -112,15 +113,21 @@ Result<std::vector<std::string>> module_objtool(const Kbuild& kbuild) {
 }
 
 Result<std::string> text_of(const Kbuild& kbuild, const DryRun& said) {
-  std::vector<Unit> units = said.units();
-  WordLists lists = said.lists();
+  const fs::path& tree = kbuild.about.tree;
+  ListParts parts{.lists = said.lists(),
+                  .units = said.units(),
+                  .included = included_sources(tree, kbuild.arch),
+                  .made = said.inputs()};
+  std::erase_if(parts.made, [&](const auto& made) {
+    return !fs::is_regular_file(tree / made.first) || made.first.ends_with(".o");
+  });
   if (kbuild.objtool_at_link) {
     const std::vector<std::string> objtool = TRY(module_objtool(kbuild));
-    for (Unit& unit : units) {
-      unit.objtool = lists.number_of(objtool, unit);
+    for (Unit& unit : parts.units) {
+      unit.objtool = parts.lists.number_of(objtool, unit);
     }
   }
-  return list_text(lists, units);
+  return list_text(parts);
 }
 
 // What recipes name and the tree does not have, by the directory whose makefile may make it.

@@ -9,6 +9,8 @@
 //   suture units 1
 //   L<tab>word<tab>word...                                          list number 0, 1, ...
 //   U<tab>compiler's list<tab>objtool's<tab>object<tab>source<tab>modname<tab>modfile<tab>modules
+//   I<tab>file that is no header and that another may include
+//   M<tab>input of a recipe<tab>what it makes
 //
 // In a word, a backslash and a letter stand for: o the object without ".o", s the source, d the
 // object without ".o" and with a dot before its name, b that name as a C identifier, m the name of
@@ -135,15 +137,21 @@ std::vector<std::string> words_of(std::string_view line, const Unit& unit) {
   return words;
 }
 
-std::string list_text(const WordLists& lists, const std::vector<Unit>& units) {
+std::string list_text(const ListParts& parts) {
   std::string out = fmt::format("{}\n", units_format);
-  for (const std::string& line : lists.lines()) {
+  for (const std::string& line : parts.lists.lines()) {
     out += fmt::format("L\t{}\n", line);
   }
-  for (const Unit& unit : units) {
+  for (const Unit& unit : parts.units) {
     out +=
         fmt::format("U\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n", unit.compiler, unit.objtool, unit.object,
                     unit.source, unit.module_name, unit.module_file, fmt::join(unit.modules, ","));
+  }
+  for (const std::string& path : parts.included) {
+    out += fmt::format("I\t{}\n", path);
+  }
+  for (const auto& [input, output] : parts.made) {
+    out += fmt::format("M\t{}\t{}\n", input, output);
   }
   return out;
 }

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -30,7 +32,15 @@ class WordLists {
 // The words that one of the lines stands for.
 std::vector<std::string> words_of(std::string_view line, const Unit& unit);
 
+// What a list is made of.
+struct ListParts {
+  WordLists lists;
+  std::vector<Unit> units;
+  std::set<std::string> included;           // Units::may_be_included
+  std::map<std::string, std::string> made;  // Units::made_of
+};
+
 // The list's text.
-std::string list_text(const WordLists& lists, const std::vector<Unit>& units);
+std::string list_text(const ListParts& parts);
 
 }  // namespace suture::kernel

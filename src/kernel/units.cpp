@@ -75,6 +75,15 @@ Result<Units> Units::parse(std::string text, const std::string& where) {
                             std::string::npos);
       continue;
     }
+    if (kind == "I") {
+      out.included_.emplace_back(line);
+      continue;
+    }
+    if (kind == "M") {
+      std::string_view input = cut(line, '\t');
+      out.made_.emplace_back(input, line);
+      continue;
+    }
     Unit unit;
     if (kind != "U" || !read_row(line, static_cast<std::uint32_t>(out.lists_.size()), unit)) {
       return damaged(fmt::format("damaged at '{}'", line.substr(0, 80)));
@@ -89,6 +98,8 @@ Result<Units> Units::parse(std::string text, const std::string& where) {
     bool plain = unit.path.size() == unit.source.size();
     out.by_object_.emplace_back(plain ? unit.object : normal(unit.object), i);
   }
+  std::ranges::sort(out.included_);
+  std::ranges::sort(out.made_);
   std::ranges::sort(out.by_path_);
   std::ranges::sort(out.by_object_);
   return out;
@@ -106,6 +117,15 @@ std::vector<const Unit*> Units::of_source(std::string_view path) const {
 const Unit* Units::of_object(std::string_view object) const {
   auto it = std::ranges::lower_bound(by_object_, object, {}, &Index::value_type::first);
   return it != by_object_.end() && it->first == object ? &units_[it->second] : nullptr;
+}
+
+bool Units::may_be_included(std::string_view path) const {
+  return std::ranges::binary_search(included_, path);
+}
+
+std::string_view Units::made_of(std::string_view path) const {
+  auto it = std::ranges::lower_bound(made_, path, {}, &std::pair<std::string, std::string>::first);
+  return it != made_.end() && it->first == path ? std::string_view(it->second) : std::string_view{};
 }
 
 std::vector<std::string> Units::compiler(const Unit& unit) const {

@@ -49,6 +49,13 @@ class Units {
   // By its path from the tree's root, however the command spells it; null where there is none.
   const Unit* of_object(std::string_view object) const;
 
+  // Whether another file may include this one, which is no header (.h): true too often perhaps, but
+  // never false where one does.
+  bool may_be_included(std::string_view path) const;
+  // What kbuild makes of a file by a recipe that compiles nothing: "drivers/tty/vt/defkeymap.c", or
+  // empty where no recipe names the file.
+  std::string_view made_of(std::string_view path) const;
+
   // kbuild's whole argv, to be run in the tree's root; holds "-c -o OBJECT SOURCE" and
   // "-Wp,-MMD,...": search paths, -include, -D and all.
   std::vector<std::string> compiler(const Unit& unit) const;
@@ -61,6 +68,8 @@ class Units {
   std::vector<std::string> lists_;  // words with slots, between tabs
   std::vector<Unit> units_;
   Index by_path_, by_object_;
+  std::vector<std::string> included_;                      // sorted
+  std::vector<std::pair<std::string, std::string>> made_;  // sorted: an input, what is made of it
 };
 
 }  // namespace suture::kernel
