@@ -5,8 +5,8 @@
 #include <cstdlib>
 
 #include "kernel/prepare.h"
-#include "kernel/symvers.h"
 #include "kernel/shell_words.h"
+#include "kernel/symvers.h"
 #include "source/include_graph.h"
 
 namespace {
