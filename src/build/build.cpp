@@ -184,11 +184,15 @@ class Builder {
     if (intake_.touched.headers.empty()) {
       return {};
     }
-    Reached reached = TRY(reached_units(kernel_, units_, intake_, place_, progress_));
+    Reached reached =
+        TRY(reached_units(kernel_, units_, intake_, place_, request_.all_units, progress_));
     out_.notes.push_back(
-        fmt::format("{} files may include the changed headers: {} see a change, {} do not, {} are "
-                    "not in this kernel",
-                    reached.candidates, reached.commands.size(), reached.same, reached.absent));
+        fmt::format("{} files may include the changed headers: {} of them name what changes, {} "
+                    "are compiled",
+                    reached.users, reached.candidates, reached.commands.size()));
+    if (!reached.reason.empty()) {
+      out_.notes.push_back(std::move(reached.reason));
+    }
     for (source::CompileCommand& command : reached.commands) {
       progress_(fmt::format("compiling {}", command.source));
       commands.push_back(std::move(command));
