@@ -104,12 +104,14 @@ Result<std::vector<std::string>> module_objtool(const Kbuild& kbuild) {
   TRY(write_file(probe / "Makefile", "obj-m := probe.o\n"));
   TRY(write_file(probe / "probe.c", "\n"));
   DryRun said = TRY(dry_run(kbuild, {fmt::format("M={}", probe.string()), "probe.o"}));
-  std::vector<Unit> units = said.units();
-  if (units.size() != 1) {
+  const std::vector<Unit> units = said.units();
+  auto found = std::ranges::find_if(
+      units, [](const Unit& unit) { return fs::path(unit.object).filename() == "probe.o"; });
+  if (found == units.end()) {
     return fail(Code::prepare_failed, kbuild.about.tree.string(),
                 "the kernel's build does not say how it makes a module of one file", remedy);
   }
-  return words_of(said.lists().lines().at(units[0].objtool), units[0]);
+  return words_of(said.lists().lines().at(found->objtool), *found);
 }
 
 Result<std::string> text_of(const Kbuild& kbuild, const DryRun& said) {
@@ -137,7 +139,8 @@ Missing missing_files(const DryRun& said, const fs::path& tree) {
   Missing out;
   for (const std::string& file : said.files()) {
     fs::path directory = fs::path(file).parent_path();
-    if (fs::exists(tree / file) || !fs::is_directory(tree / *directory.begin())) {
+    if (directory.empty() || fs::exists(tree / file) ||
+        !fs::is_directory(tree / *directory.begin())) {
       continue;
     }
     while (!directory.empty() && !fs::exists(tree / directory / "Makefile") &&
