@@ -68,6 +68,8 @@ std::string_view code_name(Code code) {
     case Code::untrusted_file: return "untrusted-file";
     case Code::not_installed: return "not-installed";
     case Code::boot_guard: return "boot-guard";
+    case Code::ftrace_off: return "ftrace-off";
+    case Code::broken_unit: return "broken-unit";
   }
   return "unknown";
 }

@@ -78,6 +78,8 @@ enum class Code {
   untrusted_file,
   not_installed,
   boot_guard,
+  ftrace_off,
+  broken_unit,
 };
 
 // The code as people and scripts see it, e.g. "does-not-apply".

@@ -56,7 +56,8 @@ class Builder {
     double start = now_seconds();
     TRY(check_kernel());
     TRY(open_signer());
-    intake_ = TRY(take_in(request_));
+    units_ = TRY(kernel::Units::open(kernel_, progress_));
+    intake_ = TRY(take_in(request_, units_));
     for (const std::string& path : intake_.touched.ignored) {
       out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
     }
@@ -66,6 +67,10 @@ class Builder {
     TRY(lay_out());
     out_.seconds.source = now_seconds() - start;
     TRY(compile());
+    if (!out_.refusals.empty()) {
+      out_.seconds.total = now_seconds() - start;
+      return std::move(out_);
+    }
     TRY(compare());
     TRY(compare_types());
     judge_previous();
@@ -134,9 +139,11 @@ class Builder {
     for (const std::string& source : intake_.touched.sources) {
       progress_(fmt::format("compiling {}", source));
     }
-    for (auto& command : TRY(source::compile_commands(kernel_, intake_.touched.sources))) {
-      commands.push_back(TRY(std::move(command)));
-      TRY(modules_.find(commands.back()));
+    for (const std::string& source : intake_.touched.sources) {
+      for (source::CompileCommand& command : TRY(source::commands_for(units_, source))) {
+        TRY(modules_.find(command));
+        commands.push_back(std::move(command));
+      }
     }
     TRY(add_users_of_headers(commands));
     if (commands.empty()) {
@@ -151,16 +158,13 @@ class Builder {
     auto reading = std::async(std::launch::async, [&] {
       return KernelSide::open(kernel_, modules_, compiler, request_.core);
     });
-    Result<std::vector<Unit>> units = compile_units(
-        kernel_, std::move(commands), type_changes(intake_.files, intake_.touched), place_, posts_);
+    Result<Compiled> compiled =
+        compile_units(kernel_, intake_.files, std::move(commands),
+                      type_changes(intake_.files, intake_.touched), place_, posts_);
     Result<KernelSide> side = reading.get();
-    for (Unit& unit : TRY(std::move(units))) {
-      if (unit.absent && named(unit)) {
-        return std::unexpected(*unit.absent);
-      }
-      if (unit.absent) {
-        continue;
-      }
+    Compiled made = TRY(std::move(compiled));
+    std::ranges::move(made.failures, std::back_inserter(out_.refusals));
+    for (Unit& unit : made.units) {
       TRY(check_files_read(unit));
       const unsigned kept = unsigned{unit.pre_cached} + unsigned{unit.post_cached};
       out_.kept_objects += kept;
@@ -182,11 +186,15 @@ class Builder {
     if (intake_.touched.headers.empty()) {
       return {};
     }
-    Reached reached = TRY(reached_units(kernel_, modules_, intake_, place_, progress_));
+    Reached reached =
+        TRY(reached_units(kernel_, units_, intake_, place_, request_.all_units, progress_));
     out_.notes.push_back(
-        fmt::format("{} files may include the changed headers: {} see a change, {} do not, {} are "
-                    "not in this kernel",
-                    reached.candidates, reached.commands.size(), reached.same, reached.absent));
+        fmt::format("{} files may include the changed headers: {} of them name what changes, {} "
+                    "are compiled",
+                    reached.users, reached.candidates, reached.commands.size()));
+    if (!reached.reason.empty()) {
+      out_.notes.push_back(std::move(reached.reason));
+    }
     for (source::CompileCommand& command : reached.commands) {
       progress_(fmt::format("compiling {}", command.source));
       commands.push_back(std::move(command));
@@ -584,6 +592,7 @@ class Builder {
   const kernel::Kernel& kernel_;
   const kernel::Progress& progress_;
   Outcome out_;
+  kernel::Units units_;
   Intake intake_;
   std::optional<module::Metadata> previous_;
   WorkDir directory_;
