@@ -27,8 +27,6 @@ namespace {
 using elf::AddressArguments;
 using elf::AddressFate;
 
-using Placed = std::map<std::pair<std::size_t, std::int32_t>, std::uint64_t>;
-
 // Read what they are given, as text or bytes, and forget it.
 bool reads_at_once(std::string_view function) {
   constexpr std::array readers = std::to_array<std::string_view>(
@@ -252,10 +250,12 @@ std::string name_of(const Object& object, std::int32_t part) {
 
 }  // namespace
 
-std::optional<Escape> find_escape(const std::deque<Side>& sides, const Placed& placed) {
+std::optional<Escape> find_escape(const std::deque<Side>& sides, const Linkage& linkage,
+                                  const std::map<Place, std::uint64_t>& placed) {
   for (const auto& [what, address] : placed) {
     const auto wanted = wanted_of(sides, what.first, what.second);
-    if (!wanted) {
+    // What goes on as another file's keeps that one's address.
+    if (!wanted || linkage.ancestor(what) != nullptr) {
       continue;
     }
     const Object& owner = sides[what.first].post.object;
@@ -265,7 +265,8 @@ std::optional<Escape> find_escape(const std::deque<Side>& sides, const Placed& p
       const Side& side = sides[holder.first];
       const Object& object = side.post.object;
       const Part& part = object.part(holder.second);
-      if (side.unit == nullptr || part.kind != PartKind::code) {
+      if (side.unit == nullptr || part.kind != PartKind::code ||
+          side.unit->object != sides[what.first].unit->object) {
         continue;
       }
       if (holder.first != read) {

@@ -4,10 +4,11 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 
-#include "prove/meaning.h"
+#include "prove/linkage.h"
 
 namespace suture::prove {
 
@@ -18,8 +19,7 @@ struct Escape {
 };
 
 // One of them, if there is any; `placed` says what of post lies in the module.
-std::optional<Escape> find_escape(
-    const std::deque<Side>& sides,
-    const std::map<std::pair<std::size_t, std::int32_t>, std::uint64_t>& placed);
+std::optional<Escape> find_escape(const std::deque<Side>& sides, const Linkage& linkage,
+                                  const std::map<Place, std::uint64_t>& placed);
 
 }  // namespace suture::prove
