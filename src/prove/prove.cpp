@@ -12,7 +12,7 @@
 //   3. Does all that the redirects lead to mean what post means (meaning.h)?
 //   4. Is every entry of every table about code one of post's, and none missing?
 //   5. Does every function that differs between pre and post, compared anew (changes.h), get
-//      redirected?
+//      redirected, and does nothing in the module count on what is left out (left_out.h)?
 //
 // Invariant: what is not shown is an accusation; nothing is taken for proven because it is unusual.
 #include "prove/prove.h"
@@ -24,6 +24,7 @@
 
 #include "prove/core_data.h"
 #include "prove/core_redirects.h"
+#include "prove/left_out.h"
 #include "prove/meaning.h"
 #include "prove/patch_data.h"
 
@@ -69,6 +70,7 @@ class Prover {
     check_metadata(meaning, data);
     check_authors_word(meaning, data);
     check_nothing_left_out(meaning);
+    check_left_out(meaning, sides_);
     return {};
   }
 
@@ -92,7 +94,8 @@ class Prover {
       for (const auto& [name, reason] : side.word.ignored) {
         ignored.insert(name);
       }
-      side.changes = find_changes(side.pre, side.post, side.pairing, ignored);
+      side.changes =
+          find_changes(side.pre, side.post, side.pairing, unit.object != "vmlinux", ignored);
       proof_.compared += side.post.object.parts().size();
       for (const auto& [symbol, place] : unit.defined) {
         const elf::Symbol& named = unit.pre->symbols().at(symbol);
