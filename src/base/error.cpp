@@ -26,6 +26,7 @@ std::string_view code_name(Code code) {
     case Code::module_static_key: return "module-static-key";
     case Code::symbol_unresolved: return "symbol-unresolved";
     case Code::symbol_ambiguous: return "symbol-ambiguous";
+    case Code::symbol_moved: return "symbol-moved";
     case Code::special_section: return "special-section";
     case Code::too_many_symbols: return "too-many-symbols";
     case Code::thread_main: return "thread-main";
@@ -69,6 +70,8 @@ std::string_view code_name(Code code) {
     case Code::untrusted_file: return "untrusted-file";
     case Code::not_installed: return "not-installed";
     case Code::boot_guard: return "boot-guard";
+    case Code::ftrace_off: return "ftrace-off";
+    case Code::broken_unit: return "broken-unit";
   }
   return "unknown";
 }
@@ -91,6 +94,7 @@ int exit_code(Code code) {
     case Code::module_static_key:
     case Code::symbol_unresolved:
     case Code::symbol_ambiguous:
+    case Code::symbol_moved:
     case Code::special_section:
     case Code::too_many_symbols:
     case Code::thread_main:

@@ -32,6 +32,7 @@ enum class Code {
   module_static_key,
   symbol_unresolved,
   symbol_ambiguous,
+  symbol_moved,
   special_section,
   too_many_symbols,
   thread_main,
@@ -79,6 +80,8 @@ enum class Code {
   untrusted_file,
   not_installed,
   boot_guard,
+  ftrace_off,
+  broken_unit,
 };
 
 // The code as people and scripts see it, e.g. "does-not-apply".

@@ -63,7 +63,7 @@ Result<std::string> module_name(const Request& request) {
 
 }  // namespace
 
-Result<Intake> take_in(const Request& request) {
+Result<Intake> take_in(const Request& request, const kernel::Units& units) {
   Intake out;
   module::Metadata& metadata = out.metadata;
   std::vector<source::Patch> patches;
@@ -91,7 +91,7 @@ Result<Intake> take_in(const Request& request) {
   metadata.states = request.states;
   out.files = TRY(source::apply(patches, request.kernel.source));
   TRY(check_files(request.ignored, out.files));
-  out.touched = TRY(touched_units(out.files, request.kernel.source));
+  out.touched = TRY(touched_units(out.files, units, request.kernel.source));
   if (out.touched.sources.empty() && out.touched.headers.empty()) {
     return fail(Code::no_change, request.patches[0].string(),
                 "the diff touches no code of the kernel",

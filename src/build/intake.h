@@ -18,8 +18,9 @@ struct Intake {
   module::Metadata metadata;  // name, version, release, description, diffs, vulnerabilities
 };
 
-// Reads and applies the diffs, in memory. does-not-apply, bad-diff, unsafe-path, unsupported-file;
+// Reads and applies the diffs, in memory. does-not-apply, bad-diff, unsafe-path, unsupported-file,
+// not-in-kernel;
 // no-change where they touch no code; usage for a name that no module can have.
-Result<Intake> take_in(const Request& request);
+Result<Intake> take_in(const Request& request, const kernel::Units& units);
 
 }  // namespace suture::build

@@ -195,6 +195,8 @@ void register_build(Commands& commands) {
                       "refuse what could not follow it");
   command->add_flag("--no-replace", options->no_replace,
                     "Leave earlier patches in force instead of taking over from them");
+  command->add_flag("--all-units", request.all_units,
+                    "Compile all files that a changed header reaches, however many they are");
   build::Signing& signing = options->signing;
   auto* key = command->add_option("--sign-key", signing.key,
                                   "Sign the module with this private key (PEM; a pass phrase is "

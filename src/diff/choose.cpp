@@ -35,7 +35,7 @@ namespace {
 class Chooser {
  public:
   Chooser(const Side& pre, const Side& post, Home home, Directives directives,
-          const OutsideFate& outside)
+          const OutsideFate& outside, Elsewhere elsewhere)
       : pre_(pre),
         post_(post),
         home_(home),
@@ -43,6 +43,7 @@ class Chooser {
         after_addresses_(post, outside),
         count_(post.graph.pieces().size()) {
     out_.correlation = correlate(pre, post);
+    part_from_this_file(std::move(elsewhere));
     out_.directives = std::move(directives);
     out_.fate.assign(count_, Fate::out);
     differs_.assign(count_, false);
@@ -62,6 +63,10 @@ class Chooser {
     for (std::size_t i = 0; i < count_; ++i) {
       if (differs_[i]) {
         take(static_cast<std::int32_t>(i), Fate::changed);
+      } else if (const Origin* origin = origin_of(static_cast<std::int32_t>(i))) {
+        if (origin->replaced) {
+          take(static_cast<std::int32_t>(i), Fate::moved);
+        }
       } else if (is_new_global(static_cast<std::int32_t>(i))) {
         take(static_cast<std::int32_t>(i), Fate::fresh);
       }
@@ -94,6 +99,25 @@ class Chooser {
   std::int32_t partner(std::int32_t post) const {
     return out_.correlation.pre_of[static_cast<std::size_t>(post)];
   }
+  const Origin* origin_of(std::int32_t post) const {
+    auto it = out_.correlation.elsewhere.origins.find(post);
+    return it == out_.correlation.elsewhere.origins.end() ? nullptr : &it->second;
+  }
+  // The kernel runs it already, by this file's or another's definition.
+  bool runs(std::int32_t post) const { return partner(post) >= 0 || origin_of(post) != nullptr; }
+
+  // What another file's definition runs for is not what this file had of the name.
+  void part_from_this_file(Elsewhere elsewhere) {
+    for (const auto& [post, origin] : elsewhere.origins) {
+      std::int32_t& before = out_.correlation.pre_of[static_cast<std::size_t>(post)];
+      if (before >= 0) {
+        out_.correlation.post_of[static_cast<std::size_t>(before)] = -1;
+        before = -1;
+      }
+    }
+    out_.correlation.elsewhere = std::move(elsewhere);
+  }
+
   void refuse(Code code, std::string where, std::string reason, std::string remedy) {
     out_.refusals.push_back(Error{code, std::move(where), std::move(reason), std::move(remedy)});
   }
@@ -118,7 +142,7 @@ class Chooser {
     for (const auto& [name, after] : after_names_) {
       auto it = before_names_.find(name);
       if (it == before_names_.end() || base_name(name.second) != name.second ||
-          partner(after) == it->second) {
+          partner(after) == it->second || origin_of(after) != nullptr) {
         continue;
       }
       const Piece& before = pre_.graph.piece(it->second);
@@ -360,7 +384,7 @@ class Chooser {
   // Pointers to what the kernel has, and to strings, mean the same from a copy.
   bool only_known_inside(const Piece& piece) const {
     return std::ranges::all_of(piece.references, [&](const Reference& reference) {
-      return reference.target_piece < 0 || partner(reference.target_piece) >= 0 ||
+      return reference.target_piece < 0 || runs(reference.target_piece) ||
              is_copyable(post_.graph, post_piece(reference.target_piece));
     });
   }
@@ -503,7 +527,9 @@ class Chooser {
         if (wanted(index, reference)) {
           auto target = static_cast<std::size_t>(reference.target_piece);
           if (out_.fate[target] == Fate::out) {
-            out_.fate[target] = differs_[target] ? Fate::changed : Fate::fresh;
+            out_.fate[target] = differs_[target]                    ? Fate::changed
+                                : origin_of(reference.target_piece) ? Fate::moved
+                                                                    : Fate::fresh;
           }
           work.push_back(reference.target_piece);
         }
@@ -524,6 +550,9 @@ class Chooser {
     const Piece& target = post_piece(reference.target_piece);
     if (init(target) && !is_copyable(post_.graph, target)) {
       return false;
+    }
+    if (const Origin* origin = origin_of(reference.target_piece)) {
+      return origin->replaced;
     }
     if (out_.correlation.ambiguous[slot]) {
       refuse(Code::symbol_ambiguous, describe(post_piece(from)),
@@ -593,7 +622,8 @@ class Chooser {
           continue;
         }
         const Piece& old = pre_.graph.piece(lost);
-        if (may_start_anew(base_name(old.name)) || boot_only(pre_.graph, old)) {
+        if (may_start_anew(base_name(old.name)) || out_.correlation.elsewhere.gone.contains(lost) ||
+            boot_only(pre_.graph, old)) {
           continue;
         }
         for (std::int32_t fresh : variables_of(post_.graph, user)) {
@@ -626,13 +656,14 @@ class Chooser {
   void note_exports() {
     std::set<std::string_view> before = exports_of(pre_.graph.object());
     std::set<std::string_view> after = exports_of(post_.graph.object());
+    const auto& still = out_.correlation.elsewhere.still_exported;
     for (std::string_view name : after) {
-      if (!before.contains(name)) {
+      if (!before.contains(name) && !still.contains(name)) {
         add_note(fmt::format("the new export of {} is left out", name));
       }
     }
     for (std::string_view name : before) {
-      if (!after.contains(name)) {
+      if (!after.contains(name) && !still.contains(name)) {
         add_note(fmt::format("{} stays exported until the next boot", name));
       }
     }
@@ -681,7 +712,9 @@ std::set<std::string_view> exports_of(const elf::ObjectFile& object) {
 }
 
 bool ObjectDiff::any_changed() const {
-  return std::ranges::find(fate, Fate::changed) != fate.end() || !directives.callbacks.empty();
+  return std::ranges::any_of(fate,
+                             [](Fate one) { return one == Fate::changed || one == Fate::moved; }) ||
+         !directives.callbacks.empty();
 }
 
 bool ObjectDiff::takes_anything() const {
@@ -689,8 +722,8 @@ bool ObjectDiff::takes_anything() const {
 }
 
 ObjectDiff compare(const Side& pre, const Side& post, Home home, Directives directives,
-                   const OutsideFate& outside) {
-  return Chooser(pre, post, home, std::move(directives), outside).run();
+                   const OutsideFate& outside, Elsewhere elsewhere) {
+  return Chooser(pre, post, home, std::move(directives), outside, std::move(elsewhere)).run();
 }
 
 }  // namespace suture::diff

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -18,17 +19,35 @@
 
 namespace suture::diff {
 
+// What the kernel runs for a post piece, where that is not this file's own pre piece.
+struct Origin {
+  std::optional<std::size_t> file;  // whose pre piece it is, by number; nothing: no file's of the
+                                    // patch, and the running object has it by its name
+  std::int32_t piece = -1;          // of that file's pre
+  bool replaced = false;            // by the post piece, a function; else it stays
+  bool global = false;              // other files meant it by its name before
+};
+
+// What else the object's files have to do with this one (module/moves.h).
+struct Elsewhere {
+  std::map<std::int32_t, Origin> origins;     // by post piece
+  std::set<std::int32_t> gone;                // pre pieces that other files' post pieces go on with
+  std::set<std::string_view> still_exported;  // by the object: before and after, whichever file
+};
+
 // Which pre piece each post piece is, by number, or -1 for what is new; and the reverse.
 struct Correlation {
   std::vector<std::int32_t> pre_of;
   std::vector<std::int32_t> post_of;
   // Post pieces that could be any of several pre pieces: using one is symbol-ambiguous.
   std::vector<bool> ambiguous;
+  Elsewhere elsewhere;
 };
 
 enum class Fate : std::uint8_t {
   out,      // stays in the kernel, or is not needed
   changed,  // replaces a function of the kernel
+  moved,    // the same, of one that another file defined
   fresh,    // new code or data, or a private copy of constant data
 };
 
@@ -87,6 +106,6 @@ using OutsideFate =
 // `directives` are post's, with what the manifest adds; `outside` is asked about the code that pre
 // and post call and the running kernel has.
 ObjectDiff compare(const Side& pre, const Side& post, Home home, Directives directives,
-                   const OutsideFate& outside);
+                   const OutsideFate& outside, Elsewhere elsewhere = {});
 
 }  // namespace suture::diff

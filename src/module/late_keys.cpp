@@ -22,8 +22,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "module/references.h"
-
 namespace suture::module {
 
 namespace {
@@ -136,29 +134,12 @@ bool LateSites::overwrites(const Reference& reference, const elf::Arch& arch) co
          });
 }
 
-LateKeys::LateKeys(const std::vector<LinkInput>& inputs) {
-  for (const LinkInput& input : inputs) {
-    for (std::size_t i = 0; i < input.diff->fate.size(); ++i) {
-      const Piece& piece = input.post->graph.pieces()[i];
-      if (piece.global && input.diff->fate[i] != diff::Fate::out &&
-          input.diff->correlation.pre_of[i] < 0) {
-        added_.insert(piece.name);
-      }
-    }
-  }
-}
-
 // Where it cannot be bound at all, the link says why when it writes the entry.
 bool LateKeys::is_late(const LinkInput& input, std::int32_t piece, const Reference& key) const {
-  const diff::PieceGraph& graph = input.post->graph;
-  if (key.target_piece >= 0) {
-    if (input.diff->fate[static_cast<std::size_t>(key.target_piece)] != diff::Fate::out) {
-      return false;
-    }
-  } else if (added_.contains(graph.object().symbols()[key.symbol].name)) {
+  if (resolver_.taken(input, key)) {
     return false;
   }
-  Result<Binding> binding = bind_outside(input, piece, key);
+  Result<Binding> binding = resolver_.outside(input, piece, key);
   return binding && binding->is_late();
 }
 

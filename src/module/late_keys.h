@@ -26,10 +26,9 @@
 #pragma once
 
 #include <set>
-#include <string_view>
 #include <vector>
 
-#include "module/link.h"
+#include "module/resolve.h"
 
 namespace suture::module {
 
@@ -66,8 +65,8 @@ struct LateSites {
 
 class LateKeys {
  public:
-  // All inputs of the module: a key that one of them adds is none of the kernel's.
-  explicit LateKeys(const std::vector<LinkInput>& inputs);
+  // `resolver` must outlive this.
+  explicit LateKeys(const Resolver& resolver) : resolver_(resolver) {}
 
   // module-static-key where a site is too narrow for a jump.
   Result<LateSites> of(const LinkInput& input, std::int32_t piece) const;
@@ -75,7 +74,7 @@ class LateKeys {
  private:
   bool is_late(const LinkInput& input, std::int32_t piece, const diff::Reference& key) const;
 
-  std::set<std::string_view> added_;  // globals that the patch adds
+  const Resolver& resolver_;
 };
 
 }  // namespace suture::module

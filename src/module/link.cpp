@@ -50,18 +50,19 @@ class Linker {
   Result<Linked> run(const std::vector<LinkInput>& inputs) {
     glue_graph_ = TRY(diff::PieceGraph::build(glue_.object, arch_));
     glue_tables_ = TRY(diff::CodeTables::build(glue_graph_, glue_.constants));
-    const LateKeys keys(inputs);
+    const Resolver resolver(inputs);
+    const LateKeys keys(resolver);
     for (const LinkInput& input : inputs) {
       TRY(placing_.add_input(input, keys));
     }
     placing_.add_glue(glue_graph_, glue_tables_);
     for (const Source& source : placing_.sources()) {
-      TRY(collect_functions(source));
+      TRY(collect_functions(source, resolver));
       TRY(collect_callbacks(source));
     }
     const Place patch = reserve_patch(metadata_.core, glue_, placing_, assembly_);
     for (const Source& source : placing_.sources()) {
-      TRY(write_source(source));
+      TRY(write_source(source, resolver));
     }
     write_patch(patch);
     write_identity(metadata_, glue_, target_.symvers, placing_, assembly_);
@@ -84,7 +85,7 @@ class Linker {
   }
 
   // What is redirected, and what the metadata says about it.
-  Status collect_functions(const Source& source) {
+  Status collect_functions(const Source& source, const Resolver& resolver) {
     if (source.input == nullptr) {
       return {};
     }
@@ -95,14 +96,14 @@ class Linker {
         continue;
       }
       PatchedObject& object = object_entry(input);
-      if (input.diff->fate[i] != Fate::changed) {
+      if (input.diff->fate[i] == Fate::fresh) {
         if (piece.name.find(".cold") == std::string_view::npos) {
           object.functions.push_back(PatchedFunction{
               .name = std::string(piece.name), .source = input.source, .is_new = true});
         }
         continue;
       }
-      Redirect redirect = TRY(redirect_of(source, i));
+      Redirect redirect = TRY(redirect_of(source, i, resolver));
       object.functions.push_back(PatchedFunction{
           .name = redirect.old.name, .sympos = redirect.old.sympos, .source = input.source});
       content_.objects[object.name].redirects.push_back(std::move(redirect));
@@ -110,18 +111,23 @@ class Linker {
     return {};
   }
 
-  static Result<Redirect> redirect_of(const Source& source, std::size_t piece) {
+  static Result<Redirect> redirect_of(const Source& source, std::size_t piece,
+                                      const Resolver& resolver) {
     const auto index = static_cast<std::int32_t>(piece);
     const LinkInput& input = *source.input;
-    const std::int32_t before = input.diff->correlation.pre_of[piece];
-    const diff::PieceGraph& pre = input.binder->pre();
-    Redirect out{.old = TRY(old_code(input, before)),
+    const Resolver::Running running = resolver.running(input, index);
+    const std::int32_t before = running.piece;
+    Redirect out{.old = before < 0 ? TRY(input.binder->global(source.graph->piece(index).name))
+                                   : TRY(old_code(*running.input, before)),
                  .old_cold = {},
                  .now = {source.places[piece], source.size(piece)},
                  .now_cold = {},
                  .has_rows = !source.tables->orc(index).empty()};
-    if (auto cold = cold_part(pre, pre.piece(before))) {
-      out.old_cold = TRY(old_code(input, *cold));
+    if (before >= 0) {
+      const diff::PieceGraph& pre = running.input->binder->pre();
+      if (auto cold = cold_part(pre, pre.piece(before))) {
+        out.old_cold = TRY(old_code(*running.input, *cold));
+      }
     }
     if (auto cold = cold_part(*source.graph, source.graph->piece(index))) {
       const auto slot = static_cast<std::size_t>(*cold);
@@ -190,8 +196,8 @@ class Linker {
     return {};
   }
 
-  Status write_source(const Source& source) {
-    References references(assembly_, placing_, target_.symvers, target_.core_exports);
+  Status write_source(const Source& source, const Resolver& resolver) {
+    References references(assembly_, placing_, resolver, target_);
     auto count = static_cast<std::int32_t>(source.places.size());
     for (std::int32_t i = 0; i < count; ++i) {
       auto slot = static_cast<std::size_t>(i);

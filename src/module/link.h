@@ -23,6 +23,7 @@ struct LinkInput {
   const diff::Side* post = nullptr;
   const diff::ObjectDiff* diff = nullptr;
   const Binder* binder = nullptr;
+  std::size_t file = 0;  // its number, as diff::Origin has it
 };
 
 // The kernel and the core that a module is written for.

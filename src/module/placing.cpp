@@ -30,11 +30,6 @@ void Placing::add_glue(const PieceGraph& graph, const diff::CodeTables& tables) 
   });
 }
 
-std::optional<Place> Placing::fresh_global(std::string_view name) const {
-  auto it = globals_.find(name);
-  return it != globals_.end() && it->second.fresh ? std::optional(it->second.place) : std::nullopt;
-}
-
 template <class Wanted>
 void Placing::place(Source source, Wanted wanted) {
   source.places.resize(source.graph->pieces().size());
@@ -44,9 +39,8 @@ void Placing::place(Source source, Wanted wanted) {
     }
     const Piece& piece = source.graph->pieces()[i];
     source.places[i] = place_piece(*source.graph, piece, source.late[i]);
-    if (piece.global) {
-      bool fresh = source.input != nullptr && source.input->diff->correlation.pre_of[i] < 0;
-      globals_.try_emplace(std::string(piece.name), Global{source.places[i], fresh});
+    if (piece.global && source.input == nullptr) {
+      globals_.try_emplace(std::string(piece.name), source.places[i]);
     }
   }
   sources_.push_back(std::move(source));

@@ -71,16 +71,33 @@ class Comparer {
     if (x.merged != 0 || y.merged != 0) {
       return x.merged != 0 && y.merged != 0 && same_content(x, y);
     }
-    if (x.offset != y.offset || (x.part < 0) != (y.part < 0)) {
+    if (x.offset != y.offset) {
       return false;
     }
-    if (x.part < 0) {
-      return pre_.object.elf().symbols()[x.symbol].name ==
-             post_.object.elf().symbols()[y.symbol].name;
+    if (x.part < 0 || y.part < 0) {
+      // The same name of what another file defines on one side or both.
+      return (x.part < 0 || pairing_.gone.contains(x.part)) &&
+             (y.part < 0 || pairing_.come.contains(y.part)) && name(pre_, x) == name(post_, y);
+    }
+    if (pairing_.come.contains(y.part)) {
+      return is_weak(pre_, x) && name(pre_, x) == name(post_, y);
     }
     const bool copies = is_copy_as_good(pre_.object, pre_.object.part(x.part)) &&
                         is_copy_as_good(post_.object, post_.object.part(y.part));
     return copies ? same_start(x, y) || same(x.part, y.part) : pairing_.pre(y.part) == x.part;
+  }
+
+  static const elf::Symbol& symbol(const Read& side, const Target& target) {
+    const auto& symbols = side.object.elf().symbols();
+    return target.part < 0 ? symbols[target.symbol]
+                           : symbols[side.object.part(target.part).symbols.at(0)];
+  }
+  static std::string_view name(const Read& side, const Target& target) {
+    return symbol(side, target).name;
+  }
+  static bool is_weak(const Read& side, const Target& target) {
+    return !side.object.part(target.part).symbols.empty() &&
+           symbol(side, target).binding == STB_WEAK;
   }
 
   bool same_content(const Target& x, const Target& y) const {
