@@ -36,6 +36,8 @@ enum class Code {
   special_section,
   too_many_symbols,
   thread_main,
+  module_exit,
+  init_needed,
   state_conflict,
   // It is not for this kernel (exit 4).
   wrong_kernel,

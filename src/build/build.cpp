@@ -19,6 +19,7 @@
 #include "build/layouts.h"
 #include "build/proving.h"
 #include "build/shadow_tree.h"
+#include "diff/boot_needs.h"
 #include "diff/diff.h"
 #include "kernel/prepare.h"
 #include "match/match.h"
@@ -299,14 +300,16 @@ class Builder {
       auto directives =
           TRY(directives_of(work.post_graph, work.unit.command.path(), request_.ignored));
       TRY(join(directives, work.unit.command.source, intake_.metadata));
-      work.diff = diff::compare(*work.pre, *work.post, std::move(directives), outside_of(work),
-                                std::move(elsewhere[work.file]));
+      const auto home = work.unit.command.is_module ? diff::Home::module : diff::Home::vmlinux;
+      work.diff = diff::compare(*work.pre, *work.post, home, std::move(directives),
+                                outside_of(work), std::move(elsewhere[work.file]));
       std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
       for (Error refusal : work.diff.refusals) {
         refusal.where = fmt::format("{}: {}", work.unit.command.source, refusal.where);
         out_.refusals.push_back(std::move(refusal));
       }
     }
+    judge_boot_needs();
     if (out_.refusals.empty()) {
       judge_nothing_changed();
     }
@@ -318,6 +321,24 @@ class Builder {
     return [&work](std::string_view function, elf::AddressArguments arguments) {
       return work.shipped->fate(function, arguments);
     };
+  }
+
+  // What goes in of one file may count on the boot code of another. Modules share no globals.
+  void judge_boot_needs() {
+    for (const Work& user : works_) {
+      for (const Work& setter : works_) {
+        if (&user == &setter || (setter.unit.command.is_module && setter.run != user.run)) {
+          continue;
+        }
+        for (const auto& [variable, boot] : setter.diff.set_at_boot) {
+          auto used = user.diff.used_of_others.find(variable);
+          if (used != user.diff.used_of_others.end()) {
+            out_.refusals.push_back(diff::boot_need(
+                fmt::format("{}: {}", user.unit.command.source, used->second), variable, boot));
+          }
+        }
+      }
+    }
   }
 
   void judge_nothing_changed() {

@@ -224,6 +224,9 @@ class Linker {
         TRY(references.write(holder, branch.key));
         TRY(references.write(holder, branch.target));
       }
+      for (const NearJump& jump : late.jumps) {
+        TRY(references.write(holder, jump.target));
+      }
       TRY(write_tables(source, i, arch_, assembly_, references));
     }
     for (std::int32_t i = 0; i < count; ++i) {

@@ -12,7 +12,8 @@
 //   3. Does all that the redirects lead to mean what post means (meaning.h)?
 //   4. Is every entry of every table about code one of post's, and none missing?
 //   5. Does every function that differs between pre and post, compared anew (changes.h), get
-//      redirected, and every one that goes on as another file's (linkage.h)?
+//      redirected, and every one that goes on as another file's (linkage.h)? Does nothing in the
+//      module count on what is left out (left_out.h)?
 //   6. Can nobody call into it when the kernel has freed it (escapes.h)?
 //
 // Invariant: what is not shown is an accusation; nothing is taken for proven because it is unusual.
@@ -26,6 +27,7 @@
 #include "prove/core_data.h"
 #include "prove/core_redirects.h"
 #include "prove/escapes.h"
+#include "prove/left_out.h"
 #include "prove/meaning.h"
 #include "prove/patch_data.h"
 
@@ -72,6 +74,7 @@ class Prover {
     check_authors_word(meaning, data);
     check_nothing_left_out(meaning);
     check_escapes(meaning);
+    check_left_out(meaning, sides_);
     return {};
   }
 
@@ -108,7 +111,8 @@ class Prover {
       for (const auto& [name, reason] : side.word.ignored) {
         ignored.insert(name);
       }
-      side.changes = find_changes(side.pre, side.post, side.pairing, ignored);
+      side.changes =
+          find_changes(side.pre, side.post, side.pairing, side.unit->object != "vmlinux", ignored);
       proof_.compared += side.post.object.parts().size();
     }
     return {};

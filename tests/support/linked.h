@@ -93,7 +93,8 @@ class Linking : public Pair {
     const diff::Side before{graph_, pre_tables_};
     const diff::Side after{post_graph_, post_tables_};
     diff_ = diff::compare(
-        before, after, diff::read_directives(post_graph_).value(),
+        before, after, object == "vmlinux" ? diff::Home::vmlinux : diff::Home::module,
+        diff::read_directives(post_graph_).value(),
         [](std::string_view, elf::AddressArguments) { return elf::AddressFate::leaves; });
     EXPECT_TRUE(diff_.refusals.empty());
     const module::Binder binder(run_, symvers_, graph_, matched_);
