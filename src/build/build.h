@@ -36,6 +36,7 @@ struct Request {
   fs::path keep_objects;  // where the compiled objects are left for `check --prove`; may be empty
   module::Core core = module::Core::livepatch;
   bool replace = true;
+  bool all_units = false;                   // compile all units that a header reaches, however many
   std::vector<module::SystemState> states;  // beside those that the diffs state
   std::vector<module::Ignored> ignored;     // likewise
   fs::path onto;                            // a patch that it is to be loaded onto; may be empty

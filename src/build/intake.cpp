@@ -177,7 +177,7 @@ Result<std::vector<source::Patch>> read_patches(const Request& request, Intake& 
 
 bool is_cve(std::string_view text) { return !text.empty() && cve_at(text) == text; }
 
-Result<Intake> take_in(const Request& request) {
+Result<Intake> take_in(const Request& request, const kernel::Units& units) {
   Intake out;
   module::Metadata& metadata = out.metadata;
   for (const std::string& cve : request.cves) {
@@ -204,7 +204,7 @@ Result<Intake> take_in(const Request& request) {
   std::ranges::move(applied.notes, std::back_inserter(out.notes));
   TRY(check_files(request.ignored, out.files));
   TRY(refuse_renames(out.files));
-  out.touched = TRY(touched_units(out.files, request.kernel.source));
+  out.touched = TRY(touched_units(out.files, units, request.kernel.source));
   std::ranges::copy(left_out, std::back_inserter(out.touched.ignored));
   if (out.touched.sources.empty() && out.touched.headers.empty()) {
     return touches_nothing(request, left_out);

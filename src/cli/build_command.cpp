@@ -40,6 +40,10 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
   for (const Error& refusal : outcome.refusals) {
     out["refusals"].push_back(error_json(refusal));
   }
+  out["pinned"] = Json::array();
+  for (const module::Pin& pin : outcome.metadata.pinned) {
+    out["pinned"].push_back({{"name", pin.name}, {"by", pin.by}, {"source", pin.source}});
+  }
   out["notes"] = outcome.notes;
   if (const auto& onto = outcome.succession) {
     out["onto"] = {{"previous", onto->previous},
@@ -199,6 +203,8 @@ void register_build(Commands& commands) {
                       "refuse what could not follow it");
   command->add_flag("--no-replace", options->no_replace,
                     "Leave earlier patches in force instead of taking over from them");
+  command->add_flag("--all-units", request.all_units,
+                    "Compile all files that a changed header reaches, however many they are");
   build::Signing& signing = options->signing;
   auto* key = command->add_option("--sign-key", signing.key,
                                   "Sign the module with this private key (PEM; a pass phrase is "

@@ -98,5 +98,6 @@ void register_apply(Commands& commands);
 void register_doctor(Commands& commands);
 void register_guest_init(Commands& commands);
 void register_man(Commands& commands);
+void register_completion(Commands& commands);
 
 }  // namespace suture::cli
