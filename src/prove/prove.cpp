@@ -197,6 +197,7 @@ class Prover {
     if (!taken_.insert(*address).second) {
       meaning.accuse(where, "another one redirects the same function");
     }
+    bool gone = false;
     for (std::size_t i = 1; i < sides_.size(); ++i) {
       const Side& side = sides_[i];
       auto found = side.functions_at.find(*address);
@@ -207,8 +208,10 @@ class Prover {
       const std::int32_t post = side.pairing.post(found->second);
       const auto to = post < 0 ? linkage_.heir(from) : std::optional(Place{i, post});
       if (!to) {
-        meaning.accuse(where, "the function is gone after the patch");
-      } else if (!side.pre.tables.traceable[static_cast<std::size_t>(found->second)]) {
+        gone = true;  // of this file, which may have had a weak one beside it
+        continue;
+      }
+      if (!side.pre.tables.traceable[static_cast<std::size_t>(found->second)]) {
         meaning.accuse(where, "the function has no entry that ftrace can redirect");
       } else {
         accept(redirect, from, *to);
@@ -219,8 +222,9 @@ class Prover {
       accept(redirect, {to->first, -1}, *to);
       return;
     }
-    meaning.accuse(where, fmt::format("no function of the compiled files runs at {}",
-                                      running_.describe(*address)));
+    meaning.accuse(where, gone ? "the function is gone after the patch"
+                               : fmt::format("no function of the compiled files runs at {}",
+                                             running_.describe(*address)));
   }
 
   void accept(const Redirect& redirect, Place from, Place to) {
