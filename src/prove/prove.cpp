@@ -3,8 +3,8 @@
 // Problem: a patch module that loads and does the wrong thing is the worst that can come of a
 // build, and whoever wrote a module cannot be its own witness.
 //
-// Method: five questions, each answered from the bytes of the module, the compiled objects and the
-// shipped kernel.
+// Method: six questions, each answered from the bytes of the module, the compiled objects and the
+// shipped kernel; the last one from the texts, too.
 //   1. Would the kernel load it (load.h), and does it say of itself what is true?
 //   2. Does its init function hand the core a patch, and what does that redirect (patch_data.h, of
 //      one for Suture's core core_data.h and core_redirects.h)? Each redirect is resolved as the
@@ -13,6 +13,7 @@
 //   4. Is every entry of every table about code one of post's, and none missing?
 //   5. Does every function that differs between pre and post, compared anew (changes.h), get
 //      redirected?
+//   6. Are the compiled objects all that the diff changes in this kernel (whole.h)?
 //
 // Invariant: what is not shown is an accusation; nothing is taken for proven because it is unusual.
 #include "prove/prove.h"
@@ -26,6 +27,7 @@
 #include "prove/core_redirects.h"
 #include "prove/meaning.h"
 #include "prove/patch_data.h"
+#include "prove/whole.h"
 
 namespace suture::prove {
 
@@ -69,6 +71,11 @@ class Prover {
     check_metadata(meaning, data);
     check_authors_word(meaning, data);
     check_nothing_left_out(meaning);
+    if (about_.scope != nullptr) {
+      check_whole(*about_.scope, sides_, taken_, running_, proof_);
+    } else {
+      proof_.unseen.emplace_back("whether it holds all objects that its diff changes");
+    }
     return {};
   }
 

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "prove/object.h"
+
 namespace suture::prove {
 
 namespace {
@@ -197,6 +199,29 @@ Result<std::optional<std::uint64_t>> Running::undefined(const std::string& objec
     }
   }
   return own("vmlinux", name);
+}
+
+Result<std::optional<std::uint64_t>> Running::global(const std::string& object,
+                                                     std::string_view name) {
+  if (object == "vmlinux") {
+    for (std::uint32_t index : image_.symbols().find(name)) {
+      const kernel::RunSymbol& symbol = image_.symbols().all()[index];
+      const elf::Section* section = image_.section_at(symbol.address);
+      if (symbol.type >= 'A' && symbol.type <= 'Z' &&
+          (section == nullptr || !is_boot_only(section->name))) {
+        return symbol.address;
+      }
+    }
+    return std::nullopt;
+  }
+  Module* in = TRY(module(object));
+  const auto it = in->by_name.find(name);
+  for (std::uint32_t symbol : it == in->by_name.end() ? std::vector<std::uint32_t>{} : it->second) {
+    if (in->image->elf().symbols()[symbol].binding != STB_LOCAL) {
+      return address_in(*in, symbol);
+    }
+  }
+  return std::nullopt;
 }
 
 std::string Running::describe(std::uint64_t address) const {

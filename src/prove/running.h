@@ -64,6 +64,9 @@ class Running {
   // What `object`'s own code can only mean by that name: the one symbol that has it, or the one
   // that is global.
   Result<std::optional<std::uint64_t>> own(const std::string& object, std::string_view name);
+  // What other files of `object` mean by that name: its global, if there is one that stays in
+  // memory.
+  Result<std::optional<std::uint64_t>> global(const std::string& object, std::string_view name);
   // What `object`'s code means by an undefined symbol where nothing else tells.
   Result<std::optional<std::uint64_t>> undefined(const std::string& object, std::string_view name);
   // A name for an address, for people.

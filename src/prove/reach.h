@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Which functions see a change of what a header defines, by names.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "prove/prove.h"
+
+namespace suture::prove {
+
+// What two versions of a file define in another way, or only one of them does.
+struct Difference {
+  std::set<std::string, std::less<>> functions, macros;
+  bool types = false;  // types, variables, what is included
+  bool nothing() const { return functions.empty() && macros.empty() && !types; }
+};
+
+Difference difference_of(const FileText& before, const FileText& after);
+
+class Reach {
+ public:
+  // `header` is one of the scope's files, and `difference` is its.
+  Reach(const Scope& scope, const std::string& header, const Difference& difference);
+
+  // The functions of a source that see the change, in themselves or in what they take in line; only
+  // those whose name no other file has.
+  std::vector<std::string> functions_of(const std::string& source) const;
+  // The same of the headers.
+  const std::vector<std::string>& functions_of_headers() const { return functions_; }
+  // What was not followed, for people.
+  const std::vector<std::string>& unseen() const { return unseen_; }
+
+ private:
+  struct Header {
+    std::string path;
+    std::string text;
+  };
+  void read_headers(const std::string& header);
+  void follow(std::set<std::string, std::less<>> names);
+
+  const Scope& scope_;
+  std::vector<Header> headers_;
+  std::set<std::string, std::less<>> names_;  // what a function must name to see the change
+  std::vector<std::string> functions_;
+  std::vector<std::string> unseen_;
+};
+
+}  // namespace suture::prove

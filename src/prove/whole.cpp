@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: a patch that is right in every object that it holds is still wrong where one is missing:
+// whoever forgot an object gives the proof the same list.
+//
+// Method: the list is not believed. The functions that a changed file defines are counted in the
+// image and in every module, by their symbols; the compiled objects of the patch must account for
+// all of them. Only names that no other file of the tree defines are counted, so that what is found
+// too much can only be the changed file's. A change of what a header defines is followed by name
+// through everything that can see it (reach.h) to functions, which are counted the same way. And a
+// global that the patch brings along must not be one that runs under that name.
+//
+// Invariants: an accusation rests on what was shipped, not on what a file seems to include; where
+// the names tell nothing, that is said, and nothing is taken for counted.
+#include "prove/whole.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+
+#include "prove/reach.h"
+
+namespace suture::prove {
+
+namespace {
+
+constexpr std::size_t most_named = 4;
+
+// "a, b, c and 12 more".
+std::string listed(const std::vector<std::string>& names) {
+  std::string out;
+  for (std::size_t i = 0; i < std::min(names.size(), most_named); ++i) {
+    out += (i == 0 ? "" : ", ") + names[i];
+  }
+  return names.size() <= most_named ? out
+                                    : fmt::format("{} and {} more", out, names.size() - most_named);
+}
+
+bool is_source(std::string_view path) { return path.ends_with(".c"); }
+bool is_c(std::string_view path) { return is_source(path) || path.ends_with(".h"); }
+
+class Counter {
+ public:
+  Counter(const Scope& scope, const std::deque<Side>& sides, Proof& proof)
+      : scope_(scope), index_(*scope.index), proof_(proof) {
+    for (const Side& side : sides) {
+      if (side.unit == nullptr) {
+        continue;
+      }
+      sources_.insert(side.unit->source);
+      for (const elf::Symbol& symbol : side.unit->pre->symbols()) {
+        const std::string_view name = symbol.defined() && symbol.type == STT_FUNC
+                                          ? source_name(symbol.name)
+                                          : std::string_view{};
+        if (!name.empty()) {
+          ++accounted_[{side.unit->object, std::string(name)}];
+        }
+      }
+    }
+  }
+
+  void run() {
+    for (const Scope::File& file : scope_.files) {
+      if (!is_c(file.path)) {
+        check_other(file);
+      } else if (!file.before.empty()) {
+        check_file(file);
+      }
+    }
+    for (const std::string& source : scope_.absent) {
+      check_absent(source);
+    }
+  }
+
+ private:
+  void accuse(std::string where, std::string what) {
+    proof_.accusations.push_back(
+        Error{Code::proof_failed, std::move(where), std::move(what), "report this with the diff"});
+  }
+
+  // What was left out as no code must not be included by any.
+  void check_other(const Scope::File& file) {
+    for (const std::uint32_t carrier : index_.carriers(file.path)) {
+      if (index_.path(carrier) != file.path && is_c(index_.path(carrier))) {
+        accuse(file.path, fmt::format("the patch takes it for no code, and {} includes it",
+                                      index_.path(carrier)));
+        return;
+      }
+    }
+  }
+
+  // Objects that have more functions of these names than the patch accounts for, and which.
+  std::map<std::string, std::vector<std::string>> unaccounted(
+      const std::vector<std::string>& names) const {
+    std::map<std::string, std::vector<std::string>> out;
+    for (const std::string& name : names) {
+      for (const auto& [object, count] : index_.shipped(name)) {
+        const auto known = accounted_.find({std::string(object), name});
+        if (count > (known == accounted_.end() ? 0 : known->second)) {
+          out[std::string(object)].push_back(name);
+        }
+      }
+    }
+    return out;
+  }
+
+  // Names of functions that only these files define.
+  std::vector<std::string> names_of_only(const std::vector<Item>& items,
+                                         const std::vector<std::string>& files) const {
+    std::set<std::string> out;
+    for (const Item& item : items) {
+      if (item.kind == ItemKind::function && !item.name.contains('(') &&
+          !index_.defined_beside(item.name, files)) {
+        out.emplace(item.name);
+      }
+    }
+    return {out.begin(), out.end()};
+  }
+
+  void check_file(const Scope::File& file) {
+    const FileText before = read_c(file.before, scope_.configuration);
+    const FileText after = read_c(file.after, scope_.configuration);
+    const Difference difference = difference_of(before, after);
+    if (difference.nothing()) {
+      return;
+    }
+    std::vector<std::string> missing;
+    std::size_t assembly = 0;
+    for (const std::uint32_t carrier : index_.carriers(file.path)) {
+      const std::string path(index_.path(carrier));
+      assembly += path.ends_with(".S") ? 1 : 0;
+      if (is_source(path) && !sources_.contains(path)) {
+        missing.push_back(path);
+      }
+    }
+    if (assembly > 0) {
+      proof_.unseen.push_back(fmt::format(
+          "whether {} assembly files that may include {} see its change", assembly, file.path));
+    }
+    if (is_source(file.path)) {
+      check_source(file.path, before, missing);
+    } else {
+      check_header(file, difference, missing);
+    }
+  }
+
+  // All functions of a changed source are in objects of the patch, however often it is compiled.
+  void check_source(const std::string& path, const FileText& before,
+                    const std::vector<std::string>& missing) {
+    const std::vector<std::string> names = names_of_only(before.items, {path});
+    bool accused = false;
+    for (const auto& [object, lacking] : unaccounted(names)) {
+      // A single name that a macro makes elsewhere would look the same.
+      if (!missing.empty() || lacking.size() > 1) {
+        accused = true;
+        accuse(path,
+               fmt::format(
+                   "{} has functions of it that the patch does not account for: {}{}", object,
+                   listed(lacking),
+                   missing.empty() ? "" : fmt::format("; the patch lacks {}", listed(missing))));
+      }
+    }
+    // A file that includes the changed one is known by its own functions, too.
+    for (const std::string& carrier : accused ? std::vector<std::string>{} : missing) {
+      check_carrier(path, carrier, names);
+    }
+  }
+
+  void check_carrier(const std::string& changed, const std::string& carrier,
+                     const std::vector<std::string>& known) {
+    const auto text = read_text(scope_.tree / carrier);
+    const std::vector<std::string> own =
+        text ? names_of_only(read_c(*text, scope_.configuration).items, {carrier})
+             : std::vector<std::string>{};
+    const auto found =
+        carrier == changed ? std::map<std::string, std::vector<std::string>>{} : unaccounted(own);
+    if (!found.empty()) {
+      accuse(changed,
+             fmt::format("{} includes it, and {} has {}'s functions {}; the patch lacks that file",
+                         carrier, found.begin()->first, carrier, listed(found.begin()->second)));
+    } else if (own.empty() && known.empty()) {
+      proof_.unseen.push_back(fmt::format(
+          "whether the kernel has {}: no function there has a name of its own", carrier));
+    }
+  }
+
+  void check_absent(const std::string& source) {
+    const auto text = read_text(scope_.tree / source);
+    const auto found =
+        text ? unaccounted(names_of_only(read_c(*text, scope_.configuration).items, {source}))
+             : std::map<std::string, std::vector<std::string>>{};
+    if (!found.empty()) {
+      accuse(source, fmt::format("it is said to be not in this kernel, and {} has its functions {}",
+                                 found.begin()->first, listed(found.begin()->second)));
+    }
+  }
+
+  void check_header(const Scope::File& file, const Difference& difference,
+                    const std::vector<std::string>& missing) {
+    Reach reach(scope_, file.path, difference);
+    std::ranges::copy(reach.unseen(), std::back_inserter(proof_.unseen));
+    for (const std::string& carrier : missing) {
+      const std::vector<std::string> names = reach.functions_of(carrier);
+      const auto found = unaccounted(names);
+      if (!found.empty()) {
+        accuse(file.path,
+               fmt::format("{} uses what changes in it, and {} has {}; the patch lacks that file",
+                           carrier, found.begin()->first, listed(found.begin()->second)));
+      }
+    }
+    // Functions of headers are in every object that did not take them in line.
+    for (const auto& [object, lacking] : unaccounted(reach.functions_of_headers())) {
+      accuse(file.path,
+             fmt::format("{} has functions of it that the patch does not account for: {}", object,
+                         listed(lacking)));
+    }
+  }
+
+  const Scope& scope_;
+  const TreeIndex& index_;
+  Proof& proof_;
+  std::set<std::string, std::less<>> sources_;
+  std::map<std::pair<std::string, std::string>, std::size_t> accounted_;  // by object and function
+};
+
+// A new global of the patch is not one that other files go on using under its name.
+void check_new_globals(const std::deque<Side>& sides, const std::set<std::uint64_t>& redirected,
+                       Running& running, Proof& proof) {
+  for (const Side& side : sides) {
+    for (std::size_t i = 0; side.unit != nullptr && i < side.post.object.parts().size(); ++i) {
+      const Part& part = side.post.object.parts()[i];
+      const std::string_view name = side.post.object.name(part);
+      if (side.pairing.pre_of[i] >= 0 || !side.post.object.global(part) ||
+          is_boot_only(side.post.object.section_of(part).name)) {
+        continue;
+      }
+      const auto address = running.global(side.unit->object, name);
+      if (!address) {
+        proof.accusations.push_back(address.error());
+      } else if (*address && !redirected.contains(**address)) {
+        proof.accusations.push_back(
+            Error{Code::proof_failed, fmt::format("{}: {}", side.unit->source, name),
+                  fmt::format("{} has a global of that name, which other files go on using",
+                              side.unit->object),
+                  "report this with the diff"});
+      }
+    }
+  }
+}
+
+// What is left out because it runs only at boot or load must lie where that is so: exit code of a
+// module is there as long as the module.
+void check_left_out(const std::deque<Side>& sides, Running& running, Proof& proof) {
+  for (const Side& side : sides) {
+    for (std::size_t i = 0; side.unit != nullptr && i < side.changes.at_boot.size(); ++i) {
+      const auto index = static_cast<std::int32_t>(i);
+      const Part& part = side.post.object.part(index);
+      if (!side.changes.at_boot[i] || part.kind != PartKind::code ||
+          side.redirected.contains(index)) {
+        continue;
+      }
+      const std::string& section = side.post.object.section_of(part).name;
+      const bool exits = section.starts_with(".exit") && side.unit->object != "vmlinux";
+      const bool stays = std::ranges::any_of(side.functions_at, [&](const auto& function) {
+        const elf::Section* lies = running.image().section_at(function.first);
+        return function.second == side.pairing.pre(index) && lies != nullptr &&
+               !is_boot_only(lies->name);
+      });
+      if (exits || stays) {
+        proof.accusations.push_back(
+            Error{Code::proof_failed,
+                  fmt::format("{}: {}", side.unit->source, side.post.object.name(part)),
+                  "it means something else after the diff, and stays in memory as it is",
+                  "report this with the diff"});
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void check_whole(const Scope& scope, const std::deque<Side>& sides,
+                 const std::set<std::uint64_t>& redirected, Running& running, Proof& proof) {
+  Counter(scope, sides, proof).run();
+  check_new_globals(sides, redirected, running, proof);
+  check_left_out(sides, running, proof);
+}
+
+}  // namespace suture::prove
