@@ -5,12 +5,12 @@
 //
 // Method: what changes has a name, and so has every macro or inline function that uses it; from the
 // changed names on, every header is searched for what names one of them, until nothing is added. A
-// source's function sees the change if it names one of them, or a function of its own file that
-// does, which the compiler may have put in line.
+// source sees the change if it names one of them outside of a macro, or a macro of its own that
+// does.
 //
-// Invariant: a function is only named where it sees another text for sure. A name that several
-// headers define, a place that the configuration does not decide and a changed type lead nowhere,
-// and are told of as unseen.
+// Invariant: a source is only named where its preprocessed text is another one for sure. A name
+// that several headers define, a place that the configuration does not decide and a changed type
+// lead nowhere, and are told of as unseen.
 #include "prove/reach.h"
 
 #include <fmt/format.h>
@@ -192,17 +192,11 @@ void Reach::follow(std::set<std::string, std::less<>> names) {
   functions_.erase(std::ranges::unique(functions_).begin(), functions_.end());
 }
 
-std::vector<std::string> Reach::functions_of(const std::string& source) const {
-  std::vector<std::string> out;
-  const auto text =
-      names_.empty() ? Result<std::string>(std::string()) : read_text(scope_.tree / source);
-  if (!text || !mentions_any(*text, names_)) {
-    return out;
-  }
-  const FileText read = read_c(*text, scope_.configuration);
+bool Reach::may_change(std::string_view text) const { return mentions_any(text, names_); }
+
+bool Reach::changes(const FileText& source) const {
   std::set<std::string, std::less<>> names = names_;
-  std::set<std::string, std::less<>> found;
-  for (const Item& item : read.items) {
+  for (const Item& item : source.items) {
     // What the file defines for itself is not the header's.
     if (item.kind == ItemKind::macro) {
       names.erase(std::string(item.name));
@@ -210,22 +204,17 @@ std::vector<std::string> Reach::functions_of(const std::string& source) const {
   }
   for (bool more = true; more;) {
     more = false;
-    for (const Item& item : read.items) {
-      if (item.kind == ItemKind::other || item.name.empty() || found.contains(item.name) ||
-          !names_any(item, names, scope_.configuration)) {
+    for (const Item& item : source.items) {
+      if (names.contains(item.name) || !names_any(item, names, scope_.configuration)) {
         continue;
       }
-      found.emplace(item.name);
-      if (item.kind == ItemKind::macro || item.local) {
-        more = names.emplace(item.name).second || more;
+      if (item.kind != ItemKind::macro) {
+        return true;
       }
-      if (item.kind == ItemKind::function && !item.name.contains('(') &&
-          !scope_.index->defined_beside(item.name, std::vector{source})) {
-        out.emplace_back(item.name);
-      }
+      more = names.emplace(item.name).second || more;
     }
   }
-  return out;
+  return false;
 }
 
 }  // namespace suture::prove

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Which functions see a change of what a header defines, by names.
+// Which sources see a change of what a header defines, by names.
 #pragma once
 
 #include <map>
@@ -27,10 +27,11 @@ class Reach {
   // `header` is one of the scope's files, and `difference` is its.
   Reach(const Scope& scope, const std::string& header, const Difference& difference);
 
-  // The functions of a source that see the change, in themselves or in what they take in line; only
-  // those whose name no other file has.
-  std::vector<std::string> functions_of(const std::string& source) const;
-  // The same of the headers.
+  // Whether the source's text is another one for the change.
+  bool changes(const FileText& source) const;
+  // False where that can be told without reading it.
+  bool may_change(std::string_view text) const;
+  // The headers' functions whose text is another one, of those whose name no other file has.
   const std::vector<std::string>& functions_of_headers() const { return functions_; }
   // What was not followed, for people.
   const std::vector<std::string>& unseen() const { return unseen_; }
@@ -45,7 +46,7 @@ class Reach {
 
   const Scope& scope_;
   std::vector<Header> headers_;
-  std::set<std::string, std::less<>> names_;  // what a function must name to see the change
+  std::set<std::string, std::less<>> names_;  // what a source must name to see the change
   std::vector<std::string> functions_;
   std::vector<std::string> unseen_;
 };

@@ -15,7 +15,9 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstdlib>
 #include <optional>
+#include <utility>
 
 namespace suture::prove {
 

@@ -19,7 +19,9 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <optional>
 
+#include "base/parallel.h"
 #include "prove/reach.h"
 
 namespace suture::prove {
@@ -91,10 +93,11 @@ class Counter {
     }
   }
 
+  using Lacking = std::map<std::string, std::vector<std::string>>;
+
   // Objects that have more functions of these names than the patch accounts for, and which.
-  std::map<std::string, std::vector<std::string>> unaccounted(
-      const std::vector<std::string>& names) const {
-    std::map<std::string, std::vector<std::string>> out;
+  Lacking unaccounted(const std::vector<std::string>& names) const {
+    Lacking out;
     for (const std::string& name : names) {
       for (const auto& [object, count] : index_.shipped(name)) {
         const auto known = accounted_.find({std::string(object), name});
@@ -106,17 +109,45 @@ class Counter {
     return out;
   }
 
-  // Names of functions that only these files define.
-  std::vector<std::string> names_of_only(const std::vector<Item>& items,
-                                         const std::vector<std::string>& files) const {
+  // How many of the names an object of the patch has.
+  std::size_t accounted(const std::vector<std::string>& names) const {
+    std::map<std::string_view, std::size_t> counts;
+    std::size_t most = 0;
+    for (const std::string& name : names) {
+      for (const auto& [object, count] : index_.shipped(name)) {
+        if (accounted_.contains({std::string(object), name})) {
+          most = std::max(most, ++counts[object]);
+        }
+      }
+    }
+    return most;
+  }
+
+  // Names of functions that only this file defines.
+  std::vector<std::string> own_names(const FileText& text, const std::string& path) const {
     std::set<std::string> out;
-    for (const Item& item : items) {
+    for (const Item& item : text.items) {
+      // Every module has these two, by other names.
       if (item.kind == ItemKind::function && !item.name.contains('(') &&
-          !index_.defined_beside(item.name, files)) {
+          item.name != "init_module" && item.name != "cleanup_module" &&
+          !index_.defined_beside(item.name, std::vector{path})) {
         out.emplace(item.name);
       }
     }
     return {out.begin(), out.end()};
+  }
+
+  // The object that has a source which the patch does not hold, if one has. Of a file that is
+  // compiled, the compiler leaves at least some functions; a few names may be others', made by
+  // macros.
+  std::optional<std::pair<std::string, std::vector<std::string>>> holder(
+      const std::vector<std::string>& names, std::size_t of) const {
+    for (auto& [object, found] : unaccounted(names)) {
+      if (found.size() >= 6 || found.size() * 8 >= of) {
+        return std::pair(object, found);
+      }
+    }
+    return std::nullopt;
   }
 
   void check_file(const Scope::File& file) {
@@ -149,72 +180,92 @@ class Counter {
   // All functions of a changed source are in objects of the patch, however often it is compiled.
   void check_source(const std::string& path, const FileText& before,
                     const std::vector<std::string>& missing) {
-    const std::vector<std::string> names = names_of_only(before.items, {path});
-    bool accused = false;
-    for (const auto& [object, lacking] : unaccounted(names)) {
-      // A single name that a macro makes elsewhere would look the same.
-      if (!missing.empty() || lacking.size() > 1) {
-        accused = true;
-        accuse(path,
-               fmt::format(
-                   "{} has functions of it that the patch does not account for: {}{}", object,
-                   listed(lacking),
-                   missing.empty() ? "" : fmt::format("; the patch lacks {}", listed(missing))));
+    const std::vector<std::string> names = own_names(before, path);
+    const std::size_t known = accounted(names);
+    const std::string lacks =
+        missing.empty() ? "" : fmt::format("; the patch lacks {}", listed(missing));
+    for (const auto& [object, found] : unaccounted(names)) {
+      // What only shows in the count must be most of the file.
+      const bool most = known > 0 && found.size() > 1 && found.size() * 2 >= known;
+      const bool some = !missing.empty() && (found.size() >= 6 || found.size() * 8 >= names.size());
+      if (most || some) {
+        accuse(path, fmt::format("{} has functions of it that the patch does not account for: {}{}",
+                                 object, listed(found), lacks));
+        return;
       }
     }
     // A file that includes the changed one is known by its own functions, too.
-    for (const std::string& carrier : accused ? std::vector<std::string>{} : missing) {
-      check_carrier(path, carrier, names);
+    for (const std::string& carrier : missing) {
+      if (carrier != path) {
+        check_carrier(path, carrier, names.empty());
+      } else if (names.empty()) {
+        cannot_know(carrier);
+      }
     }
   }
 
-  void check_carrier(const std::string& changed, const std::string& carrier,
-                     const std::vector<std::string>& known) {
+  void cannot_know(const std::string& source) {
+    proof_.unseen.push_back(
+        fmt::format("whether the kernel has {}: no function of it has a name of its own", source));
+  }
+
+  void check_carrier(const std::string& changed, const std::string& carrier, bool nameless) {
     const auto text = read_text(scope_.tree / carrier);
-    const std::vector<std::string> own =
-        text ? names_of_only(read_c(*text, scope_.configuration).items, {carrier})
-             : std::vector<std::string>{};
-    const auto found =
-        carrier == changed ? std::map<std::string, std::vector<std::string>>{} : unaccounted(own);
-    if (!found.empty()) {
+    if (!text) {
+      return;
+    }
+    const std::vector<std::string> own = own_names(read_c(*text, scope_.configuration), carrier);
+    if (const auto found = holder(own, own.size())) {
       accuse(changed,
-             fmt::format("{} includes it, and {} has {}'s functions {}; the patch lacks that file",
-                         carrier, found.begin()->first, carrier, listed(found.begin()->second)));
-    } else if (own.empty() && known.empty()) {
-      proof_.unseen.push_back(fmt::format(
-          "whether the kernel has {}: no function there has a name of its own", carrier));
+             fmt::format("{} includes it, and {} has that file's {}; the patch lacks that file",
+                         carrier, found->first, listed(found->second)));
+    } else if (own.empty() && nameless) {
+      cannot_know(carrier);
     }
   }
 
   void check_absent(const std::string& source) {
     const auto text = read_text(scope_.tree / source);
-    const auto found =
-        text ? unaccounted(names_of_only(read_c(*text, scope_.configuration).items, {source}))
-             : std::map<std::string, std::vector<std::string>>{};
-    if (!found.empty()) {
+    if (!text) {
+      return;
+    }
+    const std::vector<std::string> own = own_names(read_c(*text, scope_.configuration), source);
+    if (const auto found = holder(own, own.size())) {
       accuse(source, fmt::format("it is said to be not in this kernel, and {} has its functions {}",
-                                 found.begin()->first, listed(found.begin()->second)));
+                                 found->first, listed(found->second)));
     }
   }
 
   void check_header(const Scope::File& file, const Difference& difference,
                     const std::vector<std::string>& missing) {
-    Reach reach(scope_, file.path, difference);
+    const Reach reach(scope_, file.path, difference);
     std::ranges::copy(reach.unseen(), std::back_inserter(proof_.unseen));
-    for (const std::string& carrier : missing) {
-      const std::vector<std::string> names = reach.functions_of(carrier);
-      const auto found = unaccounted(names);
-      if (!found.empty()) {
+    std::vector<std::string> lacking(missing.size());
+    parallel_for(missing.size(), [&](std::size_t i) {
+      const auto text = read_text(scope_.tree / missing[i]);
+      if (!text || !reach.may_change(*text)) {
+        return;
+      }
+      const FileText read = read_c(*text, scope_.configuration);
+      const std::vector<std::string> own = own_names(read, missing[i]);
+      const auto found = reach.changes(read) ? holder(own, own.size()) : std::nullopt;
+      if (found) {
+        lacking[i] = found->first;
+      }
+    });
+    for (std::size_t i = 0; i < missing.size(); ++i) {
+      if (!lacking[i].empty()) {
         accuse(file.path,
-               fmt::format("{} uses what changes in it, and {} has {}; the patch lacks that file",
-                           carrier, found.begin()->first, listed(found.begin()->second)));
+               fmt::format("{} uses what changes in it, and {} has that file's functions; "
+                           "the patch lacks that file",
+                           missing[i], lacking[i]));
       }
     }
     // Functions of headers are in every object that did not take them in line.
-    for (const auto& [object, lacking] : unaccounted(reach.functions_of_headers())) {
+    for (const auto& [object, found] : unaccounted(reach.functions_of_headers())) {
       accuse(file.path,
              fmt::format("{} has functions of it that the patch does not account for: {}", object,
-                         listed(lacking)));
+                         listed(found)));
     }
   }
 
