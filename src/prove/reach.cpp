@@ -55,6 +55,9 @@ bool mentions_any(std::string_view text, const std::set<std::string, std::less<>
 }
 
 bool is_header(std::string_view path) { return path.ends_with(".h"); }
+bool is_public(std::string_view path) {
+  return path.starts_with("include/") || (path.starts_with("arch/") && path.contains("/include/"));
+}
 std::string_view last_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
@@ -105,8 +108,8 @@ Reach::Reach(const Scope& scope, const std::string& header, const Difference& di
   follow(std::move(names));
 }
 
-// Those that may include the changed one, those that every file sees, and any of the same names, by
-// which one might be taken for another.
+// Those that may include the changed one, and any of the same names, by which one might be taken
+// for another. What every file may see may also be used by what every file sees.
 void Reach::read_headers(const std::string& header) {
   std::set<std::string_view> wanted;
   std::set<std::string_view> last_names{last_name(header)};

@@ -545,7 +545,9 @@ class Reader {
     if (found.empty() || !starts_name(found[0]) || is_attribute(found)) {
       return;
     }
-    const bool by_macro = std::ranges::none_of(found, [](char c) { return c >= 'a' && c <= 'z'; });
+    // What only a macro makes has no type before it.
+    const bool by_macro =
+        first == start && std::ranges::none_of(found, [](char c) { return c >= 'a' && c <= 'z'; });
     if (!by_macro) {
       name = found;
     } else if (name.empty()) {
