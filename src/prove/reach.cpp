@@ -24,7 +24,13 @@ namespace {
 // A change that names more is not one that is followed by names.
 constexpr std::size_t most_names = 200;
 
-using Bag = std::map<std::pair<ItemKind, std::string_view>, std::multiset<std::string>>;
+struct Key {
+  ItemKind kind;
+  std::string_view name;
+  bool certain;
+  auto operator<=>(const Key&) const = default;
+};
+using Bag = std::map<Key, std::multiset<std::string>>;
 
 bool is_prototype(const Item& item) {
   return item.kind == ItemKind::other && item.text.contains('(') && !item.text.contains('{') &&
@@ -35,22 +41,19 @@ Bag bag_of(const FileText& text) {
   Bag out;
   for (const Item& item : text.items) {
     if (!is_prototype(item)) {
-      out[{item.kind, item.name}].insert(tokens_of(item.text));
+      out[{item.kind, item.name, item.certain}].insert(tokens_of(item.text));
     }
   }
   return out;
 }
 
-bool names_any(const Item& item, const std::set<std::string, std::less<>>& names,
-               const Configuration& configuration) {
-  bool found = false;
-  each_identifier(item.text, configuration, [&](std::string_view name, bool certain) {
-    found = found || (certain && name != item.name && names.contains(name));
-  });
-  return found && item.certain;
+// Whether a macro takes arguments: a bracket follows its name at once.
+bool takes_arguments(const Item& macro) {
+  const auto end = static_cast<std::size_t>(macro.name.end() - macro.text.begin());
+  return end < macro.text.size() && macro.text[end] == '(';
 }
 
-bool mentions_any(std::string_view text, const std::set<std::string, std::less<>>& names) {
+bool mentions_any(std::string_view text, const Names& names) {
   return std::ranges::any_of(names, [&](const auto& name) { return text.contains(name); });
 }
 
@@ -73,12 +76,12 @@ Difference difference_of(const FileText& before, const FileText& after) {
       if (x != a.end() && y != b.end() && x->second == y->second) {
         continue;
       }
-      if (key.first == ItemKind::function) {
-        out.functions.emplace(key.second);
-      } else if (key.first == ItemKind::macro) {
-        out.macros.emplace(key.second);
+      if (!key.certain || key.kind == ItemKind::other) {
+        out.rest = true;
+      } else if (key.kind == ItemKind::function) {
+        out.functions.emplace(key.name);
       } else {
-        out.types = true;
+        out.macros.emplace(key.name);
       }
     }
   }
@@ -89,17 +92,24 @@ Difference difference_of(const FileText& before, const FileText& after) {
     }
     return all;
   };
-  out.types = out.types || included(before) != included(after);
+  out.rest = out.rest || included(before) != included(after);
+  for (const FileText* text : {&before, &after}) {
+    for (const Item& item : text->items) {
+      if (item.kind == ItemKind::macro && takes_arguments(item) && out.macros.contains(item.name)) {
+        out.called.emplace(item.name);
+      }
+    }
+  }
   return out;
 }
 
 Reach::Reach(const Scope& scope, const std::string& header, const Difference& difference)
-    : scope_(scope) {
-  if (difference.types) {
-    unseen_.push_back(
-        fmt::format("who sees the types, variables or includes that change in {}", header));
+    : scope_(scope), called_(difference.called) {
+  if (difference.rest) {
+    unseen_.push_back(fmt::format(
+        "who sees the types, variables, includes or conditional parts that change in {}", header));
   }
-  std::set<std::string, std::less<>> names = difference.macros;
+  Names names = difference.macros;
   names.insert(difference.functions.begin(), difference.functions.end());
   if (names.empty()) {
     return;
@@ -138,7 +148,7 @@ void Reach::read_headers(const std::string& header) {
   }
 }
 
-void Reach::follow(std::set<std::string, std::less<>> names) {
+void Reach::follow(Names names) {
   while (!names.empty()) {
     // What each of them is defined by, and what names it.
     std::map<std::string, std::set<std::string>, std::less<>> definers;
@@ -157,12 +167,15 @@ void Reach::follow(std::set<std::string, std::less<>> names) {
             users.emplace(item.name, std::pair(header.path, item.kind));
           }
         }
-        if (names_any(item, names, scope_.configuration)) {
-          users.emplace(item.name, std::pair(header.path, item.kind));
+        if (names_any(item, names)) {
+          if (users.emplace(item.name, std::pair(header.path, item.kind)).second &&
+              item.kind == ItemKind::macro && takes_arguments(item)) {
+            called_.emplace(item.name);
+          }
         }
       }
     }
-    std::set<std::string, std::less<>> taken;
+    Names taken;
     for (const std::string& name : names) {
       const auto found = definers.find(name);
       if (found != definers.end() && found->second.size() > 1) {
@@ -173,7 +186,7 @@ void Reach::follow(std::set<std::string, std::less<>> names) {
       }
     }
     names_.insert(taken.begin(), taken.end());
-    std::set<std::string, std::less<>> next;
+    Names next;
     for (const auto& [user, where] : users) {
       const bool own = taken.contains(user);
       if (where.second == ItemKind::function && (own || !names_.contains(user)) &&
@@ -195,10 +208,20 @@ void Reach::follow(std::set<std::string, std::less<>> names) {
   functions_.erase(std::ranges::unique(functions_).begin(), functions_.end());
 }
 
+bool Reach::names_any(const Item& item, const Names& names) const {
+  bool found = false;
+  each_identifier(item.text, scope_.configuration,
+                  [&](std::string_view name, bool certain, bool called) {
+                    found = found || (certain && name != item.name && names.contains(name) &&
+                                      (called || !called_.contains(name)));
+                  });
+  return found && item.certain;
+}
+
 bool Reach::may_change(std::string_view text) const { return mentions_any(text, names_); }
 
 bool Reach::changes(const FileText& source) const {
-  std::set<std::string, std::less<>> names = names_;
+  Names names = names_;
   for (const Item& item : source.items) {
     // What the file defines for itself is not the header's.
     if (item.kind == ItemKind::macro) {
@@ -208,7 +231,7 @@ bool Reach::changes(const FileText& source) const {
   for (bool more = true; more;) {
     more = false;
     for (const Item& item : source.items) {
-      if (names.contains(item.name) || !names_any(item, names, scope_.configuration)) {
+      if (names.contains(item.name) || !names_any(item, names)) {
         continue;
       }
       if (item.kind != ItemKind::macro) {

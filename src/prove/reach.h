@@ -13,11 +13,15 @@
 
 namespace suture::prove {
 
+using Names = std::set<std::string, std::less<>>;
+
 // What two versions of a file define in another way, or only one of them does.
 struct Difference {
-  std::set<std::string, std::less<>> functions, macros;
-  bool types = false;  // types, variables, what is included
-  bool nothing() const { return functions.empty() && macros.empty() && !types; }
+  Names functions, macros;
+  Names called;  // of the macros those that only mean something before a bracket
+  bool rest =
+      false;  // types, variables, what is included, what hangs on more than the configuration
+  bool nothing() const { return functions.empty() && macros.empty() && !rest; }
 };
 
 Difference difference_of(const FileText& before, const FileText& after);
@@ -42,11 +46,13 @@ class Reach {
     std::string text;
   };
   void read_headers(const std::string& header);
-  void follow(std::set<std::string, std::less<>> names);
+  void follow(Names names);
+  bool names_any(const Item& item, const Names& names) const;
 
   const Scope& scope_;
   std::vector<Header> headers_;
-  std::set<std::string, std::less<>> names_;  // what a source must name to see the change
+  Names names_;   // what a source must name to see the change
+  Names called_;  // of these, what counts only before a bracket
   std::vector<std::string> functions_;
   std::vector<std::string> unseen_;
 };

@@ -445,7 +445,8 @@ class Reader {
     }
     const std::size_t end = rest.find(rest[0] == '"' ? '"' : '>', 1);
     if (end != std::string_view::npos) {
-      out_.includes.push_back(Inclusion{rest.substr(1, end - 1), rest[0] == '"'});
+      out_.includes.push_back(
+          Inclusion{rest.substr(1, end - 1), rest[0] == '"', conditionals_.certain()});
     }
   }
 
@@ -661,11 +662,12 @@ void each_identifier(std::string_view text, const Configuration& configuration, 
       at = end;
     } else if (starts_name(c)) {
       const std::string_view name = name_at(text, at);
-      if (conditionals.live()) {
-        seen(name, conditionals.certain());
-      }
       line_starts = false;
       at += name.size();
+      if (conditionals.live()) {
+        const std::size_t next = text.find_first_not_of(" \t\n", at);
+        seen(name, conditionals.certain(), next != std::string_view::npos && text[next] == '(');
+      }
     } else if (in_name(c)) {
       at += name_at(text, at).size();
     } else {

@@ -51,6 +51,7 @@ struct Item {
 struct Inclusion {
   std::string_view spelled;
   bool quoted = false;
+  bool certain = true;  // as of an item
 };
 
 // Views into the text that was read.
@@ -65,8 +66,9 @@ FileText read_c(std::string_view text, const Configuration& configuration);
 std::string tokens_of(std::string_view text);
 
 // Calls `seen` for each identifier that is not in a comment or a string, and says whether only the
-// configuration decides that it is compiled; what the configuration leaves out is not seen.
-using Seen = std::function<void(std::string_view name, bool certain)>;
+// configuration decides that it is compiled, and whether a bracket follows; what the configuration
+// leaves out is not seen.
+using Seen = std::function<void(std::string_view name, bool certain, bool called)>;
 void each_identifier(std::string_view text, const Configuration& configuration, const Seen& seen);
 
 // FNV-1a, to look names up by.

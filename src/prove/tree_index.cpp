@@ -24,7 +24,7 @@ namespace suture::prove {
 
 namespace {
 
-constexpr std::string_view magic = "suture proof index 1";
+constexpr std::string_view magic = "suture proof index 2";
 constexpr std::size_t magic_room = 24;
 
 std::string_view last_name(std::string_view path) {
@@ -170,7 +170,11 @@ struct TreeIndex::Building {
 
   void add_tree(const Kernel& kernel) {
     struct Read {
-      std::vector<std::pair<std::string, bool>> includes;
+      struct Include {
+        std::string spelled;
+        bool quoted, certain;
+      };
+      std::vector<Include> includes;
       std::vector<std::uint64_t> functions;
     };
     const std::vector<std::string> paths = list_files(kernel.tree, kernel.arch);
@@ -182,7 +186,7 @@ struct TreeIndex::Building {
       }
       const FileText found = read_c(as_text(mapped->bytes()), *kernel.configuration);
       for (const Inclusion& one : found.includes) {
-        read[i].includes.emplace_back(one.spelled, one.quoted);
+        read[i].includes.emplace_back(std::string(one.spelled), one.quoted, one.certain);
       }
       for (const Item& item : found.items) {
         if (item.kind == ItemKind::function) {
@@ -196,14 +200,14 @@ struct TreeIndex::Building {
     std::map<std::string, Text, std::less<>> spelled;
     for (std::uint32_t i = 0; i < paths.size(); ++i) {
       files.push_back(keep(paths[i]));
-      for (const auto& [name, quoted] : read[i].includes) {
+      for (const auto& [name, quoted, certain] : read[i].includes) {
         auto known = spelled.find(name);
         if (known == spelled.end()) {
           known = spelled.emplace(name, keep(name)).first;
         }
         included.push_back(
             Named{hash_of(last_name(name)), static_cast<std::uint32_t>(edges.size()), 0});
-        edges.push_back(Edge{known->second, i, quoted ? 1U : 0U});
+        edges.push_back(Edge{known->second, i, std::uint16_t{quoted}, std::uint16_t{certain}});
       }
       for (const std::uint64_t hash : read[i].functions) {
         functions.push_back(Named{hash, i, 0});
@@ -370,7 +374,7 @@ bool TreeIndex::means(const Edge& edge, std::string_view wanted) const {
   return !known && (wanted == spelled || wanted.ends_with("/" + name));
 }
 
-std::vector<std::uint32_t> TreeIndex::carriers(std::string_view wanted) const {
+std::vector<std::uint32_t> TreeIndex::carriers(std::string_view wanted, Inclusions which) const {
   std::set<std::uint32_t> out;
   std::vector<std::string_view> work{wanted};
   if (const auto self = find(wanted)) {
@@ -381,7 +385,8 @@ std::vector<std::uint32_t> TreeIndex::carriers(std::string_view wanted) const {
     work.pop_back();
     for (const Named& one : equal(included_, hash_of(last_name(next)))) {
       const Edge& edge = edges_[one.what];
-      if (!out.contains(edge.from) && means(edge, next)) {
+      const bool counts = which == Inclusions::all || edge.certain != 0;
+      if (counts && !out.contains(edge.from) && means(edge, next)) {
         out.insert(edge.from);
         work.push_back(path(edge.from));
       }

@@ -44,7 +44,9 @@ class TreeIndex {
   bool defined_beside(std::string_view name, std::span<const std::string> files) const;
   // The files that include `path`, directly or not, and itself where it is there: of each way that
   // an #include can be read, so that there may be too many. What a macro names is not seen.
-  std::vector<std::uint32_t> carriers(std::string_view path) const;
+  enum class Inclusions : std::uint8_t { all, certain };
+  std::vector<std::uint32_t> carriers(std::string_view path,
+                                      Inclusions which = Inclusions::all) const;
   // How many functions of that name each object has: "vmlinux" or a module.
   std::map<std::string_view, std::size_t> shipped(std::string_view name) const;
 
@@ -55,7 +57,7 @@ class TreeIndex {
   struct Edge {
     Text spelled;
     std::uint32_t from = 0;
-    std::uint32_t quoted = 0;
+    std::uint16_t quoted = 0, certain = 0;
   };
   // An entry of a list that is sorted by hash.
   struct Named {

@@ -51,7 +51,7 @@ class Counter {
       if (side.unit == nullptr) {
         continue;
       }
-      sources_.insert(side.unit->source);
+      sources_.insert(fs::path(side.unit->source).lexically_normal().string());
       for (const elf::Symbol& symbol : side.unit->pre->symbols()) {
         const std::string_view name = symbol.defined() && symbol.type == STT_FUNC
                                           ? source_name(symbol.name)
@@ -194,12 +194,14 @@ class Counter {
         return;
       }
     }
-    // A file that includes the changed one is known by its own functions, too.
-    for (const std::string& carrier : missing) {
-      if (carrier != path) {
+    // A file that includes the changed one for sure is known by its own functions, too.
+    if (names.empty() && !sources_.contains(path)) {
+      cannot_know(path);
+    }
+    for (const std::uint32_t number : index_.carriers(path, TreeIndex::Inclusions::certain)) {
+      const std::string carrier(index_.path(number));
+      if (carrier != path && std::ranges::find(missing, carrier) != missing.end()) {
         check_carrier(path, carrier, names.empty());
-      } else if (names.empty()) {
-        cannot_know(carrier);
       }
     }
   }

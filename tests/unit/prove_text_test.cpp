@@ -80,7 +80,7 @@ TEST(ProveText, EndsWithTheText) {
                                 "f(((", "#if 0\nint x", "}", ")", "#if defined(", "\\"}) {
     read_c(text, config);
     tokens_of(text);
-    each_identifier(text, config, [](std::string_view, bool) {});
+    each_identifier(text, config, [](std::string_view, bool, bool) {});
   }
 }
 
@@ -112,9 +112,9 @@ TEST(ProveText, NamesWhatDiffers) {
               "#define A 1\n#define B 3\nint f(void) { return 2; }\nint g(void) { return 1; }\n");
   EXPECT_THAT(found.functions, testing::ElementsAre("f"));
   EXPECT_THAT(found.macros, testing::ElementsAre("B"));
-  EXPECT_FALSE(found.types);
-  EXPECT_TRUE(between("struct s { int a; };", "struct s { long a; };").types);
-  EXPECT_TRUE(between("#include <a.h>\n", "#include <b.h>\n").types);
+  EXPECT_FALSE(found.rest);
+  EXPECT_TRUE(between("struct s { int a; };", "struct s { long a; };").rest);
+  EXPECT_TRUE(between("#include <a.h>\n", "#include <b.h>\n").rest);
 }
 
 }  // namespace

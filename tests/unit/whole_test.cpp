@@ -169,7 +169,7 @@ TEST_F(Whole, SaysWhatItCannotTell) {
   EXPECT_EQ(all(done), "");
   EXPECT_THAT(done.unseen, ::testing::Contains(HasSubstr("whether the kernel has d/nameless.c")));
   EXPECT_THAT(proof_of({edit_of_f, {"d/h.h", "long other;\n"}}).unseen,
-              ElementsAre(HasSubstr("types, variables or includes")));
+              ElementsAre(HasSubstr("types, variables, includes")));
 }
 
 TEST_F(Whole, AccusesAGlobalThatRunsElsewhereUnderThatName) {
