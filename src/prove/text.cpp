@@ -245,6 +245,13 @@ class Condition {
     return question == "IS_MODULE" ? truth_of(value == "m") : Truth::unknown;
   }
   Value option(std::string_view name) const {
+    if (name == "HZ") {
+      return option("CONFIG_HZ");
+    }
+    if (name == "BITS_PER_LONG") {
+      const bool wide = configuration_.value("CONFIG_64BIT") == "y";
+      return Value{Truth::yes, wide ? 64 : 32};
+    }
     if (!name.starts_with("CONFIG_")) {
       return {};
     }

@@ -50,7 +50,7 @@ TEST(ProveText, FollowsWhatTheConfigurationDecides) {
   EXPECT_EQ(functions_of("#ifdef CONFIG_SMP\nint a(void) { }\n#else\nint b(void) { }\n#endif\n"
                          "#if IS_ENABLED(CONFIG_EXT4_FS) && !defined(CONFIG_NUMA)\n"
                          "int c(void) { }\n#elif 1\nint d(void) { }\n#endif\n"
-                         "#if CONFIG_HZ == 250\nint e(void) { }\n#endif\n"
+                         "#if HZ >= 100 && BITS_PER_LONG == 32\nint e(void) { }\n#endif\n"
                          "#if IS_BUILTIN(CONFIG_EXT4_FS)\nint g(void) { }\n#endif\n"
                          "#if 0\nint h(void) {\n#endif\n#ifdef CONFIG_EXT4_FS_MODULE\n"
                          "int i(void) { }\n#endif\n"),
