@@ -32,10 +32,14 @@ enum class Code {
   module_static_key,
   symbol_unresolved,
   symbol_ambiguous,
+  symbol_moved,
   special_section,
   too_many_symbols,
   thread_main,
+  module_exit,
+  init_needed,
   state_conflict,
+  callback_conflict,
   // It is not for this kernel (exit 4).
   wrong_kernel,
   unsupported_kernel,
@@ -77,6 +81,8 @@ enum class Code {
   untrusted_file,
   not_installed,
   boot_guard,
+  ftrace_off,
+  broken_unit,
 };
 
 // The code as people and scripts see it, e.g. "does-not-apply".

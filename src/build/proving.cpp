@@ -187,7 +187,7 @@ Result<std::unique_ptr<Witness>> Witness::open(const kernel::Kernel& kernel, mod
   }
   if (!kept.files.empty()) {
     witness->extent_ = TRY(Extent::open(kernel, witness->side_.image()));
-    witness->extent_->set(std::move(kept.files));
+    witness->extent_->set(std::move(kept.files), {});
     witness->about_.scope = &witness->extent_->scope();
   }
   return witness;

@@ -27,8 +27,12 @@ class Extent {
   // Reads the whole kernel for the first diff to it; `image` is used only by this.
   static Result<std::unique_ptr<Extent>> open(const kernel::Kernel& kernel,
                                               const kernel::Image& image);
-  // The files that the diff changes.
-  void set(std::vector<prove::Scope::File> files) { scope_.files = std::move(files); }
+  // The files that the diff changes, and the sources that the build takes for no part of the
+  // kernel.
+  void set(std::vector<prove::Scope::File> files, std::vector<std::string> absent) {
+    scope_.files = std::move(files);
+    scope_.absent = std::move(absent);
+  }
   const prove::Scope& scope() const { return scope_; }
 
  private:

@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
   suture::cli::register_doctor(commands);
   suture::cli::register_guest_init(commands);
   suture::cli::register_man(commands);
+  suture::cli::register_completion(commands);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

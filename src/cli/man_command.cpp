@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/command_tree.h"
 
 namespace suture::cli {
 
@@ -35,24 +36,6 @@ std::string escape(std::string_view text) {
   }
   return out;
 }
-
-bool is_shown(const CLI::App* app) { return !app->get_group().empty(); }
-
-std::vector<const CLI::App*> shown_commands(const CLI::App* app) {
-  std::vector<const CLI::App*> out;
-  for (const CLI::App* command : app->get_subcommands(is_shown)) {
-    out.push_back(command);
-  }
-  return out;
-}
-
-std::string full_name(const CLI::App* app, char separator) {
-  const CLI::App* parent = app->get_parent();
-  return parent == nullptr ? app->get_name()
-                           : full_name(parent, separator) + separator + app->get_name();
-}
-
-bool takes_value(const CLI::Option* option) { return option->get_type_size() != 0; }
 
 std::string positional(const CLI::Option* option) {
   std::string name = option->get_name(true, false);
@@ -133,15 +116,16 @@ Status write_pages(const CLI::App* app, const std::string& exit_status, const fs
 }  // namespace
 
 void register_man(Commands& commands) {
-  auto directory = std::make_shared<fs::path>(".");
+  auto directory = std::make_shared<fs::path>();
   CLI::App* command =
       commands.app().add_subcommand("man", "Write the manual pages of all commands");
   command->group("");  // for the build and for packagers
-  command->add_option("-o,--output", *directory, "Directory for the pages");
+  command->add_option("-o,--output", *directory, "Directory for the pages")->required();
   commands.on_run(command, [directory, &commands]() -> Result<Report> {
     TRY(make_directories(*directory));
     TRY(write_pages(&commands.app(), exit_status_text(commands.app().get_footer()), *directory));
-    return Report{};
+    return Report{.json = {{"directory", directory->string()}},
+                  .text = fmt::format("the manual is in {}\n", directory->string())};
   });
 }
 

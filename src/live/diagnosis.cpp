@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +15,7 @@
 #include "elf/object.h"
 #include "live/core_module.h"
 #include "live/kernel_log.h"
+#include "module/metadata.h"
 
 namespace suture::live {
 
@@ -88,12 +90,10 @@ InstalledRelease installed_release(const Machine& machine, const Store& store,
     }
     entry.patches.push_back(std::move(state));
   }
-  const fs::path core = installed_core(machine, release);
-  std::error_code ec;
-  if (!of_core(*patches, suture_core.name).empty() && !fs::exists(core, ec)) {
-    out.problems.push_back(Error{
-        Code::no_core, core.string(), "installed patches need Suture's core, which is not there",
-        fmt::format("suture core build -k {} -o {}", release, core.parent_path().string())});
+  if (!of_core(*patches, suture_core.name).empty()) {
+    if (auto wrong = bad_installed_core(machine, release)) {
+      out.problems.push_back(std::move(*wrong));
+    }
   }
   auto guard = read_guard(store, release);
   if (!guard) {
@@ -106,6 +106,58 @@ InstalledRelease installed_release(const Machine& machine, const Store& store,
     out.problems.insert(out.problems.begin(), std::move(*held));
   }
   return entry;
+}
+
+// Why systemd could not start the unit that loads patches at boot. Nothing where there is no such
+// unit, or it can.
+std::optional<Error> broken_boot_unit(const Machine& machine) {
+  constexpr std::string_view start = "ExecStart=";
+  std::error_code ec;
+  for (const fs::path& directory : machine.units) {
+    const fs::path unit = directory / "suture.service";
+    auto text = read_text(unit);
+    if (!text) {
+      continue;
+    }
+    std::istringstream lines(*text);
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.starts_with(start)) {
+        continue;
+      }
+      std::string program = line.substr(start.size(), line.find(' ') - start.size());
+      program.erase(0, program.find_first_not_of("@-:+!|"));
+      if (!fs::is_regular_file(program, ec) || ::access(program.c_str(), X_OK) != 0) {
+        return Error{Code::broken_unit, unit.string(),
+                     fmt::format("it starts {}, which is no program that can be run", program),
+                     "install Suture again, or correct the unit and run: systemctl daemon-reload"};
+      }
+    }
+    break;
+  }
+  return std::nullopt;
+}
+
+// What is wrong with the core that boot would load for patches of that release.
+std::optional<Error> bad_installed_core(const Machine& machine, const std::string& release) {
+  const fs::path core = installed_core(machine, release);
+  const std::string remedy =
+      fmt::format("suture core build -k {} -o {}", release, core.parent_path().string());
+  std::error_code ec;
+  if (!fs::exists(core, ec)) {
+    return Error{Code::no_core, core.string(),
+                 "installed patches need Suture's core, which is not there", remedy};
+  }
+  auto object = elf::ObjectFile::open(core);
+  auto facts = object ? module::read_metadata(*object, core.string())
+                      : Result<module::Metadata>(std::unexpected(object.error()));
+  if (!facts) {
+    return Error{Code::bad_module, core.string(), facts.error().reason, remedy};
+  }
+  if (facts->release != release) {
+    return Error{Code::wrong_kernel, core.string(),
+                 fmt::format("this core is for {}, not for {}", facts->release, release), remedy};
+  }
+  return std::nullopt;
 }
 
 // What should be in force, and is not.
@@ -180,6 +232,14 @@ Diagnosis diagnose(const Machine& machine, const Store& store) {
     out.problems.push_back(Error{Code::no_livepatch, out.release,
                                  "this kernel has no livepatch core, and Suture's is not loaded",
                                  "use a kernel with CONFIG_LIVEPATCH, or: suture core load"});
+  }
+  if (first_line(machine.proc / "sys" / "kernel" / "ftrace_enabled") == "0") {
+    out.problems.push_back(Error{Code::ftrace_off, "kernel.ftrace_enabled",
+                                 "it is 0: no patch can redirect a function",
+                                 "sysctl kernel.ftrace_enabled=1"});
+  }
+  if (auto broken = broken_boot_unit(machine)) {
+    out.problems.push_back(std::move(*broken));
   }
   for (const std::string& release : installed_releases(store)) {
     out.installed.push_back(installed_release(machine, store, release, out));

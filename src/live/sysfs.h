@@ -23,6 +23,10 @@ struct Machine {
   fs::path log = "/dev/kmsg";
   fs::path run = "/run/suture";       // records of Suture's own, gone with the next boot
   fs::path modules = "/lib/modules";  // of every release
+  // Where systemd looks for units, first match wins (systemd.unit(5)).
+  std::vector<fs::path> units = {"/etc/systemd/system", "/run/systemd/system",
+                                 "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
+                                 "/lib/systemd/system"};
 };
 
 struct RedirectedFunction {

@@ -7,8 +7,8 @@
 // image and in every module, by their symbols; the compiled objects of the patch must account for
 // all of them. Only names that no other file of the tree defines are counted, so that what is found
 // too much can only be the changed file's. A change of what a header defines is followed by name
-// through everything that can see it (reach.h) to functions, which are counted the same way. And a
-// global that the patch brings along must not be one that runs under that name.
+// through everything that can see it (reach.h) to functions, which are counted the same way. And
+// what is left out because it only runs at boot must lie where that is so.
 //
 // Invariants: an accusation rests on what was shipped, not on what a file seems to include; where
 // the names tell nothing, that is said, and nothing is taken for counted.
@@ -278,34 +278,8 @@ class Counter {
   std::map<std::pair<std::string, std::string>, std::size_t> accounted_;  // by object and function
 };
 
-// A new global of the patch is not one that other files go on using under its name.
-void check_new_globals(const std::deque<Side>& sides, const std::set<std::uint64_t>& redirected,
-                       Running& running, Proof& proof) {
-  for (const Side& side : sides) {
-    for (std::size_t i = 0; side.unit != nullptr && i < side.post.object.parts().size(); ++i) {
-      const Part& part = side.post.object.parts()[i];
-      const std::string_view name = side.post.object.name(part);
-      if (side.pairing.pre_of[i] >= 0 || !side.post.object.global(part) ||
-          is_boot_only(side.post.object.section_of(part).name)) {
-        continue;
-      }
-      const auto address = running.global(side.unit->object, name);
-      if (!address) {
-        proof.accusations.push_back(address.error());
-      } else if (*address && !redirected.contains(**address)) {
-        proof.accusations.push_back(
-            Error{Code::proof_failed, fmt::format("{}: {}", side.unit->source, name),
-                  fmt::format("{} has a global of that name, which other files go on using",
-                              side.unit->object),
-                  "report this with the diff"});
-      }
-    }
-  }
-}
-
-// What is left out because it runs only at boot or load must lie where that is so: exit code of a
-// module is there as long as the module.
-void check_left_out(const std::deque<Side>& sides, Running& running, Proof& proof) {
+// What is left out because it runs only at boot must lie in what the image frees.
+void check_boot_only(const std::deque<Side>& sides, Running& running, Proof& proof) {
   for (const Side& side : sides) {
     for (std::size_t i = 0; side.unit != nullptr && i < side.changes.at_boot.size(); ++i) {
       const auto index = static_cast<std::int32_t>(i);
@@ -314,14 +288,12 @@ void check_left_out(const std::deque<Side>& sides, Running& running, Proof& proo
           side.redirected.contains(index)) {
         continue;
       }
-      const std::string& section = side.post.object.section_of(part).name;
-      const bool exits = section.starts_with(".exit") && side.unit->object != "vmlinux";
       const bool stays = std::ranges::any_of(side.functions_at, [&](const auto& function) {
         const elf::Section* lies = running.image().section_at(function.first);
         return function.second == side.pairing.pre(index) && lies != nullptr &&
                !is_boot_only(lies->name);
       });
-      if (exits || stays) {
+      if (stays) {
         proof.accusations.push_back(
             Error{Code::proof_failed,
                   fmt::format("{}: {}", side.unit->source, side.post.object.name(part)),
@@ -334,11 +306,10 @@ void check_left_out(const std::deque<Side>& sides, Running& running, Proof& proo
 
 }  // namespace
 
-void check_whole(const Scope& scope, const std::deque<Side>& sides,
-                 const std::set<std::uint64_t>& redirected, Running& running, Proof& proof) {
+void check_whole(const Scope& scope, const std::deque<Side>& sides, Running& running,
+                 Proof& proof) {
   Counter(scope, sides, proof).run();
-  check_new_globals(sides, redirected, running, proof);
-  check_left_out(sides, running, proof);
+  check_boot_only(sides, running, proof);
 }
 
 }  // namespace suture::prove

@@ -4,15 +4,13 @@
 #pragma once
 
 #include <deque>
-#include <set>
 
-#include "prove/meaning.h"
+#include "prove/side.h"
 
 namespace suture::prove {
 
-// Accuses the patch of `sides` of what it lacks; `redirected` are the addresses whose functions it
-// replaces. What could not be counted goes into the proof's `unseen`.
-void check_whole(const Scope& scope, const std::deque<Side>& sides,
-                 const std::set<std::uint64_t>& redirected, Running& running, Proof& proof);
+// Accuses the patch of `sides` of what it lacks. What could not be counted goes into the proof's
+// `unseen`.
+void check_whole(const Scope& scope, const std::deque<Side>& sides, Running& running, Proof& proof);
 
 }  // namespace suture::prove

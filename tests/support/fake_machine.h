@@ -37,7 +37,8 @@ class FakeMachine : public testing::Test {
                              .proc = dir_.path() / "proc",
                              .log = dir_.path() / "kmsg",
                              .run = dir_.path() / "run",
-                             .modules = dir_.path() / "modules"};
+                             .modules = dir_.path() / "modules",
+                             .units = {dir_.path() / "units"}};
   }
   void put(const std::string& path, std::string_view text) {
     const fs::path file = dir_.path() / path;
@@ -100,6 +101,10 @@ class FakeMachine : public testing::Test {
     items.insert(items.end(), {"name=fix", for_core ? "suture=Y" : "livepatch=Y",
                                "vermagic=6.1.0-56-amd64 SMP"});
     items.insert(items.end(), more.begin(), more.end());
+    return module_file("fix.ko", items);
+  }
+  // A module with these strings in its .modinfo.
+  fs::path module_file(const std::string& path, const std::vector<std::string>& items) {
     std::string info;
     for (const std::string& item : items) {
       info += item + '\0';
@@ -112,8 +117,8 @@ class FakeMachine : public testing::Test {
         {{".modinfo", SHT_PROGBITS, SHF_ALLOC, 0, bytes_of(info)},
          {".gnu.linkonce.this_module", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 0, bytes_of(self)}},
         {{"f", 1}});
-    put("fix.ko", as_text(bytes));
-    return dir_.path() / "fix.ko";
+    put(path, as_text(bytes));
+    return dir_.path() / path;
   }
 
   TempDir dir_;

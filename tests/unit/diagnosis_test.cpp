@@ -57,6 +57,27 @@ TEST_F(DiagnosisTest, MissesTheCoreThatAnInstalledPatchNeeds) {
   EXPECT_THAT(problems(), ElementsAre(Code::no_core, Code::not_loaded));
 }
 
+TEST_F(DiagnosisTest, RefusesACoreOfAnotherKernel) {
+  ASSERT_TRUE(install(store_, module("f", {"suture.core=suture"})));
+  module_file("modules/6.1.0-56-amd64/updates/suture.ko",
+              {"name=suture", "vermagic=6.1.0-9-amd64 SMP"});
+  EXPECT_THAT(problems(), ElementsAre(Code::wrong_kernel, Code::not_loaded));
+}
+
+TEST_F(DiagnosisTest, SeesThatFtraceIsTurnedOff) {
+  put("proc/sys/kernel/ftrace_enabled", "0\n");
+  EXPECT_THAT(problems(), ElementsAre(Code::ftrace_off));
+  put("proc/sys/kernel/ftrace_enabled", "1\n");
+  EXPECT_THAT(problems(), IsEmpty());
+}
+
+TEST_F(DiagnosisTest, SeesAUnitThatCannotStart) {
+  put("units/suture.service", "[Service]\nExecStart=/no/such/suture apply\n");
+  EXPECT_THAT(problems(), ElementsAre(Code::broken_unit));
+  put("units/suture.service", "[Service]\nExecStart=-/bin/sh apply\n");
+  EXPECT_THAT(problems(), IsEmpty());
+}
+
 TEST_F(DiagnosisTest, NamesAFileThatIsNotTrusted) {
   ASSERT_TRUE(install(store_, module("f")));
   const std::string name = installed_patches(store_, "6.1.0-56-amd64").value().at(0).file();

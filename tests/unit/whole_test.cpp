@@ -172,16 +172,5 @@ TEST_F(Whole, SaysWhatItCannotTell) {
               ElementsAre(HasSubstr("types, variables, includes")));
 }
 
-TEST_F(Whole, AccusesAGlobalThatRunsElsewhereUnderThatName) {
-  const std::string run = traced("f", old_f, ".text") + traced("g", old_f, ".text");
-  const Bytes module =
-      make(traced("f", old_f), traced("f", "mov $2, %eax; call g; ret") + traced("g", new_f), run);
-  scope_.tree = tree();
-  scope_.index = &index();
-  Case wrong = about();
-  wrong.scope = &scope_;
-  EXPECT_THAT(all(prove(module, wrong)), HasSubstr("other files go on using"));
-}
-
 }  // namespace
 }  // namespace suture::prove
