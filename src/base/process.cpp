@@ -71,7 +71,8 @@ Result<Child> Child::start(const Command& command) {
   std::vector<std::string> env_text;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     std::string_view text(*entry);
-    bool replaced = false;
+    bool replaced = command.own_environment && !text.starts_with("PATH=") &&
+                    !text.starts_with("HOME=") && !text.starts_with("TMPDIR=");
     for (const auto& [name, value] : command.env) {
       replaced = replaced || (text.starts_with(name) && text.substr(name.size()).starts_with('='));
     }
@@ -154,6 +155,13 @@ Result<Child> Child::start(const Command& command) {
 }
 
 Result<Finished> Child::wait() {
+  std::string out;
+  Finished finished = TRY(wait([&](std::string_view piece) { out += piece; }));
+  finished.out = std::move(out);
+  return finished;
+}
+
+Result<Finished> Child::wait(const Output& output) {
   Finished finished;
   char buffer[65536];
   for (;;) {
@@ -174,7 +182,7 @@ Result<Finished> Child::wait() {
     if (got <= 0) {
       break;
     }
-    finished.out.append(buffer, static_cast<std::size_t>(got));
+    output({buffer, static_cast<std::size_t>(got)});
   }
   int status = 0;
   rusage usage{};
@@ -217,6 +225,26 @@ Child::~Child() {
 Result<Finished> run(const Command& command) {
   Child child = TRY(Child::start(command));
   return child.wait();
+}
+
+Result<Finished> run_lines(const Command& command,
+                           const std::function<void(std::string_view)>& take) {
+  Child child = TRY(Child::start(command));
+  std::string open;  // a line whose end has not come yet
+  Finished finished = TRY(child.wait([&](std::string_view piece) {
+    for (std::size_t end = piece.find('\n'); end != std::string_view::npos;
+         end = piece.find('\n')) {
+      open += piece.substr(0, end);
+      take(open);
+      open.clear();
+      piece.remove_prefix(end + 1);
+    }
+    open += piece;
+  }));
+  if (!open.empty()) {
+    take(open);
+  }
+  return finished;
 }
 
 Result<Finished> run_checked(const Command& command, Code code, const std::string& where,

@@ -5,8 +5,10 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +22,7 @@ struct Command {
   fs::path directory;                                    // empty: the caller's
   fs::path input;                                        // standard input; empty: none
   std::vector<std::pair<std::string, std::string>> env;  // added to the caller's environment
+  bool own_environment = false;  // of the caller's only PATH, HOME and TMPDIR are passed on
 };
 
 struct Finished {
@@ -41,10 +44,15 @@ class Child {
   Child& operator=(const Child&) = delete;
   ~Child();
 
+  // What takes the output as it comes, in pieces.
+  using Output = std::function<void(std::string_view)>;
+
   // Waits for the end, gathering output. A missing program is missing-tool, an interrupt of this
   // process (SIGINT, SIGTERM) kills the child's group and gives `interrupted`. A non-zero exit is
   // not an error here.
   Result<Finished> wait();
+  // The same, with the output given away instead of gathered.
+  Result<Finished> wait(const Output& output);
 
   // Hung up (POLLHUP) once the child has ended: to poll beside other descriptors, not to read.
   int descriptor() const { return out_; }
@@ -58,6 +66,10 @@ class Child {
 
 // start and wait; a non-zero exit is not an error here.
 Result<Finished> run(const Command& command);
+
+// run, with the output given to `take` line by line instead of gathered.
+Result<Finished> run_lines(const Command& command,
+                           const std::function<void(std::string_view)>& take);
 
 // run, where a non-zero exit is `code` with the last lines of the output as the reason.
 Result<Finished> run_checked(const Command& command, Code code, const std::string& where,

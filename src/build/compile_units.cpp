@@ -14,7 +14,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <set>
+#include <span>
 
 #include "base/digest.h"
 #include "base/parallel.h"
@@ -40,101 +43,142 @@ namespace {
 bool is_source(std::string_view path) { return path.ends_with(".c"); }
 bool is_header(std::string_view path) { return path.ends_with(".h"); }
 
-// Changes there never reach the kernel's code.
+bool is_under(std::string_view path, std::span<const std::string_view> folders) {
+  return std::ranges::any_of(folders, [&](auto folder) { return path.starts_with(folder); });
+}
+
+// Files of scripts/ and tools/ that no build of a kernel runs or reads.
+bool is_for_people(std::string_view path) {
+  constexpr std::string_view folders[] = {"scripts/coccinelle/", "scripts/gdb/", "scripts/package/",
+                                          "scripts/clang-tools/", "scripts/tracing/"};
+  constexpr std::string_view names[] = {"checkpatch.pl",
+                                        "get_maintainer.pl",
+                                        "kernel-doc",
+                                        "spelling.txt",
+                                        "tags.sh",
+                                        "decodecode",
+                                        "decode_stacktrace.sh",
+                                        "faddr2line",
+                                        "bloat-o-meter",
+                                        "spdxcheck.py",
+                                        "const_structs.checkpatch"};
+  constexpr std::string_view for_objtool[] = {"tools/objtool/", "tools/arch/x86/lib/",
+                                              "tools/arch/x86/tools/"};
+  if (path.starts_with("tools/")) {
+    return !is_under(path, for_objtool);
+  }
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  return path.starts_with("scripts/") &&
+         (is_under(path, folders) || std::ranges::find(names, name) != std::end(names));
+}
+
+}  // namespace
+
 bool is_not_code(std::string_view path) {
-  constexpr std::string_view folders[] = {"Documentation/", "LICENSES/", "samples/",
-                                          "scripts/",       "tools/",    "debian/"};
+  constexpr std::string_view folders[] = {"Documentation/", "LICENSES/", "samples/", "debian/"};
   constexpr std::string_view names[] = {"MAINTAINERS", "CREDITS", ".mailmap",
                                         ".gitignore",  "README",  "COPYING"};
   std::string_view name = path.substr(path.rfind('/') + 1);
-  return std::ranges::any_of(folders, [&](auto folder) { return path.starts_with(folder); }) ||
-         std::ranges::any_of(names, [&](auto other) { return name == other; }) ||
-         path.ends_with(".rst") || path.ends_with(".txt");
+  return is_under(path, folders) || std::ranges::find(names, name) != std::end(names) ||
+         path.ends_with(".rst") || is_for_people(path);
 }
 
-std::string directory_of(std::string_view path) {
-  std::size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? "." : std::string(path.substr(0, slash));
+namespace {
+
+std::unexpected<Error> cannot_build(const std::string& path, std::string reason,
+                                    std::string remedy) {
+  return fail(Code::unsupported_file, path, std::move(reason), std::move(remedy));
 }
 
-// The .c files of the same directory that #include this one by name.
-Result<std::vector<std::string>> includers(const std::string& path, const fs::path& tree) {
-  std::vector<std::string> out;
-  std::string directory = directory_of(path);
-  std::string wanted = fmt::format("\"{}\"", path.substr(path.rfind('/') + 1));
-  std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(tree / directory, ec)) {
-    std::string name = entry.path().filename().string();
-    if (!is_source(name) || directory + "/" + name == path) {
-      continue;
-    }
-    std::string text = TRY(read_text(entry.path()));
-    for (std::size_t at = text.find(wanted); at != std::string::npos;
-         at = text.find(wanted, at + 1)) {
-      std::size_t line = text.rfind('\n', at) + 1;
-      if (text.find("include", line) < at && text[text.find_first_not_of(" \t", line)] == '#') {
-        out.push_back(directory + "/" + name);
-        break;
-      }
-    }
+// What the kernel's code gets from a file that is neither C nor a header.
+std::string use_of(const std::string& path, const kernel::Units& units, const fs::path& tree) {
+  const fs::path file(path);
+  const std::string name = file.filename().string();
+  if (auto made = units.made_of(path); !made.empty()) {
+    return fmt::format("kbuild makes {} of it", made);
   }
-  std::ranges::sort(out);
-  return out;
+  if (auto compiled = units.of_source(path); !compiled.empty()) {
+    return fmt::format(
+        "it is assembly, compiled into {}, which cannot be replaced function by "
+        "function",
+        compiled.front()->object);
+  }
+  // What was compiled before the kernel itself, for a header with its numbers.
+  const fs::path listing = file.parent_path() / fmt::format(".{}.s.cmd", file.stem().string());
+  if (path.ends_with(".c") && fs::exists(tree / listing)) {
+    return "kbuild makes a header of it that much of the kernel includes";
+  }
+  if (name.starts_with("Makefile") || name.starts_with("Kbuild") || name.starts_with("Kconfig")) {
+    return "it decides what the kernel is built of, and how";
+  }
+  if (name.ends_with(".lds.S") || name.ends_with(".lds.h")) {
+    return "it decides how the kernel is linked";
+  }
+  if (path.starts_with("scripts/") || path.starts_with("tools/")) {
+    return "it is a part of the build, which runs it or reads it";
+  }
+  return {};
 }
 
-std::unexpected<Error> cannot_build(Code code, const std::string& path, std::string_view what,
-                                    std::string_view remedy) {
-  return fail(code, path, std::string(what), std::string(remedy));
-}
-
-Status check_kind(const source::ChangedFile& file) {
+Status check_kind(const source::ChangedFile& file, const std::string& use) {
+  constexpr const char* leave_out =
+      "leave it out of the diff if the running kernel does not need it";
   if (is_other_program(file.path)) {
-    return cannot_build(Code::unsupported_file, file.path,
+    return cannot_build(file.path,
                         "it is part of a program of its own (boot code, the vDSO), not of the "
                         "running kernel's text",
                         "leave it out of the diff; this change needs a reboot");
   }
-  if (is_header(file.path)) {
-    return {};
-  }
-  if (!is_source(file.path)) {
-    return cannot_build(Code::unsupported_file, file.path,
-                        "it is neither C source nor documentation, so its effect on running code "
-                        "cannot be built",
-                        "leave it out of the diff if the running kernel does not need it");
-  }
-  if (file.creates || file.deletes) {
-    return cannot_build(Code::unsupported_file, file.path,
+  if (is_source(file.path) && (file.creates || file.deletes)) {
+    return cannot_build(file.path,
                         file.creates ? "the diff adds a source file, which no compile command "
                                        "belongs to"
                                      : "the diff deletes a source file",
                         "move the new code into a file that exists");
   }
-  return {};
+  if (!use.empty()) {
+    return cannot_build(file.path, fmt::format("{}; a patch cannot follow that", use), leave_out);
+  }
+  if (!is_source(file.path)) {
+    return cannot_build(file.path,
+                        "it is neither C source nor documentation, so its effect on running code "
+                        "cannot be built",
+                        leave_out);
+  }
+  return fail(
+      Code::not_in_kernel, file.path,
+      "the kernel's build compiles no object of it, and no file that it compiles includes it",
+      "leave the file out of the diff: this kernel is configured without it");
 }
 
 }  // namespace
 
-Result<Touched> touched_units(const std::vector<source::ChangedFile>& files, const fs::path& tree) {
+Result<Touched> touched_units(const std::vector<source::ChangedFile>& files,
+                              const kernel::Units& units, const fs::path& tree) {
   Touched out;
-  std::set<std::string> units;
   for (const source::ChangedFile& file : files) {
-    if (is_not_code(file.path)) {
+    const bool header = is_header(file.path) && !file.path.ends_with(".lds.h");
+    const bool included = header || units.may_be_included(file.path);
+    const bool unit = is_source(file.path) && !units.of_source(file.path).empty();
+    const std::string use = use_of(file.path, units, tree);
+    const bool text = file.path.ends_with(".txt") && use.empty();
+    if (is_not_code(file.path) || (text && !included)) {
       out.ignored.push_back(file.path);
       continue;
     }
-    TRY(check_kind(file));
-    if (is_header(file.path)) {
+    if (is_other_program(file.path) || (!unit && !included) ||
+        (!header && (file.creates || file.deletes))) {
+      TRY(check_kind(file, use));
+    }
+    // Both, where it is an object of its own and a part of others.
+    if (unit) {
+      out.sources.push_back(file.path);
+    }
+    if (included) {
       out.headers.push_back(file.path);
-      continue;
     }
-    std::vector<std::string> users = TRY(includers(file.path, tree));
-    if (users.empty()) {
-      units.insert(file.path);
-    }
-    units.insert(users.begin(), users.end());
   }
-  out.sources.assign(units.begin(), units.end());
+  std::ranges::sort(out.sources);
   std::ranges::sort(out.headers);
   return out;
 }
@@ -146,8 +190,7 @@ TypeChanges type_changes(const std::vector<source::ChangedFile>& files, const To
       continue;
     }
     // What other files include may change types for any of them.
-    bool unit = std::ranges::find(touched.sources, file.path) != touched.sources.end();
-    out.everywhere = out.everywhere || !unit;
+    out.everywhere = out.everywhere || std::ranges::binary_search(touched.headers, file.path);
     out.sources.insert(file.path);
   }
   return out;
@@ -206,27 +249,50 @@ void run_job(Job& job) {
   }
 }
 
-Status judge(const Job& job, const source::CompileCommand& command) {
-  if (!job.result) {
-    return std::unexpected(job.result.error());
-  }
+// Why the job failed, where it did.
+std::optional<Error> failure_of(const Job& job, const source::CompileCommand& command) {
   if (job.result->exit_status == 0) {
-    return {};
+    return std::nullopt;
   }
   std::string words = job.result->out.substr(0, 4000);
   if (job.post) {
-    return fail(Code::does_not_compile, command.source,
-                fmt::format("the patched source does not compile:\n{}", words),
-                "mend the diff; the unpatched file compiles");
+    return Error{Code::does_not_compile, command.source,
+                 fmt::format("the patched source does not compile:\n{}", words),
+                 "mend the diff; the unpatched file compiles"};
   }
-  // Everything that is in the kernel compiles from its source, with its configuration.
-  return fail(
-      Code::not_in_kernel, command.source,
-      fmt::format("the unpatched file does not compile as this kernel is configured, so the "
-                  "kernel was built without it:\n{}",
-                  words),
-      "leave the file out of the diff; if the kernel does have it, remove the kernel from "
-      "the cache and add it again");
+  return Error{Code::does_not_compile, command.source,
+               fmt::format("the unpatched source does not compile, though the kernel is made of "
+                           "it:\n{}",
+                           words),
+               "install the compiler that made the kernel, or add the kernel to the cache anew"};
+}
+
+// The compiler counts lines as the unpatched file has them. So what failed is compiled again with
+// the patched files as they are, for its words alone.
+Status name_patched_lines(std::vector<Job>& jobs, const std::vector<source::ChangedFile>& files,
+                          const fs::path& shadow) {
+  std::vector<Job*> failed;
+  for (Job& job : jobs) {
+    if (job.post && job.result && job.result->exit_status != 0) {
+      failed.push_back(&job);
+    }
+  }
+  if (failed.empty()) {
+    return {};
+  }
+  for (const source::ChangedFile& file : files) {
+    if (!file.deletes) {
+      TRY(write_file(shadow / file.path, std::string_view(file.after)));
+    }
+  }
+  parallel_for(failed.size(), [&](std::size_t i) {
+    auto again = run(Command{.argv = failed[i]->compiler, .directory = failed[i]->directory});
+    // What fails with the synced lines alone keeps its words.
+    if (again && again->exit_status != 0) {
+      failed[i]->result = std::move(again);
+    }
+  });
+  return {};
 }
 
 // The command, its output left out, and what else the object depends on.
@@ -242,15 +308,18 @@ std::string digest_of(const source::CompileCommand& command,
     all += word;
     all += '\0';
   }
+  // One object may be a part of several modules; each has its own.
+  all += command.object + '\0' + command.module_name + '\0';
   return sha256_hex(as_bytes(all + text)).substr(0, 32);
 }
 
 }  // namespace
 
-Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
-                                        std::vector<source::CompileCommand> commands,
-                                        const TypeChanges& types, const WorkPlace& place,
-                                        const PostCache& posts) {
+Result<Compiled> compile_units(const kernel::Kernel& kernel,
+                               const std::vector<source::ChangedFile>& files,
+                               std::vector<source::CompileCommand> commands,
+                               const TypeChanges& types, const WorkPlace& place,
+                               const PostCache& posts) {
   std::vector<Unit> units;
   std::vector<Job> jobs;
   const std::vector<std::string> wide = TRY(wide_site_options(kernel));
@@ -293,15 +362,13 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
   }
   parallel_for(jobs.size(), [&](std::size_t i) { run_job(jobs[i]); });
   for (const Job& job : jobs) {
-    Unit& unit = units[job.unit];
-    Status judged = judge(job, unit.command);
-    if (!judged && judged.error().code == Code::not_in_kernel) {
-      unit.absent = judged.error();
+    if (!job.result) {
+      return std::unexpected(job.result.error());
     }
-    if (unit.absent) {
+    Unit& unit = units[job.unit];
+    if (job.result->exit_status != 0) {
       continue;
     }
-    TRY(std::move(judged));
     if (job.post) {
       auto kept_post = TRY(posts.keep(unit.post_key, {unit.post, unit.dependencies}));
       unit.post = kept_post.object;
@@ -310,7 +377,22 @@ Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
       TRY(rename_path(job.output, unit.pre));
     }
   }
-  return units;
+  TRY(name_patched_lines(jobs, files, place.shadow));
+  std::map<std::size_t, Error> failures;  // by unit; why pre fails says more than why post does
+  for (const Job& job : jobs) {
+    if (auto failure = failure_of(job, units[job.unit].command)) {
+      failures.try_emplace(job.unit, std::move(*failure));
+    }
+  }
+  Compiled out;
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    if (auto failure = failures.find(i); failure != failures.end()) {
+      out.failures.push_back(std::move(failure->second));
+    } else {
+      out.units.push_back(std::move(units[i]));
+    }
+  }
+  return out;
 }
 
 }  // namespace suture::build

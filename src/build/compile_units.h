@@ -26,19 +26,21 @@ struct Unit {
   fs::path dependencies;  // of post, as the compiler wrote them for make
   bool pre_cached = false;
   bool post_cached = false;
-  std::string post_key;         // of the command that makes post
-  std::optional<Error> absent;  // why this kernel cannot have it
-  bool types = false;           // the diff may change types: both objects state theirs in .BTF
+  std::string post_key;  // of the command that makes post
+  bool types = false;    // the diff may change types: both objects state theirs in .BTF
 };
 
 struct Touched {
-  std::vector<std::string> sources;  // compile units that the diff names, sorted
-  std::vector<std::string> headers;  // changed headers, sorted
+  std::vector<std::string> sources;  // that the diff names and units compile, sorted
+  std::vector<std::string> headers;  // changed headers, and what else others may include; sorted
   std::vector<std::string> ignored;  // changed files that are no kernel code (documentation, ...)
 };
 
-// unsupported-file for what cannot be built.
-Result<Touched> touched_units(const std::vector<source::ChangedFile>& files, const fs::path& tree);
+// unsupported-file for what cannot be built, with what the kernel's code gets from it;
+// not-in-kernel for a source that is no part of any unit. Files that no code comes from are
+// `ignored`.
+Result<Touched> touched_units(const std::vector<source::ChangedFile>& files,
+                              const kernel::Units& units, const fs::path& tree);
 
 // Whether the diff may change types that other files than its own see; and which of its own may.
 struct TypeChanges {
@@ -61,12 +63,22 @@ std::vector<std::string> options_of(const source::CompileCommand& command);
 // runs their code, or maps it into processes as a whole.
 bool is_other_program(std::string_view path);
 
+// Whether changes of that file never reach the kernel's code (documentation, programs beside it).
+bool is_not_code(std::string_view path);
+
+struct Compiled {
+  std::vector<Unit> units;      // of which both sides compiled
+  std::vector<Error> failures;  // why the others did not: does-not-compile, in the compiler's words
+};
+
 // Compiles pre and post of every unit, unless they are kept from an earlier build, as many at a
-// time as there are processors. does-not-compile has the compiler's own words; a unit whose
-// unpatched file does not compile is marked absent.
-Result<std::vector<Unit>> compile_units(const kernel::Kernel& kernel,
-                                        std::vector<source::CompileCommand> commands,
-                                        const TypeChanges& types, const WorkPlace& place,
-                                        const PostCache& posts);
+// time as there are processors. What compiles is kept whatever becomes of the rest. Where a patched
+// file does not compile, `files` are put into the shadow as they are, without what keeps their line
+// numbers, so that the compiler names their own lines.
+Result<Compiled> compile_units(const kernel::Kernel& kernel,
+                               const std::vector<source::ChangedFile>& files,
+                               std::vector<source::CompileCommand> commands,
+                               const TypeChanges& types, const WorkPlace& place,
+                               const PostCache& posts);
 
 }  // namespace suture::build

@@ -1,137 +1,350 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Problem: a header may be included by thousands of files, most of which this kernel does not have
-// or which see nothing of the change, and only a build of the whole kernel knows which.
+// Problem: a header may be included by every unit of the kernel, most of which see nothing of the
+// change, and only a build of the whole kernel knows which do.
 //
-// Method: take every file that may include it (include_graph.h), ask kbuild how it is compiled,
-// leave out those of modules that the kernel does not have, and let the preprocessor read both
-// sides of the rest: equal text compiles to equal code.
+// Method: the units that may include it and name something that the change affects
+// (source/reach.h). Where only macros change, the preprocessor reads both sides of these: equal
+// text compiles to equal code. Where a function or a type changes, every text that has the header
+// differs, and the compiler may as well be asked at once.
 //
-// Invariant: a unit is left out only where its text is the same on both sides or the kernel does
-// not have it.
+// Some readers are no units: the link script, the C files whose numbers go into headers for
+// assembly, and programs of the build (header_readers.h). What they make is in the kernel already,
+// and cannot be patched.
+//
+// Invariant: a unit is left out only where it names nothing that the change affects, or where its
+// text is the same on both sides.
 #include "build/headers.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/parallel.h"
 #include "base/process.h"
+#include "build/header_readers.h"
+#include "build/post_cache.h"
 #include "build/shadow_tree.h"
-#include "kernel/prepare.h"
-#include "source/include_graph.h"
+#include "source/reach.h"
 
 namespace suture::build {
 
 namespace {
 
-// Each costs two runs of the preprocessor, a second or so.
+// Each candidate costs two runs of the preprocessor, each that differs two of the compiler.
 constexpr std::size_t most_candidates = 2500;
+constexpr std::size_t most_units = 1000;
 
-// Line markers would tell the shadow from the tree, and comments are none of ours.
-std::vector<std::string> preprocessing(const source::CompileCommand& command,
-                                       const fs::path& output) {
-  std::vector<std::string> out = options_of(command);
-  out.insert(out.end(), {"-E", "-P", "-o", output.string(), command.source});
-  return out;
-}
+// What is made of the tree beside units, with a unit that is compiled as it is.
+struct Maker {
+  std::string_view source, like;
+  bool script = false;  // the linker's; otherwise numbers for assembly
+};
+constexpr Maker makers[] = {
+    {"kernel/bounds.c", "kernel/fork.c", false},
+    {"arch/x86/kernel/asm-offsets.c", "arch/x86/kernel/setup.c", false},
+    {"arch/x86/kernel/vmlinux.lds.S", "arch/x86/kernel/setup.c", true},
+};
 
-enum class Text : std::uint8_t { same, changed, absent };
-
+// What the preprocessor or the compiler makes of one source on both sides.
 class Texts {
  public:
   Texts(const kernel::Kernel& kernel, const Intake& intake, const WorkPlace& place)
       : kernel_(kernel), intake_(intake), place_(place) {}
 
-  // What the preprocessor makes of both sides. A unit whose unpatched text it refuses is not part
-  // of this kernel; one whose patched text it refuses, or that went past a patched file, is left to
-  // the compiler to explain.
-  Result<Text> compare(const source::CompileCommand& command, std::size_t number) const {
+  // A unit whose text the preprocessor refuses, or that went past a patched file, counts as
+  // changed: it is left to the compiler to explain.
+  Result<bool> same(const source::CompileCommand& command, std::size_t number) const {
+    auto both = TRY(run_both(command, {"-E", "-P"}, number));
+    return both && same_tokens(both->first, both->second);
+  }
+
+  // The numbers that go into a header for assembly.
+  Result<bool> same_numbers(const source::CompileCommand& command, std::size_t number) const {
+    auto both = TRY(run_both(command, {"-S"}, number));
+    return both && numbers_in(both->first) == numbers_in(both->second);
+  }
+
+ private:
+  using Both = std::pair<std::string, std::string>;
+
+  Result<std::optional<Both>> run_both(const source::CompileCommand& command,
+                                       const std::vector<std::string>& what,
+                                       std::size_t number) const {
     fs::path pre = place_.objects / fmt::format("{}.pre.i", number);
     fs::path post = place_.objects / fmt::format("{}.post.i", number);
     fs::path read = place_.objects / fmt::format("{}.post.d", number);
-    std::vector<std::string> watched = preprocessing(command, post);
+    auto argv = [&](const fs::path& output) {
+      std::vector<std::string> out = options_of(command);
+      out.insert(out.end(), what.begin(), what.end());
+      out.insert(out.end(), {"-o", output.string(), command.source});
+      return out;
+    };
+    std::vector<std::string> watched = argv(post);
     watched.push_back(fmt::format("-Wp,-MMD,{}", read.string()));
-    Finished before =
-        TRY(run(Command{.argv = preprocessing(command, pre), .directory = kernel_.source}));
-    if (before.exit_status != 0) {
-      return Text::absent;
-    }
+    Finished before = TRY(run(Command{.argv = argv(pre), .directory = kernel_.source}));
     Finished after = TRY(run(Command{.argv = watched, .directory = place_.shadow}));
-    bool same =
-        after.exit_status == 0 && TRY(read_bytes(pre)) == TRY(read_bytes(post)) &&
-        find_unpatched(TRY(files_read(read)), intake_.files, kernel_.source, place_.shadow).empty();
+    std::optional<Both> out;
+    if (before.exit_status == 0 && after.exit_status == 0 &&
+        find_unpatched(TRY(files_read(read)), intake_.files, kernel_.source, place_.shadow)
+            .empty()) {
+      out.emplace(TRY(read_text(pre)), TRY(read_text(post)));
+    }
     std::error_code ec;
     for (const fs::path& file : {pre, post, read}) {
       fs::remove(file, ec);
     }
-    return same ? Text::same : Text::changed;
+    return out;
   }
 
- private:
+  // Lines like ".ascii "->NAME $12 what it is"".
+  static std::string numbers_in(std::string_view assembly) {
+    std::string out;
+    for (std::size_t at = assembly.find("\"->"); at != std::string_view::npos;
+         at = assembly.find("\"->", at + 1)) {
+      out += assembly.substr(at, assembly.find('\n', at) - at);
+      out += '\n';
+    }
+    return out;
+  }
+
   const kernel::Kernel& kernel_;
   const Intake& intake_;
   const WorkPlace& place_;
 };
 
-// The files that may include a changed header, without those that the diff names itself.
-Result<std::vector<std::string>> candidates_for(const kernel::Kernel& kernel,
-                                                const Touched& touched) {
-  std::string config = TRY(read_text(kernel.config));
-  kernel::ConfigIdentity identity = TRY(kernel::config_identity(config, kernel.config.string()));
-  source::IncludeGraph graph = TRY(
-      source::IncludeGraph::open(kernel.source, identity.arch, kernel.derived / "include-graph"));
-  std::vector<std::string> out = graph.users(touched.headers);
-  std::erase_if(out, [&](const std::string& path) {
-    return is_other_program(path) || std::ranges::binary_search(touched.sources, path);
-  });
-  if (out.size() > most_candidates) {
-    return fail(Code::header_changed, touched.headers.front(),
-                fmt::format("{} files may include the changed headers, and each would have to be "
-                            "looked at; {} are the most",
-                            out.size(), most_candidates),
-                "move the change into the .c files that need it");
+std::unexpected<Error> cannot_reach(const std::string& where, const std::string& reason) {
+  return fail(Code::unsupported_file, where, reason,
+              "keep what it sees of the header as it is, or reboot into a kernel with the change");
+}
+
+class HeaderUsers {
+ public:
+  HeaderUsers(const kernel::Kernel& kernel, const kernel::Units& units, const Intake& intake,
+              const WorkPlace& place, bool all_units, const kernel::Progress& progress)
+      : kernel_(kernel),
+        units_(units),
+        intake_(intake),
+        place_(place),
+        all_units_(all_units),
+        progress_(progress),
+        texts_(kernel, intake, place) {}
+
+  Result<Reached> run() {
+    TRY(look_outside());
+    list_readers();
+    progress_("looking for what sees the changed headers");
+    source::SourceIndex index = TRY(source::SourceIndex::open(kernel_.source, ways_, readers_,
+                                                              kernel_.derived / "source-index"));
+    reach_ = TRY(source::reach(index, kernel_.source, headers()));
+    out_.reason = reach_.reason;
+    TRY(take_candidates());
+    TRY(compare_texts());
+    return std::move(out_);
   }
-  return out;
+
+ private:
+  std::vector<source::ChangedFile> headers() const {
+    std::vector<source::ChangedFile> out;
+    std::ranges::copy_if(intake_.files, std::back_inserter(out),
+                         [&](const source::ChangedFile& file) {
+                           return std::ranges::binary_search(intake_.touched.headers, file.path);
+                         });
+    return out;
+  }
+
+  Status look_outside() const {
+    for (const std::string& header : intake_.touched.headers) {
+      if (auto made = units_.made_of(header); !made.empty()) {
+        return cannot_reach(header, fmt::format("kbuild makes {} of it, too", made));
+      }
+      auto reader = TRY(reader_outside(kernel_.source, header, kernel_.derived / "header-readers"));
+      if (reader) {
+        return cannot_reach(
+            header, fmt::format("{} reads it to make something else of it, which is in the kernel "
+                                "already and is not made anew",
+                                *reader));
+      }
+    }
+    return {};
+  }
+
+  void list_readers() {
+    std::map<std::uint32_t, std::uint32_t> by_list;
+    std::map<source::IncludeWay, std::uint32_t> numbers;
+    auto way_of = [&](const kernel::Unit& unit) {
+      auto [it, added] = by_list.emplace(unit.compiler, 0);
+      if (added) {
+        source::IncludeWay way = source::include_way(units_.compiler(unit), kernel_.source);
+        auto [number, is_new] = numbers.emplace(way, static_cast<std::uint32_t>(ways_.size()));
+        if (is_new) {
+          ways_.push_back(std::move(way));
+        }
+        it->second = number->second;
+      }
+      return it->second;
+    };
+    for (const kernel::Unit& unit : units_.all()) {
+      readers_.push_back({unit.path, way_of(unit)});
+    }
+    for (const Maker& maker : makers) {
+      std::vector<const kernel::Unit*> like = units_.of_source(maker.like);
+      if (!like.empty() && fs::exists(kernel_.source / maker.source)) {
+        readers_.push_back({std::string(maker.source), way_of(*like.front())});
+        made_.push_back(&maker);
+      }
+    }
+  }
+
+  // Whom the preprocessor or the compiler is asked about.
+  Status take_candidates() {
+    for (std::size_t i = 0; i < readers_.size(); ++i) {
+      const std::string& path = readers_[i].source;
+      bool named = std::ranges::binary_search(intake_.touched.sources, path);
+      out_.users += reach_.users[i] && i < units_.all().size() ? 1 : 0;
+      if (named || !reach_.candidates[i]) {
+        continue;
+      }
+      if (i >= units_.all().size()) {
+        TRY(check_made(*made_[i - units_.all().size()]));
+        continue;
+      }
+      // Before the kernel runs: nothing of it is left when a patch comes.
+      if (path.starts_with("arch/x86/boot/")) {
+        continue;
+      }
+      ++out_.candidates;
+      for (source::CompileCommand& command : source::commands_of(units_, units_.all()[i])) {
+        commands_.push_back(std::move(command));
+      }
+    }
+    if (out_.users == 0 && intake_.touched.sources.empty()) {
+      return fail(Code::not_in_kernel, intake_.touched.headers.front(),
+                  fmt::format("none of the {} files that this kernel is made of includes it",
+                              units_.all().size()),
+                  "leave the header out of the diff: this kernel is configured without its users");
+    }
+    return check_number("name what the change affects", out_.candidates, most_candidates);
+  }
+
+  Status check_number(std::string_view what, std::size_t number, std::size_t most) const {
+    if (number <= most || all_units_) {
+      return {};
+    }
+    std::string why = reach_.reason;
+    if (why.empty()) {
+      why = "these names change:";
+      for (std::size_t i = 0; i < std::min<std::size_t>(reach_.names.size(), 8); ++i) {
+        why += " " + reach_.names[i];
+      }
+      why += reach_.names.size() > 8 ? " and others" : "";
+    }
+    return fail(Code::header_changed, intake_.touched.headers.front(),
+                fmt::format("{} of this kernel's files {}, more than the {} that are compiled "
+                            "unasked; {}",
+                            number, what, most, why),
+                "move the change into the .c files that need it, or compile them all with "
+                "--all-units");
+  }
+
+  Status check_made(const Maker& maker) const {
+    const kernel::Unit& like = *units_.of_source(maker.like).front();
+    source::CompileCommand command = source::commands_of(units_, like).front();
+    std::ranges::replace(command.compiler, command.source, std::string(maker.source));
+    command.source = maker.source;
+    if (maker.script) {
+      command.compiler.insert(command.compiler.end(), {"-U", "x86", "-D__ASSEMBLY__",
+                                                       "-D__ASSEMBLER__", "-DLINKER_SCRIPT"});
+    }
+    TRY(make_way(command.source, kernel_.source, place_.shadow));
+    bool same = maker.script ? TRY(texts_.same(command, 0)) : TRY(texts_.same_numbers(command, 0));
+    if (same) {
+      return {};
+    }
+    return cannot_reach(command.source,
+                        maker.script
+                            ? "the changed header changes the script that the kernel was linked by"
+                            : "the changed header changes numbers that assembly was made with");
+  }
+
+  Status compare_texts() {
+    const bool ask_the_compiler = reach_.text_differs;
+    std::vector<Result<bool>> same(commands_.size(), false);
+    for (const source::CompileCommand& command : commands_) {
+      TRY(make_way(command.source, kernel_.source, place_.shadow));
+    }
+    auto is_assembly = [](const source::CompileCommand& c) { return c.source.ends_with(".S"); };
+    if (!commands_.empty()) {
+      progress_(fmt::format("preprocessing {} files", commands_.size()));
+    }
+    parallel_for(commands_.size(), [&](std::size_t i) {
+      const bool other = is_assembly(commands_[i]) || is_other_program(commands_[i].path());
+      if (other || !ask_the_compiler) {
+        same[i] = texts_.same(commands_[i], i);
+      }
+    });
+    for (std::size_t i = 0; i < commands_.size(); ++i) {
+      if (TRY(std::move(same[i]))) {
+        continue;
+      }
+      if (is_assembly(commands_[i])) {
+        return cannot_reach(commands_[i].source,
+                            "the changed header changes this assembly file, which cannot be "
+                            "replaced function by function");
+      }
+      if (is_other_program(commands_[i].path())) {
+        return cannot_reach(commands_[i].source,
+                            "the changed header changes this file, which is part of a program of "
+                            "its own (the vDSO, start-up code), not of the running kernel's text");
+      }
+      out_.commands.push_back(std::move(commands_[i]));
+    }
+    return check_number("see another text", out_.commands.size(), most_units);
+  }
+
+  const kernel::Kernel& kernel_;
+  const kernel::Units& units_;
+  const Intake& intake_;
+  const WorkPlace& place_;
+  const bool all_units_;
+  const kernel::Progress& progress_;
+  Texts texts_;
+  std::vector<source::IncludeWay> ways_;
+  std::vector<source::Reader> readers_;  // the units, then what is made
+  std::vector<const Maker*> made_;
+  source::Reach reach_;
+  std::vector<source::CompileCommand> commands_;
+  Reached out_;
+};
+
+std::string_view take_line(std::string_view& text) {
+  while (!text.empty() && text[0] == '\n') {
+    text.remove_prefix(1);
+  }
+  std::string_view line = text.substr(0, text.find('\n'));
+  text.remove_prefix(line.size());
+  return line;
 }
 
 }  // namespace
 
-Result<Reached> reached_units(const kernel::Kernel& kernel, const Modules& modules,
-                              const Intake& intake, const WorkPlace& place,
+bool same_tokens(std::string_view a, std::string_view b) {
+  while (true) {
+    std::string_view line = take_line(a);
+    if (line != take_line(b)) {
+      return false;
+    }
+    if (line.empty()) {
+      return true;
+    }
+  }
+}
+
+Result<Reached> reached_units(const kernel::Kernel& kernel, const kernel::Units& units,
+                              const Intake& intake, const WorkPlace& place, bool all_units,
                               const kernel::Progress& progress) {
-  progress("looking for what includes the changed headers");
-  std::vector<std::string> candidates = TRY(candidates_for(kernel, intake.touched));
-  Reached out{.candidates = candidates.size()};
-  std::vector<source::CompileCommand> commands;
-  for (auto& command : TRY(source::compile_commands(kernel, candidates))) {
-    if (command && modules.find(*command)) {
-      TRY(make_way(command->source, kernel.source, place.shadow));
-      commands.push_back(std::move(*command));
-    } else {
-      ++out.absent;
-    }
-  }
-  progress(fmt::format("preprocessing {} files", commands.size()));
-  const Texts compared(kernel, intake, place);
-  std::vector<Result<Text>> texts(commands.size(), Text::absent);
-  parallel_for(commands.size(),
-               [&](std::size_t i) { texts[i] = compared.compare(commands[i], i); });
-  for (std::size_t i = 0; i < commands.size(); ++i) {
-    Text text = TRY(std::move(texts[i]));
-    out.same += text == Text::same ? 1 : 0;
-    out.absent += text == Text::absent ? 1 : 0;
-    if (text == Text::changed && commands[i].source.ends_with(".S")) {
-      return fail(Code::unsupported_file, commands[i].source,
-                  "the changed header changes this assembly file, which cannot be replaced "
-                  "function by function",
-                  "keep what assembly sees of the header as it is");
-    }
-    if (text == Text::changed) {
-      out.commands.push_back(std::move(commands[i]));
-    }
-  }
-  return out;
+  return HeaderUsers(kernel, units, intake, place, all_units, progress).run();
 }
 
 }  // namespace suture::build

@@ -3,24 +3,32 @@
 // Which units of a kernel a changed header really reaches.
 #pragma once
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "build/intake.h"
-#include "build/kernel_side.h"
 #include "kernel/packages.h"
+#include "kernel/units.h"
+#include "source/compile.h"
 
 namespace suture::build {
 
 struct Reached {
-  std::vector<source::CompileCommand> commands;  // whose preprocessed text changed
-  std::size_t candidates = 0;                    // that may include one of the headers
-  std::size_t same = 0;                          // whose text did not change
-  std::size_t absent = 0;                        // that this kernel does not have
+  std::vector<source::CompileCommand> commands;  // that may see a difference; all are compiled
+  std::size_t users = 0;                         // units that may include one of the headers
+  std::size_t candidates = 0;                    // of these, that name what changes in it
+  std::string reason;  // why names do not tell who sees it; empty where they do
 };
 
-// header-changed where too many files may see the change; unsupported-file where assembly does.
-Result<Reached> reached_units(const kernel::Kernel& kernel, const Modules& modules,
-                              const Intake& intake, const WorkPlace& place,
+// header-changed where it reaches too many units, and not `all_units`; unsupported-file where
+// assembly, the link script or a program of the build sees the change; not-in-kernel where no unit
+// includes any of the headers.
+Result<Reached> reached_units(const kernel::Kernel& kernel, const kernel::Units& units,
+                              const Intake& intake, const WorkPlace& place, bool all_units,
                               const kernel::Progress& progress);
+
+// Equal but for empty lines: what the preprocessor leaves where comments and directives were.
+bool same_tokens(std::string_view a, std::string_view b);
 
 }  // namespace suture::build

@@ -19,7 +19,7 @@
 #include <algorithm>
 
 #include "base/digest.h"
-#include "source/compile.h"
+#include "kernel/shell_words.h"
 
 namespace suture::build {
 
@@ -138,7 +138,7 @@ Result<PostCache::Entry> PostCache::keep(const std::string& command, const Entry
 
 Result<std::vector<std::string>> files_read(const fs::path& dependencies) {
   std::string text = TRY(read_text(dependencies));
-  std::vector<std::string> words = TRY(source::split_words(text));
+  std::vector<std::string> words = TRY(kernel::split_words(text));
   std::erase_if(words, [](const std::string& word) { return word.ends_with(':') || word == "\n"; });
   return words;
 }

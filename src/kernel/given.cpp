@@ -22,9 +22,11 @@
 #include "kernel/cache.h"
 #include "kernel/exports.h"
 #include "kernel/kernel.h"
+#include "kernel/make_units.h"
 #include "kernel/packages.h"
 #include "kernel/prepare.h"
 #include "kernel/symvers.h"
+#include "kernel/unit_list.h"
 #include "kernel/vmlinuz.h"
 
 namespace suture::kernel {
@@ -175,6 +177,31 @@ Result<fs::path> keep_source(const Kernel& kernel, const fs::path& given) {
   return copy;
 }
 
+// Names the list of a tree that is used where it is, made where the tree has none; false where
+// files are missing in the tree that kbuild generates, so that not all of the kernel compiles in
+// it.
+Result<bool> take_units(Kernel& kernel, const fs::path& tree) {
+  kernel.units = units_file(tree);
+  if (is_current_list(kernel.units)) {
+    return true;
+  }
+  kernel.units = kernel.derived / "units";
+  const fs::path record = kernel.derived / "units.origin";
+  std::string origin = fmt::format("{}\n{}\n", units_format, tree.string());
+  for (const char* part : {"Makefile", ".config", "Module.symvers"}) {
+    origin += TRY(sha256_file(tree / part)) + "\n";
+  }
+  auto known = read_text(record);
+  if (known && known->starts_with(origin)) {
+    return known->ends_with("whole\n");
+  }
+  FileLock lock = TRY(lock_cache());
+  const bool whole = TRY(
+      list_units({.tree = tree, .config = kernel.config, .release = kernel.release}, kernel.units));
+  TRY(write_file(record, std::string_view(origin + (whole ? "whole\n" : "in part\n"))));
+  return whole;
+}
+
 }  // namespace
 
 Result<Kernel> from_files(const KernelFiles& files) {
@@ -201,10 +228,11 @@ Result<Kernel> from_files(const KernelFiles& files) {
         fmt::format("the source is of Linux {}, the kernel of Linux {}", version, identity.version),
         fmt::format("give the source of {}", kernel.release));
   }
-  if (is_prepared(source, kernel.config, kernel.release)) {
+  if (is_prepared(source, kernel.config, kernel.release) && TRY(take_units(kernel, source))) {
     kernel.source = source;
   } else {
     kernel.source = TRY(keep_source(kernel, source));
+    kernel.units = units_file(kernel.source);
   }
   return kernel;
 }

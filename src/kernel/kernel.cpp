@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernel/cache.h"
+#include "kernel/make_units.h"
 #include "kernel/prepare.h"
 
 namespace suture::kernel {
@@ -158,6 +159,7 @@ Result<Kernel> read_entry(const std::string& release) {
   kernel.symvers = kernel.root / "Module.symvers";
   kernel.modules = kernel.root / "modules";
   kernel.source = kernel.root / "source";
+  kernel.units = units_file(kernel.source);
   for (const fs::path& part : {kernel.vmlinuz, kernel.vmlinux, kernel.config, kernel.symvers,
                                kernel.modules, kernel.source / "Makefile"}) {
     if (!fs::exists(part, ec)) {

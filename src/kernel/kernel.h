@@ -35,6 +35,7 @@ struct Kernel {
   fs::path symvers;
   fs::path modules;  // the directory like /lib/modules/REL; empty where none was given
   fs::path source;   // prepared tree
+  fs::path units;    // what kbuild makes the kernel of (units.h)
   fs::path derived;  // derived/KEY, exists
 };
 

@@ -21,6 +21,7 @@
 #include "kernel/apt.h"
 #include "kernel/cache.h"
 #include "kernel/featureset.h"
+#include "kernel/make_units.h"
 #include "kernel/prepare.h"
 #include "kernel/unpack.h"
 #include "kernel/vmlinuz.h"
@@ -228,13 +229,13 @@ Result<std::string> newest_release() {
   return release;
 }
 
-Result<Kernel> add(const std::string& release, const Progress& progress) {
-  if (auto known = read_entry(release); known || known.error().code != Code::not_cached) {
-    return known;
-  }
+namespace {
+
+// Makes the entry, unless it was made while we waited for the lock.
+Status add_entry(const std::string& release, const Progress& progress) {
   FileLock lock = TRY(lock_cache());
   if (auto known = read_entry(release); known || known.error().code != Code::not_cached) {
-    return known;  // made while we waited
+    return {};
   }
   remove_leftovers(kernels_directory());
   remove_leftovers(downloads_directory());
@@ -245,7 +246,20 @@ Result<Kernel> add(const std::string& release, const Progress& progress) {
   TRY(build_entry(entry.path(), release, progress));
   TRY(rename_path(entry.path(), kernels_directory() / release));
   entry.release();
-  return read_entry(release);
+  return {};
+}
+
+}  // namespace
+
+Result<Kernel> add(const std::string& release, const Progress& progress) {
+  auto known = read_entry(release);
+  if (!known && known.error().code == Code::not_cached) {
+    TRY(add_entry(release, progress));
+    known = read_entry(release);
+  }
+  Kernel kernel = TRY(std::move(known));
+  TRY(ensure_units(kernel, progress));
+  return kernel;
 }
 
 }  // namespace suture::kernel

@@ -19,13 +19,14 @@ using Progress = std::function<void(std::string_view)>;
 // The newest release of the 6.1 series that linux-image-amd64 stands for.
 Result<std::string> newest_release();
 
-// Fetches, unpacks and prepares; returns the existing entry where it is there already. Whole or
-// nothing: the entry is built in a temporary directory beside it and renamed into place under a
-// lock.
+// Fetches, unpacks and prepares; returns the existing entry where it is there already, with what an
+// earlier version did not prepare made good. Whole or nothing: the entry is built in a temporary
+// directory beside it and renamed into place under a lock.
 Result<Kernel> add(const std::string& release, const Progress& progress);
 
 // Prepares a kernel source tree in place: config, Module.symvers, olddefconfig, prepare,
-// modules_prepare with the release that the image has. Used for packages and for --source.
+// modules_prepare with the release that the image has, the list of compile units (units.h) and what
+// kbuild generates. Used for packages and for --source.
 Status prepare_tree(const fs::path& tree, const fs::path& config, const fs::path& symvers,
                     const std::string& release, const Progress& progress);
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <thread>
 
+#include "kernel/make_units.h"
 #include "kernel/packages.h"
 
 namespace suture::kernel {
@@ -195,13 +196,9 @@ Command kbuild_command(const fs::path& tree, const std::string& arch, const std:
   make.argv = {"make", fmt::format("ARCH={}", arch), fmt::format("CC={}", compiler),
                fmt::format("KERNELRELEASE={}", release)};
   make.directory = tree;
-  // kbuild listens to all of these; a caller's exported flags must not change the code, and a make
-  // above us must not hand its jobs and options down.
-  for (const char* name : {"MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS", "MAKEFILES", "KCFLAGS", "KAFLAGS",
-                           "KCPPFLAGS", "KBUILD_OUTPUT", "KBUILD_EXTMOD", "KBUILD_VERBOSE",
-                           "CROSS_COMPILE", "LLVM", "W", "C", "V", "O", "M"}) {
-    make.env.emplace_back(name, "");
-  }
+  // kbuild and make listen to many variables; a caller's must not change the code, and a make above
+  // us must not hand its jobs and options down.
+  make.own_environment = true;
   make.env.emplace_back("LC_ALL", "C");
   return make;
 }
@@ -287,7 +284,7 @@ Status prepare_tree(const fs::path& tree, const fs::path& config, const fs::path
     return fail(Code::prepare_failed, tree.string(), "make ended well and left the tree unprepared",
                 "remove the tree and start from the unchanged source");
   }
-  return {};
+  return make_units({.tree = tree, .config = config, .release = release}, progress);
 }
 
 }  // namespace suture::kernel

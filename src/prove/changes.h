@@ -19,7 +19,7 @@ struct Changes {
 };
 
 // `ignored`: the names of what the author leaves as it runs.
-Changes find_changes(const Read& pre, const Read& post, const Pairing& pairing,
+Changes find_changes(const Read& pre, const Read& post, const Pairing& pairing, bool of_module,
                      const std::set<std::string, std::less<>>& ignored);
 
 }  // namespace suture::prove

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The kernel's text files: Module.symvers, its configuration, the shell lines of kbuild and what a
-// source file includes. The first byte says as which of them the rest is read.
+// The kernel's text files: Module.symvers, its configuration, the shell lines of kbuild and C
+// source. The first byte says as which of them the rest is read.
+#include <algorithm>
 #include <cstdlib>
 
 #include "kernel/prepare.h"
+#include "kernel/shell_words.h"
 #include "kernel/symvers.h"
-#include "source/compile.h"
-#include "source/include_graph.h"
+#include "source/c_text.h"
 
 namespace {
 
@@ -39,7 +40,7 @@ void read_config(std::string_view text) {
 
 // Words never grow: the shell only takes quotes, backslashes and blanks away.
 void read_recipe(std::string_view text) {
-  auto words = source::split_words(text);
+  auto words = kernel::split_words(text);
   std::size_t total = 0;
   for (const std::string& word : words ? *words : std::vector<std::string>{}) {
     total += word.size();
@@ -47,10 +48,16 @@ void read_recipe(std::string_view text) {
   require(total <= text.size());
 }
 
-void read_includes(std::string_view text) {
-  for (const std::string& name : source::included_files(text)) {
-    require(!name.empty() && text.find(name) != std::string_view::npos);
-    require(!name.starts_with("../") && name.find("/..") == std::string::npos);
+// What is cut up stands in the text.
+void read_source(std::string_view text) {
+  const source::CText cut = source::cut_up(std::string(text));
+  for (const source::Chunk& chunk : cut.chunks) {
+    for (const auto* names : {&chunk.defines, &chunk.uses, &chunk.shapes, &chunk.head}) {
+      require(std::ranges::is_sorted(*names));
+      for (std::string_view name : *names) {
+        require(cut.text->find(name) != std::string::npos);
+      }
+    }
   }
 }
 
@@ -65,7 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 0: read_symvers(text); break;
     case 1: read_config(text); break;
     case 2: read_recipe(text); break;
-    default: read_includes(text);
+    default: read_source(text);
   }
   return 0;
 }

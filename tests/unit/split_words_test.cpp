@@ -2,9 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "source/compile.h"
+#include "kernel/shell_words.h"
 
-namespace suture::source {
+namespace suture::kernel {
 namespace {
 
 using ::testing::ElementsAre;
@@ -49,21 +49,5 @@ TEST(SplitWords, RefusesAnUnfinishedQuote) {
   }
 }
 
-TEST(KeptLine, IsWhatStandsBehindTheNameOfTheObject) {
-  EXPECT_EQ(kept_line("cmd_a/b.o := gcc -c -o a/b.o a/b.c\n\nsource_a/b.o := a/b.c\n"),
-            "gcc -c -o a/b.o a/b.c");
-  EXPECT_EQ(kept_line("savedcmd_a/b.o := gcc -c\n"), "gcc -c");
-}
-
-TEST(KeptLine, HasMakesEscapesUndone) {
-  EXPECT_EQ(kept_line("cmd_a.o := -Da='$$(pound)' -Db='$(pound)$$'"), "-Da='$(pound)' -Db='#$'");
-}
-
-TEST(KeptLine, IsEmptyWhereTheFileIsNone) {
-  EXPECT_EQ(kept_line(""), "");
-  EXPECT_EQ(kept_line("deps_a.o := a.h\n"), "");
-  EXPECT_EQ(kept_line("cmd_a.o"), "");
-}
-
 }  // namespace
-}  // namespace suture::source
+}  // namespace suture::kernel

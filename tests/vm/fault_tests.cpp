@@ -51,7 +51,8 @@ class Fault : public ::testing::Test {
         kernel_ = std::make_unique<kernel::Kernel>(std::move(candidate));
       }
     }
-    command_ = source::compile_commands(*kernel_, {file}).value().at(0).value();
+    const auto units = kernel::Units::open(*kernel_, [](std::string_view) {}).value();
+    command_ = source::commands_for(units, file).value().at(0);
     image_ = kernel::Image::open(kernel_->vmlinux).value();
     work_ = TempDir::create(kernel_->derived, "fault").value();
   }

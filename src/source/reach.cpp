@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: a header that everybody includes changes, and a handful of units use what changes in it.
+//
+// Method: a closure over names. What differs between the header's two texts (c_text.h) defines
+// names; whatever names one of these, in any file that a unit may include, has its own names
+// affected, and so on. What is not inert, or could not be read for sure, affects whoever includes
+// its file. In the end a unit may see a difference only if its own file holds an affected name, or
+// if it includes such a file. Scopes and types are left out: equal names count as the same.
+//
+// Names can also come about: a macro may paste them (pasting.h), stand for a list of them, or be
+// the name's own word. So for each affected name the macros that can make it are looked for at
+// whatever gives them a part of it; a declaration or a type with a macro in it that could name
+// something counts as not read for sure.
+//
+// Invariant: limits and doubts make the answer larger, never smaller. A unit that is no candidate
+// has the same code on both sides: nothing of what differs for it is named by what it makes.
+#include "source/reach.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "source/c_text.h"
+
+namespace suture::source {
+
+namespace {
+
+constexpr std::size_t most_names = 3000;
+constexpr std::size_t most_text = std::size_t{192} << 20;  // bytes that are cut up
+
+// Which of a list of texts are not in the other, in their order.
+struct Differences {
+  std::vector<std::size_t> before, after;
+};
+
+Differences differences(const std::vector<Chunk>& before, const std::vector<Chunk>& after) {
+  std::size_t first = 0, last = 0;
+  const std::size_t least = std::min(before.size(), after.size());
+  while (first < least && before[first].text == after[first].text) {
+    ++first;
+  }
+  while (last < least - first &&
+         before[before.size() - 1 - last].text == after[after.size() - 1 - last].text) {
+    ++last;
+  }
+  const std::size_t rows = before.size() - first - last, columns = after.size() - first - last;
+  Differences out;
+  constexpr std::size_t most = 4'000'000;
+  std::vector<std::uint32_t> common;  // of what is behind both, the longest list in both
+  auto at = [&](std::size_t i, std::size_t k) -> std::uint32_t& {
+    return common[i * (columns + 1) + k];
+  };
+  if (rows * columns <= most) {
+    common.resize((rows + 1) * (columns + 1), 0);
+    for (std::size_t i = rows; i-- > 0;) {
+      for (std::size_t k = columns; k-- > 0;) {
+        at(i, k) = before[first + i].text == after[first + k].text
+                       ? at(i + 1, k + 1) + 1
+                       : std::max(at(i + 1, k), at(i, k + 1));
+      }
+    }
+  }
+  std::size_t i = 0, k = 0;
+  while (i < rows || k < columns) {
+    bool same = !common.empty() && i < rows && k < columns &&
+                before[first + i].text == after[first + k].text;
+    if (same) {
+      ++i;
+      ++k;
+    } else if (k == columns || (i < rows && (common.empty() || at(i + 1, k) >= at(i, k + 1)))) {
+      out.before.push_back(first + i++);
+    } else {
+      out.after.push_back(first + k++);
+    }
+  }
+  return out;
+}
+
+class Closure {
+ public:
+  Closure(const SourceIndex& index, const fs::path& tree, const std::vector<ChangedFile>& headers)
+      : index_(index), tree_(tree), named_(index.file_count(), false) {
+    for (const Pasting& pasting : index.pastings()) {
+      by_pattern_[pasting.pattern].push_back(&pasting.macro);
+    }
+    for (const ChangedFile& header : headers) {
+      Changed& changed = changed_.emplace_back();
+      changed.path = header.path;
+      changed.number = index.number(header.path);
+      changed.before = cut_up(header.before);
+      changed.after = cut_up(header.after);
+      changed.whole = header.creates || header.deletes;
+      for (const CText* text : {&changed.before, &changed.after}) {
+        for (const Chunk& chunk : text->chunks) {
+          new_names_.insert(chunk.uses.begin(), chunk.uses.end());
+          new_names_.insert(chunk.defines.begin(), chunk.defines.end());
+        }
+      }
+    }
+  }
+
+  Result<Reach> run() {
+    Reach out;
+    std::vector<std::string> paths;
+    for (const Changed& changed : changed_) {
+      paths.push_back(changed.path);
+      compare(changed);
+    }
+    out.users = index_.users(paths);
+    for (const auto& [name, makes_names] : affected_) {
+      out.names.push_back(name);
+    }
+    std::ranges::sort(out.names);
+    while (!fresh_.empty() && everything_.empty()) {
+      TRY(round());
+    }
+    out.candidates = out.users;
+    if (everything_.empty()) {
+      choose(out.candidates);
+    }
+    out.text_differs = text_differs_;
+    out.reason = everything_.empty() ? reason_ : everything_;
+    return out;
+  }
+
+ private:
+  struct Changed {
+    std::string path;
+    std::uint32_t number = 0;
+    CText before, after;
+    bool whole = false;  // made or taken away
+  };
+  // A macro that makes an affected name where one of the parts is given to it.
+  struct Condition {
+    std::set<std::string, std::less<>> parts;
+    bool always = false;
+  };
+
+  void compare(const Changed& changed) {
+    if (changed.whole) {
+      open_up(changed.path, "it is made or taken away");
+      return;
+    }
+    Differences differ = differences(changed.before.chunks, changed.after.chunks);
+    bool broken = changed.before.broken || changed.after.broken;
+    if (broken && (!differ.before.empty() || !differ.after.empty())) {
+      open_up(changed.path, "its brackets do not pair in every branch of its conditions");
+    }
+    auto take = [&](const CText& text, const std::vector<std::size_t>& which) {
+      for (std::size_t i : which) {
+        mark(changed.path, changed.number, text.chunks[i]);
+        const ChunkKind kind = text.chunks[i].kind;
+        text_differs_ = text_differs_ || kind == ChunkKind::function || kind == ChunkKind::type ||
+                        kind == ChunkKind::declaration;
+      }
+    };
+    take(changed.before, differ.before);
+    take(changed.after, differ.after);
+  }
+
+  void open_up(const std::string& path, const std::string& why) {
+    if (open_.insert(path).second && reason_.empty()) {
+      reason_ = fmt::format("whatever includes {} counts: {}", path, why);
+    }
+    if (std::ranges::all_of(changed_, [&](const Changed& c) { return open_.contains(c.path); })) {
+      everything_ = reason_;
+    }
+  }
+
+  void add_name(std::string_view name, bool makes_names) {
+    auto [it, added] = affected_.emplace(name, makes_names);
+    if (!added && (it->second || !makes_names)) {
+      return;
+    }
+    it->second = makes_names;
+    fresh_.emplace_back(name);
+    if (is_keyword(name)) {
+      everything_ = fmt::format("every file counts: '{}' is defined in another way", name);
+    } else if (affected_.size() > most_names) {
+      everything_ = fmt::format(
+          "every file counts: more than {} names are affected, '{}' among "
+          "them",
+          most_names, name);
+    }
+  }
+
+  // The chunk is another one, or means another thing.
+  void mark(const std::string& path, std::uint32_t file, const Chunk& chunk) {
+    auto words = [&] { return fmt::format("'{:.60}'", chunk.text); };
+    bool part = file != index_.file_count() && index_.is_part(file);
+    if (!chunk.inert) {
+      open_up(path, fmt::format("{} is not only a definition", words()));
+    } else if (part) {
+      open_up(path, "it is included in the middle of a declaration");
+    } else if (chunk.kind != ChunkKind::macro) {
+      auto naming = std::ranges::find_if(chunk.shapes,
+                                         [&](std::string_view name) { return makes_names(name); });
+      const auto& around = chunk.kind == ChunkKind::function ? chunk.head : chunk.uses;
+      auto affected = std::ranges::find_if(around, [&](std::string_view name) {
+        auto it = affected_.find(std::string(name));
+        return it != affected_.end() && it->second;
+      });
+      if (naming != chunk.shapes.end() || affected != around.end()) {
+        std::string_view macro = naming != chunk.shapes.end() ? *naming : *affected;
+        open_up(path, fmt::format("the macro {} may make names in {}", macro, words()));
+      }
+    }
+    for (std::string_view name : chunk.defines) {
+      add_name(name, chunk.kind == ChunkKind::macro && (makes_names(name) || defines_names(chunk)));
+    }
+  }
+
+  static bool defines_names(const Chunk& chunk) {
+    return !chunk.macro.empty() && !read_macro(chunk.macro).names_nothing();
+  }
+  bool makes_names(std::string_view name) const { return index_.is_naming_macro(name); }
+
+  bool exists(std::string_view name) {
+    auto it = exists_.find(name);
+    if (it == exists_.end()) {
+      bool known = new_names_.contains(name) || index_.exists(name);
+      it = exists_.emplace(name, known).first;
+    }
+    return it->second;
+  }
+
+  // What the affected names of this round are named in, and so on.
+  Status round() {
+    std::set<std::uint32_t> files;
+    auto visit = [&](std::uint32_t file) {
+      named_[file] = true;
+      if (index_.is_included(file)) {
+        files.insert(file);
+      }
+    };
+    for (const std::string& name : std::exchange(fresh_, {})) {
+      for (std::uint32_t file : index_.files_naming(name)) {
+        visit(file);
+      }
+      for (std::uint32_t file : add_conditions(name)) {
+        visit(file);
+      }
+    }
+    for (const Changed& changed : changed_) {
+      files.erase(changed.number);
+      spread(changed.path, changed.number, changed.before);
+      spread(changed.path, changed.number, changed.after);
+    }
+    for (std::uint32_t file : files) {
+      const std::string path = index_.path(file);
+      if (open_.contains(path)) {
+        continue;  // whoever includes it counts already, and nobody else sees what it defines
+      }
+      std::string text = TRY(read_text(tree_ / path));
+      cut_ += text.size();
+      if (cut_ > most_text) {
+        everything_ = "every file counts: the affected names are in too many headers";
+        return {};
+      }
+      spread(path, file, cut_up(std::move(text)));
+    }
+    return {};
+  }
+
+  void spread(const std::string& path, std::uint32_t file, const CText& text) {
+    std::size_t before = 0;
+    std::vector<bool> marked(text.chunks.size(), false);
+    do {
+      before = affected_.size();
+      for (std::size_t i = 0; i < text.chunks.size(); ++i) {
+        if (!marked[i] && is_affected(text.chunks[i])) {
+          marked[i] = true;
+          mark(path, file, text.chunks[i]);
+        }
+      }
+    } while (affected_.size() != before);
+    if (text.broken && std::ranges::find(marked, true) != marked.end()) {
+      open_up(path, "its brackets do not pair in every branch of its conditions");
+    }
+  }
+
+  bool is_affected(const Chunk& chunk) const {
+    for (std::string_view name : chunk.uses) {
+      if (affected_.contains(std::string(name))) {
+        return true;
+      }
+      auto condition = conditions_.find(name);
+      if (condition != conditions_.end() &&
+          (condition->second.always || std::ranges::any_of(chunk.uses, [&](std::string_view other) {
+             return condition->second.parts.contains(other);
+           }))) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // Takes in what can paste the name; where that is done.
+  std::vector<std::uint32_t> add_conditions(const std::string& name) {
+    std::vector<std::uint32_t> out;
+    for (const auto& [pattern, macros] : by_pattern_) {
+      for (const auto& way :
+           ways_to_paste(pattern, name, [&](std::string_view part) { return exists(part); })) {
+        std::vector<std::string> spellings;
+        for (const std::string& part : way) {
+          std::ranges::move(index_.aliases(part), std::back_inserter(spellings));
+          spellings.push_back(part);
+        }
+        for (const std::string* macro : macros) {
+          add_condition(*macro, spellings, out);
+        }
+      }
+    }
+    return out;
+  }
+
+  // The macro makes an affected name where one of the spellings is given to it; always, where
+  // there are none.
+  void add_condition(const std::string& macro, const std::vector<std::string>& spellings,
+                     std::vector<std::uint32_t>& files) {
+    std::vector<std::uint32_t> calls = index_.files_naming(macro);
+    auto [it, added] = conditions_.emplace(macro, Condition{});
+    Condition& condition = it->second;
+    if (spellings.empty()) {
+      condition.always = true;
+      files.insert(files.end(), calls.begin(), calls.end());
+    }
+    for (const std::string& spelling : spellings) {
+      condition.parts.insert(spelling);
+      std::vector<std::uint32_t> given = index_.files_naming(spelling);
+      std::ranges::set_intersection(calls, given, std::back_inserter(files));
+    }
+  }
+
+  void choose(std::vector<bool>& candidates) const {
+    const std::vector<bool> open = index_.users({open_.begin(), open_.end()});
+    const auto& ways = index_.ways();
+    std::vector<bool> by_option(ways.size());
+    for (std::size_t i = 0; i < ways.size(); ++i) {
+      by_option[i] = std::ranges::any_of(
+          ways[i].names, [&](const std::string& name) { return affected_.contains(name); });
+    }
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      const Reader& reader = index_.readers()[i];
+      std::uint32_t file = index_.number(reader.source);
+      bool named = file != index_.file_count() && named_[file];
+      candidates[i] = candidates[i] && (named || open[i] || by_option[reader.way]);
+    }
+  }
+
+  const SourceIndex& index_;
+  const fs::path& tree_;
+  std::vector<Changed> changed_;
+  std::unordered_map<std::string, bool> affected_;  // whether it is a macro that may make names
+  std::vector<std::string> fresh_;
+  std::map<std::string_view, std::vector<const std::string*>> by_pattern_;  // who pastes so
+  std::map<std::string, Condition, std::less<>> conditions_;
+  std::set<std::string> open_;  // files all of whose includers count
+  std::vector<bool> named_;     // files that hold an affected name
+  std::set<std::string_view, std::less<>> new_names_;
+  std::map<std::string, bool, std::less<>> exists_;
+  std::string reason_, everything_;
+  std::size_t cut_ = 0;
+  bool text_differs_ = false;
+};
+
+}  // namespace
+
+Result<Reach> reach(const SourceIndex& index, const fs::path& tree,
+                    const std::vector<ChangedFile>& headers) {
+  return Closure(index, tree, headers).run();
+}
+
+}  // namespace suture::source
