@@ -36,7 +36,10 @@ enum class Code {
   special_section,
   too_many_symbols,
   thread_main,
+  module_exit,
+  init_needed,
   state_conflict,
+  callback_conflict,
   // It is not for this kernel (exit 4).
   wrong_kernel,
   unsupported_kernel,

@@ -58,9 +58,16 @@ struct ObjectDiff {
   std::vector<std::string> notes;  // what was seen and left out, for people
   std::vector<Error> refusals;     // why this object cannot be patched; empty when it can
   bool init_changed = false;       // something that only runs at boot or load changed
-  bool any_changed() const;        // a function is replaced, or a callback added
-  bool takes_anything() const;     // changed or fresh
+  // Across files, by name: globals that boot code would set in another way → which, and what
+  // functions of the patch use of other files → one of them.
+  std::map<std::string, std::string> set_at_boot;
+  std::map<std::string, std::string> used_of_others;
+  bool any_changed() const;     // a function is replaced, or a callback added
+  bool takes_anything() const;  // changed or fresh
 };
+
+// What an object becomes part of: exit code only ever runs of modules.
+enum class Home : std::uint8_t { vmlinux, module };
 
 struct Side {
   const PieceGraph& graph;
@@ -98,7 +105,7 @@ using OutsideFate =
 
 // `directives` are post's, with what the manifest adds; `outside` is asked about the code that pre
 // and post call and the running kernel has.
-ObjectDiff compare(const Side& pre, const Side& post, Directives directives,
+ObjectDiff compare(const Side& pre, const Side& post, Home home, Directives directives,
                    const OutsideFate& outside, Elsewhere elsewhere = {});
 
 }  // namespace suture::diff

@@ -52,7 +52,9 @@ std::string_view symbol_name(const Source& source, const Reference& reference) {
 Status References::write(const Holder& holder, const Reference& reference) {
   if (reference.type == 0) {
     return fail(Code::special_section, std::string(holder.source.graph->piece(holder.piece).name),
-                "it jumps to another function by a one-byte distance", "report this with the diff");
+                "it jumps to another function by a distance of one byte, and nothing that a "
+                "relocation could write is within that reach",
+                "leave the function as it is");
   }
   Place field{holder.base.section, holder.base.offset + reference.offset};
   // The loader takes the section for one that stays on disk, and leaves its relocations out

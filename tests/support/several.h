@@ -63,7 +63,9 @@ class Several : public Proving {
     for (std::size_t i = 0; i < works_.size(); ++i) {
       Work& work = works_[i];
       work.diff = diff::compare(
-          *work.before, *work.after, diff::Directives{},
+          *work.before, *work.after,
+          work.source.object == "vmlinux" ? diff::Home::vmlinux : diff::Home::module,
+          diff::Directives{},
           [](std::string_view, elf::AddressArguments) { return elf::AddressFate::leaves; },
           moves_.of[i]);
       EXPECT_TRUE(work.diff.refusals.empty()) << work.diff.refusals.at(0).reason;
