@@ -45,7 +45,8 @@ struct Work {
   const match::RunObject* run = nullptr;
   match::MatchResult matched;
   std::optional<module::Binder> binder;
-  std::size_t file = 0;  // its number, as diff::Origin has it
+  std::optional<match::ShippedCode> shipped;  // what the file's code calls
+  std::size_t file = 0;                       // its number, as diff::Origin has it
 };
 
 class Builder {
@@ -59,6 +60,7 @@ class Builder {
     TRY(open_signer());
     units_ = TRY(kernel::Units::open(kernel_, progress_));
     intake_ = TRY(take_in(request_, units_));
+    out_.notes = intake_.notes;
     for (const std::string& path : intake_.touched.ignored) {
       out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
     }
@@ -156,13 +158,15 @@ class Builder {
     }
     const std::string compiler = commands.at(0).compiler.at(0);
     // The kernel is read while the compiler runs.
-    auto reading = std::async(std::launch::async, [&] {
-      return KernelSide::open(kernel_, modules_, compiler, request_.core);
+    auto reading = std::async(std::launch::async, [&]() -> Status {
+      side_ = TRY(KernelSide::open(kernel_, modules_, compiler, request_.core));
+      extent_ = TRY(Extent::open(kernel_, side_.image()));
+      return {};
     });
     Result<Compiled> compiled =
         compile_units(kernel_, intake_.files, std::move(commands),
                       type_changes(intake_.files, intake_.touched), place_, posts_);
-    Result<KernelSide> side = reading.get();
+    Status read = reading.get();
     Compiled made = TRY(std::move(compiled));
     std::ranges::move(made.failures, std::back_inserter(out_.refusals));
     for (Unit& unit : made.units) {
@@ -172,7 +176,7 @@ class Builder {
       out_.compiled_objects += 2 - kept;
       works_.emplace_back().unit = std::move(unit);
     }
-    side_ = TRY(std::move(side));
+    TRY(std::move(read));
     out_.seconds.compile = now_seconds() - start;
     return {};
   }
@@ -262,6 +266,7 @@ class Builder {
                       fmt::format("{} has none of its functions", work.run->name()),
                       "leave the file out of the diff: this kernel is configured without it");
         }
+        absent_.push_back(work.unit.command.path());
         it = works_.erase(it);
       } else {
         ++it;
@@ -290,7 +295,7 @@ class Builder {
     TRY(open_all());
     std::vector<diff::Elsewhere> elsewhere = find_moves();
     for (Work& work : works_) {
-      match::ShippedCode shipped(
+      work.shipped.emplace(
           *work.run, side_.vmlinux(), side_.symvers(), work.pre_graph.arch(),
           [&](std::string_view name) { return side_.module(name); },
           [&] {
@@ -300,12 +305,8 @@ class Builder {
           TRY(directives_of(work.post_graph, work.unit.command.path(), request_.ignored));
       TRY(join(directives, work.unit.command.source, intake_.metadata));
       const auto home = work.unit.command.is_module ? diff::Home::module : diff::Home::vmlinux;
-      work.diff = diff::compare(
-          *work.pre, *work.post, home, std::move(directives),
-          [&](std::string_view function, elf::AddressArguments arguments) {
-            return shipped.fate(function, arguments);
-          },
-          std::move(elsewhere[work.file]));
+      work.diff = diff::compare(*work.pre, *work.post, home, std::move(directives),
+                                outside_of(work), std::move(elsewhere[work.file]));
       std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
       for (Error refusal : work.diff.refusals) {
         refusal.where = fmt::format("{}: {}", work.unit.command.source, refusal.where);
@@ -318,6 +319,12 @@ class Builder {
     }
     out_.seconds.diff = now_seconds() - start;
     return {};
+  }
+
+  static diff::OutsideFate outside_of(Work& work) {
+    return [&work](std::string_view function, elf::AddressArguments arguments) {
+      return work.shipped->fate(function, arguments);
+    };
   }
 
   // What goes in of one file may count on the boot code of another. Modules share no globals.
@@ -537,13 +544,14 @@ class Builder {
   Status link() {
     double start = now_seconds();
     std::vector<module::LinkInput> inputs;
-    for (const Work& work : works_) {
+    for (Work& work : works_) {
       if (work.diff.takes_anything() || !work.diff.correlation.elsewhere.gone.empty()) {
         inputs.push_back(module::LinkInput{.source = work.unit.command.source,
                                            .build_id = work.run->build_id(),
                                            .post = &*work.post,
                                            .diff = &work.diff,
                                            .binder = &*work.binder,
+                                           .outside = outside_of(work),
                                            .file = work.file});
       }
     }
@@ -562,6 +570,12 @@ class Builder {
     }
     TRY(write_file(out_.module, linked.module));
     out_.metadata = std::move(linked.metadata);
+    if (!out_.metadata.pinned.empty()) {
+      out_.notes.push_back(
+          fmt::format("this patch can be disabled, but its module can never be removed: others may "
+                      "call or use what is only there, {}",
+                      module::describe(out_.metadata.pinned)));
+    }
     if (previous_) {
       out_.succession = succession(*previous_, out_.metadata);
     }
@@ -585,6 +599,8 @@ class Builder {
   Status check(const Bytes& module) {
     double start = now_seconds();
     prove::Case about = proof_case(side_);
+    extent_->set(proof_files(intake_.files), absent_);
+    about.scope = &extent_->scope();
     std::vector<KeptUnit> kept;
     for (const std::list<Work>* works : {&works_, &untouched_}) {
       for (const Work& work : *works) {
@@ -602,7 +618,7 @@ class Builder {
     }
     if (!request_.keep_objects.empty()) {
       const std::string& compiler = works_.front().unit.command.compiler.at(0);
-      TRY(keep_objects(request_.keep_objects, compiler, kept));
+      TRY(keep_objects(request_.keep_objects, compiler, kept, extent_->scope().files));
     }
     out_.proof = prove::prove(module, about);
     out_.seconds.prove = now_seconds() - start;
@@ -621,9 +637,11 @@ class Builder {
   PostCache posts_;
   Modules modules_;
   KernelSide side_;
+  std::unique_ptr<Extent> extent_;
   std::optional<module::Signer> signer_;
   std::list<Work> works_;
-  std::list<Work> untouched_;  // they see another text, and compile to the same
+  std::vector<std::string> absent_;  // sources that see another text, and whose code does not run
+  std::list<Work> untouched_;        // they see another text, and compile to the same
 };
 
 }  // namespace

@@ -73,6 +73,7 @@ class Chooser {
     }
     take_callbacks();
     take_printk_index();
+    check_taken_back();
     note_lost_state();
     note_exports();
     judge_boot_needs(pre_, post_, out_);
@@ -204,6 +205,22 @@ class Chooser {
                "write a function of its own for the callback");
       } else {
         take(callback.function, Fate::fresh);
+      }
+    }
+  }
+
+  // What the author takes back himself is something that the patch adds.
+  void check_taken_back() {
+    for (const Directives::Ignored& word : out_.directives.taken_back) {
+      bool found = false;
+      for (std::size_t i = 0; i < count_; ++i) {
+        const Piece& piece = post_.graph.pieces()[i];
+        found = found || (piece.name == word.name && out_.fate[i] == Fate::fresh);
+      }
+      if (!found) {
+        refuse(Code::bad_manifest, word.name,
+               "it is to be taken back, and is no function or variable that the patch adds",
+               "name what the diff adds to this file, as `nm` shows it");
       }
     }
   }

@@ -89,6 +89,8 @@ struct AddressUses {
   std::map<std::uint64_t, std::uint64_t> jumps;  // of other jumps → where in the code they go
   std::multimap<std::uint64_t, std::uint64_t> detours;  // places → where tables make them go, too
   AddressArguments arguments;                           // that hold the address from the start
+  bool contents = false;    // pointers read through the address count as the address, too
+  bool comparable = false;  // being compared does not count as leaving
   // What becomes of arguments of the call or jump at a field in `calls`. `returned` is also said of
   // a function that hands the address out without having been given it.
   std::function<AddressFate(std::uint64_t field, AddressArguments)> pass;

@@ -12,11 +12,12 @@
 // written as data, in the layouts that the glue states.
 //
 // Invariants: the address of a replaced function, taken rather than called, is always that of the
-// original, so nothing outside ever holds a pointer into a module that may be unloaded, and
-// comparisons of function pointers keep their meaning. Relocations that a core applies late (to
+// original, so comparisons of function pointers keep their meaning, and nothing outside holds a
+// pointer to it in a module that may be unloaded. Relocations that a core applies late (to
 // symbols of modules; Suture's core also those to vmlinux) never touch what the loader reads
 // before; code does without the entries of static keys and calls that would need them
-// (late_keys.h).
+// (late_keys.h). A module that others may call into after its patch is off (escapes.h) has no exit
+// function: the kernel never frees such a one.
 #include "module/link.h"
 
 #include <fmt/format.h>
@@ -24,6 +25,7 @@
 #include <algorithm>
 
 #include "module/code_tables.h"
+#include "module/escapes.h"
 #include "module/identity.h"
 #include "module/late_keys.h"
 #include "module/patch_data.h"
@@ -55,7 +57,8 @@ class Linker {
     for (const LinkInput& input : inputs) {
       TRY(placing_.add_input(input, keys));
     }
-    placing_.add_glue(glue_graph_, glue_tables_);
+    metadata_.pinned = find_escapes(inputs);
+    placing_.add_glue(glue_graph_, glue_tables_, metadata_.pinned.empty());
     for (const Source& source : placing_.sources()) {
       TRY(collect_functions(source, resolver));
       TRY(collect_callbacks(source));
@@ -183,9 +186,10 @@ class Linker {
       const std::string kind(callback.kind);
       const auto slot = static_cast<std::size_t>(callback.function);
       if (!content_.objects[object].callbacks.emplace(kind, source.places[slot]).second) {
-        return fail(Code::bad_manifest, input.source,
-                    fmt::format("another file gives {} a {} callback, too", object, kind),
-                    "call both from one callback");
+        return fail(Code::callback_conflict, input.source,
+                    fmt::format("another file gives {} a {} callback, too, and it can have one",
+                                object, kind),
+                    "call both functions from one callback");
       }
       metadata_.callbacks.push_back(
           Callback{.object = object,
@@ -194,6 +198,12 @@ class Linker {
                    .source = input.source});
     }
     return {};
+  }
+
+  // The glue's exit function, of a module that stays.
+  bool is_left_out(const Source& source, const diff::Reference& reference) const {
+    return source.input == nullptr && !metadata_.pinned.empty() && reference.target_piece >= 0 &&
+           !source.taken(static_cast<std::size_t>(reference.target_piece));
   }
 
   Status write_source(const Source& source, const Resolver& resolver) {
@@ -207,7 +217,7 @@ class Linker {
       const References::Holder holder{source, i, source.places[slot]};
       const LateSites& late = source.late[slot];
       for (const diff::Reference& reference : source.graph->piece(i).references) {
-        if (!late.overwrites(reference, arch_)) {
+        if (!late.overwrites(reference, arch_) && !is_left_out(source, reference)) {
           TRY(references.write(holder, reference));
         }
       }

@@ -21,12 +21,13 @@ Status Placing::add_input(const LinkInput& input, const LateKeys& keys) {
   return {};
 }
 
-void Placing::add_glue(const PieceGraph& graph, const diff::CodeTables& tables) {
+void Placing::add_glue(const PieceGraph& graph, const diff::CodeTables& tables, bool with_exit) {
   Source source{.graph = &graph, .tables = &tables};
   source.late.resize(graph.pieces().size());
   // What the glue only says to the writer stays behind.
   place(std::move(source), [&](std::size_t piece) {
-    return !graph.section_of(graph.pieces()[piece]).name.starts_with(".suture.");
+    const std::string& section = graph.section_of(graph.pieces()[piece]).name;
+    return !section.starts_with(".suture.") && (with_exit || !section.starts_with(".exit"));
   });
 }
 

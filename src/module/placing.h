@@ -35,7 +35,8 @@ class Placing {
   // Each puts its pieces behind what was added before, in output sections of their input sections'
   // names. module-static-key.
   Status add_input(const LinkInput& input, const LateKeys& keys);
-  void add_glue(const diff::PieceGraph& graph, const diff::CodeTables& tables);
+  // `with_exit`: the module has an exit function, so it can be removed.
+  void add_glue(const diff::PieceGraph& graph, const diff::CodeTables& tables, bool with_exit);
   // A thing that the writer makes itself.
   void add_global(const std::string& name, Place place) { globals_.try_emplace(name, place); }
 

@@ -114,6 +114,18 @@ void Meaning::check(std::size_t side, std::int32_t index, std::uint64_t address)
   check_rows(holder, wanted);
 }
 
+// A module that says that it stays in memory has no exit function: the kernel never frees such a
+// one.
+void Meaning::forget_exit(const Object& glue, std::int32_t part, Form& form) {
+  if (glue.name(glue.part(part)) != module_symbol) {
+    return;
+  }
+  std::erase_if(form.fields, [&](const Field& field) {
+    return field.target.part >= 0 &&
+           glue.section_of(glue.part(field.target.part)).name.starts_with(".exit");
+  });
+}
+
 const Form& Meaning::form(std::size_t side, std::int32_t part) {
   auto it = forms_.find({side, part});
   if (it == forms_.end()) {
@@ -123,6 +135,9 @@ const Form& Meaning::form(std::size_t side, std::int32_t part) {
                       form_of(post.object, part, post.fields_of(part), post.tables,
                               [&](const Target& key) { return is_late(side, key); }))
              .first;
+    if (sides_[side].unit == nullptr && !patch_.modinfo("suture.pinned").empty()) {
+      forget_exit(post.object, part, it->second);
+    }
   }
   return it->second;
 }

@@ -68,6 +68,7 @@ class Meaning {
     std::string_view table;     // empty for the part itself
   };
 
+  static void forget_exit(const Object& glue, std::int32_t part, Form& form);
   void check(std::size_t side, std::int32_t part, std::uint64_t address);
   void check_memory(const Holder& holder);
   bool check_bytes(const Holder& holder, ByteView wanted, std::uint64_t size,

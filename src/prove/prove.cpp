@@ -3,8 +3,8 @@
 // Problem: a patch module that loads and does the wrong thing is the worst that can come of a
 // build, and whoever wrote a module cannot be its own witness.
 //
-// Method: five questions, each answered from the bytes of the module, the compiled objects and the
-// shipped kernel.
+// Method: seven questions, each answered from the bytes of the module, the compiled objects and the
+// shipped kernel; the last one from the texts, too.
 //   1. Would the kernel load it (load.h), and does it say of itself what is true?
 //   2. Does its init function hand the core a patch, and what does that redirect (patch_data.h, of
 //      one for Suture's core core_data.h and core_redirects.h)? Each redirect is resolved as the
@@ -14,6 +14,8 @@
 //   5. Does every function that differs between pre and post, compared anew (changes.h), get
 //      redirected, and every one that goes on as another file's (linkage.h)? Does nothing in the
 //      module count on what is left out (left_out.h)?
+//   6. Can nobody call into it when the kernel has freed it (escapes.h)?
+//   7. Are the compiled objects all that the diff changes in this kernel (whole.h)?
 //
 // Invariant: what is not shown is an accusation; nothing is taken for proven because it is unusual.
 #include "prove/prove.h"
@@ -25,9 +27,11 @@
 
 #include "prove/core_data.h"
 #include "prove/core_redirects.h"
+#include "prove/escapes.h"
 #include "prove/left_out.h"
 #include "prove/meaning.h"
 #include "prove/patch_data.h"
+#include "prove/whole.h"
 
 namespace suture::prove {
 
@@ -71,7 +75,13 @@ class Prover {
     check_metadata(meaning, data);
     check_authors_word(meaning, data);
     check_nothing_left_out(meaning);
+    check_escapes(meaning);
     check_left_out(meaning, sides_);
+    if (about_.scope != nullptr) {
+      check_whole(*about_.scope, sides_, running_, proof_);
+    } else {
+      proof_.unseen.emplace_back("whether it holds all objects that its diff changes");
+    }
     return {};
   }
 
@@ -201,6 +211,7 @@ class Prover {
     if (!taken_.insert(*address).second) {
       meaning.accuse(where, "another one redirects the same function");
     }
+    bool gone = false;
     for (std::size_t i = 1; i < sides_.size(); ++i) {
       const Side& side = sides_[i];
       auto found = side.functions_at.find(*address);
@@ -211,8 +222,10 @@ class Prover {
       const std::int32_t post = side.pairing.post(found->second);
       const auto to = post < 0 ? linkage_.heir(from) : std::optional(Place{i, post});
       if (!to) {
-        meaning.accuse(where, "the function is gone after the patch");
-      } else if (!side.pre.tables.traceable[static_cast<std::size_t>(found->second)]) {
+        gone = true;  // of this file, which may have had a weak one beside it
+        continue;
+      }
+      if (!side.pre.tables.traceable[static_cast<std::size_t>(found->second)]) {
         meaning.accuse(where, "the function has no entry that ftrace can redirect");
       } else {
         accept(redirect, from, *to);
@@ -223,8 +236,9 @@ class Prover {
       accept(redirect, {to->first, -1}, *to);
       return;
     }
-    meaning.accuse(where, fmt::format("no function of the compiled files runs at {}",
-                                      running_.describe(*address)));
+    meaning.accuse(where, gone ? "the function is gone after the patch"
+                               : fmt::format("no function of the compiled files runs at {}",
+                                             running_.describe(*address)));
   }
 
   void accept(const Redirect& redirect, Place from, Place to) {
@@ -305,6 +319,7 @@ class Prover {
     }
     std::set<std::string> callbacks;
     std::set<std::string> ignored;
+    std::set<std::string> taken_back;
     for (const Side& side : sides_) {
       const std::string source = side.unit == nullptr ? std::string{} : side.unit->source;
       for (const auto& [id, version] : side.word.states) {
@@ -319,10 +334,28 @@ class Prover {
       for (const auto& [name, reason] : side.word.ignored) {
         ignored.insert(fmt::format("{} {} {}", source, name, reason));
       }
+      for (const auto& [name, reason] : side.word.taken_back) {
+        taken_back.insert(fmt::format("{} {} {}", source, name, reason));
+      }
     }
     check_stated(meaning, "suture.state", states);
     check_stated(meaning, "suture.callback", callbacks);
     check_stated(meaning, "suture.ignored", ignored);
+    check_stated(meaning, "suture.taken_back", taken_back);
+  }
+
+  // A module that may be freed has handed out no address of its own. That one which says that it
+  // stays has no exit function is a part of what the glue must be (Meaning::form).
+  void check_escapes(Meaning& meaning) {
+    if (!patch_.modinfo("suture.pinned").empty()) {
+      return;
+    }
+    if (const auto escape = find_escape(sides_, linkage_, meaning.placed())) {
+      meaning.accuse(fmt::format("{}: {}", escape->source, escape->what),
+                     fmt::format("{} gives its address to others, who may use it after the patch "
+                                 "has been taken back, and the module may be freed then",
+                                 escape->by));
+    }
   }
 
   void check_linkage(Meaning& meaning) {
