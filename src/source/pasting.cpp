@@ -37,7 +37,7 @@ using Argument = std::vector<Token>;
 
 // A macro with more patterns than that may make anything of what it is given.
 constexpr std::size_t most_patterns = 2000;
-constexpr int deepest_call = 4;
+constexpr int deepest_call = 10;
 
 int parameter_number(const Macro& macro, std::string_view name) {
   auto it = std::ranges::find(macro.parameters, name);
