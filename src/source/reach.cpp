@@ -6,7 +6,8 @@
 // names; whatever names one of these, in any file that a unit may include, has its own names
 // affected, and so on. What is not inert, or could not be read for sure, affects whoever includes
 // its file. In the end a unit may see a difference only if its own file holds an affected name, or
-// if it includes such a file. Scopes and types are left out: equal names count as the same.
+// if it includes such a file. A function means nothing to a type or a declaration that does not
+// call it; but for that, scopes and types are left out: equal names count as the same.
 //
 // Names can also come about: a macro may paste them (pasting.h), stand for a list of them, or be
 // the name's own word. So for each affected name the macros that can make it are looked for at
