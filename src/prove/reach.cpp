@@ -58,9 +58,6 @@ bool mentions_any(std::string_view text, const Names& names) {
 }
 
 bool is_header(std::string_view path) { return path.ends_with(".h"); }
-bool is_public(std::string_view path) {
-  return path.starts_with("include/") || (path.starts_with("arch/") && path.contains("/include/"));
-}
 std::string_view last_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace

@@ -122,7 +122,7 @@ def main():
     program, cases = sys.argv[1], int(sys.argv[2])
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 13
     rng = random.Random(seed)
-    count = {"applied": 0, "told": 0, "refused": 0, "patch elsewhere": 0, "only patch": 0}
+    count = {"applied": 0, "told": 0, "refused": 0, "patch elsewhere": 0, "only patch, and rightly": 0}
     bad = 0
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)
@@ -150,10 +150,12 @@ def main():
             if mine is not None and named and "this source has no" not in said and \
                     changed_functions(mine.split("\n")) != meant:
                 wrong = "a change is in another function than it was made in"
-            if verdict == "refused" and theirs is not None:
-                count["only patch"] += 1
-            if named and theirs is not None and changed_functions(theirs.split("\n")) != meant:
+            if theirs is not None and changed_functions(theirs.split("\n")) != meant:
                 count["patch elsewhere"] += 1
+            elif verdict == "refused" and theirs is not None:
+                count["only patch, and rightly"] += 1
+                if len(sys.argv) > 4:
+                    print(f"case {number} of seed {seed}, fuzz {fuzz}, named {named}: {said}")
             if wrong:
                 bad += 1
                 print(f"case {number} of seed {seed}, fuzz {fuzz}: {wrong} ({verdict} {said})")
