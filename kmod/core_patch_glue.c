@@ -40,7 +40,10 @@ static int __init suture_patch_init(void)
 	return suture_enable_patch(&suture_patch, model);
 }
 
-/* Without an exit function a module cannot be unloaded; the core has disabled the patch by then. */
+/*
+ * The core has disabled the patch by then. Without an exit function a module cannot be unloaded: the
+ * module writer leaves this one out where others may still call into the patch.
+ */
 static void __exit suture_patch_exit(void)
 {
 }

@@ -205,6 +205,7 @@ static void retire(struct work_struct *work)
 void suture_let_go(struct suture_live *live)
 {
 	list_del_init(&live->node);
+	suture_stop_forget(live);
 	queue_work(suture_wq, &live->free_work);
 }
 
@@ -318,8 +319,10 @@ static int enable(struct suture_live *live)
 		pr_info("enabling patch '%s'\n", suture_name(live));
 		list_add_tail(&live->node, &suture_patches);
 		ret = suture_transition_run(live, true);
-		if (ret)
+		if (ret) {
 			list_del_init(&live->node);
+			suture_stop_forget(live);
+		}
 	}
 	mutex_unlock(&suture_mutex);
 	return ret;

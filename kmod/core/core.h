@@ -173,6 +173,8 @@ bool suture_kernel_in_transition(void);	/* the kernel's own livepatch */
 
 /* stop.c: what it found in the way when it gave up last. */
 ssize_t suture_stop_blocking(struct suture_live *live, char *page);
+/* The patch is about to go. */
+void suture_stop_forget(const struct suture_live *live);
 
 /* borders.c */
 int suture_borders_init(void);

@@ -283,10 +283,12 @@ static int settle_site(struct suture_site *site, unsigned long target)
 	return 0;
 }
 
-/*
- * ftrace would wait for all tasks after each of them, as for any ops that may be freed:
- * suture_site is not freed before free_sites(), which waits once for all.
- */
+/* Its calls are to go through the handler again, or it has no version any more. */
+static bool needs_unsettling(const struct suture_site *site)
+{
+	return site->direct_target && (site->wants_hook || list_empty(&site->versions));
+}
+
 static int unsettle_site(struct suture_site *site)
 {
 	int ret;
@@ -295,6 +297,35 @@ static int unsettle_site(struct suture_site *site)
 	ret = suture_unregister_direct(&site->direct, site->direct_target);
 	if (!ret)
 		site->direct_target = 0;
+	return ret;
+}
+
+/*
+ * ftrace would wait for all tasks after each of them, as for any ops that may be freed. Without
+ * that (DYNAMIC) it waits for nobody, and takes the ops' function and filter away from callers that
+ * are walking the list of all ops, of whatever function. So the walkers are told to pass it by
+ * (STUB), those that began before are waited for, once for all sites, and then it goes. Meanwhile
+ * the hook leads to the same version; a site without one is called directly, not by the list. The
+ * ops' own memory is there until free_sites() has waited.
+ */
+static int unsettle_sites(void)
+{
+	struct suture_site *site;
+	bool any = false;
+	int ret = 0;
+
+	list_for_each_entry(site, &sites, node) {
+		if (needs_unsettling(site)) {
+			site->direct.flags |= FTRACE_OPS_FL_STUB;
+			any = true;
+		}
+	}
+	if (!any)
+		return 0;
+	suture_synchronize();
+	list_for_each_entry(site, &sites, node)
+		if (!ret && needs_unsettling(site))
+			ret = unsettle_site(site);
 	return ret;
 }
 
@@ -378,17 +409,6 @@ static int get_sites(struct suture_live_object *object)
 	return 0;
 }
 
-static int unsettle_object(struct suture_live_object *object)
-{
-	struct suture_redirect *redirect;
-	int ret = 0;
-
-	suture_for_each_redirect(object, redirect)
-		if (!ret && redirect->site->direct_target)
-			ret = unsettle_site(redirect->site);
-	return ret;
-}
-
 static void push_versions(struct suture_live_object *object, bool transition)
 {
 	struct suture_redirect *redirect;
@@ -400,6 +420,16 @@ static void push_versions(struct suture_live_object *object, bool transition)
 	object->patched = true;
 }
 
+/* Of a patch that is refused: nobody else should have to hook those sites for it. */
+static void forget_wishes(void)
+{
+	struct suture_site *site;
+
+	list_for_each_entry(site, &sites, node)
+		if (!site->hook)
+			site->wants_hook = false;
+}
+
 int suture_patch_objects(struct suture_live_object **objects, size_t count, bool transition)
 {
 	size_t i;
@@ -409,8 +439,10 @@ int suture_patch_objects(struct suture_live_object **objects, size_t count, bool
 		ret = get_sites(objects[i]);
 	if (!ret)
 		ret = hook_sites();
-	for (i = 0; i < count && !ret; i++)
-		ret = unsettle_object(objects[i]);
+	if (ret)
+		forget_wishes();
+	else
+		ret = unsettle_sites();
 	for (i = 0; i < count && !ret; i++)
 		push_versions(objects[i], transition);
 	return ret;
@@ -430,10 +462,9 @@ int suture_hook_patch(struct suture_live *live)
 			redirect->site->wants_hook = true;
 	}
 	ret = hook_sites();
-	suture_for_each_object(live, object)
-		if (!ret && object->patched)
-			ret = unsettle_object(object);
-	return ret;
+	if (ret)
+		forget_wishes();
+	return ret ?: unsettle_sites();
 }
 
 void suture_unpatch_object(struct suture_live_object *object)
@@ -481,13 +512,10 @@ void suture_tidy_sites(void)
 	struct suture_site *site, *next;
 	LIST_HEAD(unused);
 
-	list_for_each_entry(site, &sites, node) {
-		if (!list_empty(&site->versions))
-			continue;
-		site->wants_hook = false;
-		if (site->direct_target)
-			unsettle_site(site);
-	}
+	list_for_each_entry(site, &sites, node)
+		if (list_empty(&site->versions))
+			site->wants_hook = false;
+	unsettle_sites();
 	unhook_sites();
 	list_for_each_entry_safe(site, next, &sites, node) {
 		if (!list_empty(&site->versions) || site->hook || site->direct_target)

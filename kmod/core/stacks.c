@@ -6,10 +6,12 @@
  * Method: the versions that are left become sorted ranges of addresses, and every address that a
  * stack holds is looked up in them, so the cost of a stack does not grow with the number of
  * functions but by its logarithm. The addresses come from the kernel's unwinder where it vouches
- * for them. Where it does not (a task that was preempted, code without unwind tables) every
- * aligned word of the stack is taken for an address, as Ksplice did: return addresses are among
- * them, so that errs to the safe side only. But not where a tracer keeps return addresses
- * elsewhere: its trampoline on the stack counts as inside.
+ * for them. Where it does not (code without unwind tables) every aligned word of the stack is
+ * taken for an address, as Ksplice did: return addresses are among them, so that errs to the safe
+ * side only. But not where a tracer keeps return addresses elsewhere: its trampoline on the stack
+ * counts as inside. A task that may have been preempted is looked at in both ways: in ftrace's
+ * trampoline the version that the handler chose is no return address yet, but a saved register,
+ * and the unwinder, which vouches for such a stack, does not tell of it.
  *
  * Invariants: a stack is only read while its task cannot run, or by the task's own CPU from an
  * interrupt. The ranges do not change while they are used.
@@ -123,6 +125,23 @@ static const struct suture_range *look_at_own_words(const struct suture_ranges *
 	return look_at_words(end_of_stack(current) + 1, to, ranges);
 }
 
+/* Of a task that is off its CPU: all that it has in use. */
+static const struct suture_range *look_at_all_words(struct task_struct *task,
+						    const struct suture_ranges *ranges)
+{
+	unsigned long *from, *to;
+
+	suture_arch_stack(task, &from, &to);
+	return from > end_of_stack(task) && from <= to ? look_at_words(from, to, ranges) :
+							 &no_stack;
+}
+
+/* Off its CPU and on a runqueue: it did not give the CPU up by itself, or has been woken up since. */
+static bool may_be_preempted(const struct task_struct *task)
+{
+	return task != current && READ_ONCE(task->on_rq);
+}
+
 const struct suture_range *suture_task_inside(struct task_struct *task,
 					      const struct suture_ranges *ranges)
 {
@@ -141,14 +160,12 @@ const struct suture_range *suture_task_inside(struct task_struct *task,
 	if (count >= 0) {
 		for (i = 0; i < count && !where; i++)
 			where = find_left(ranges, frame[i]);
+		if (!where && may_be_preempted(task))
+			where = look_at_all_words(task, ranges);
 	} else if (task == current) {
 		where = look_at_own_words(ranges);
 	} else {
-		unsigned long *from, *to;
-
-		suture_arch_stack(task, &from, &to);
-		where = from > end_of_stack(task) && from <= to ? look_at_words(from, to, ranges) :
-								  &no_stack;
+		where = look_at_all_words(task, ranges);
 	}
 	local_irq_restore(flags);
 	static_call(suture_put_task_stack)(task);

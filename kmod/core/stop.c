@@ -37,7 +37,7 @@
 struct busy_task {
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
-	const char *where;
+	char where[KSYM_NAME_LEN];	/* a copy: the module that it lies in may go */
 };
 
 /* Tasks that have left a CPU, each once, held. */
@@ -57,7 +57,7 @@ struct stop {
 
 static DEFINE_PER_CPU(bool, cpu_side);
 
-/* Who was in the way, of the patch that was tried last. */
+/* Who was in the way, of the patch that was tried last; NULL: nobody, or it is gone. */
 static struct busy_task busy[MAX_BUSY];
 static size_t nr_busy;
 static struct suture_live *busy_live;
@@ -88,7 +88,7 @@ static void note_busy(const struct task_struct *task, const struct suture_range 
 	busy[nr_busy].pid = task->pid;
 	memcpy(busy[nr_busy].comm, task->comm, TASK_COMM_LEN);
 	busy[nr_busy].comm[TASK_COMM_LEN - 1] = 0;
-	busy[nr_busy++].where = where->name;
+	strscpy(busy[nr_busy++].where, where->name, KSYM_NAME_LEN);
 }
 
 /* With the CPU's runqueue locked. */
@@ -289,6 +289,12 @@ static bool finished(void)
 
 static void end(void)
 {
+}
+
+void suture_stop_forget(const struct suture_live *live)
+{
+	if (busy_live == live)
+		busy_live = NULL;
 }
 
 ssize_t suture_stop_blocking(struct suture_live *live, char *page)

@@ -99,17 +99,25 @@ struct suture_state {
  * that, and says why.
  */
 #define SUTURE_IGNORE(name, reason)						\
-	__SUTURE_IGNORE(__suture_ignored_##name, #name, reason)
+	__SUTURE_SAY(".suture.ignored", __suture_ignored_##name, #name, reason)
 #define SUTURE_IGNORE_SECTION(section, reason)					\
-	__SUTURE_IGNORE(__UNIQUE_ID(suture_ignored), section, reason)
+	__SUTURE_SAY(".suture.ignored", __UNIQUE_ID(suture_ignored), section, reason)
 
-#define __SUTURE_IGNORE(variable, what, reason)					\
-	static const struct suture_ignored variable				\
-	__used __section(".suture.ignored") = { what, reason };			\
+/*
+ * The diff gives the address of this function or variable, which it adds, to the kernel, and the
+ * kernel has it no more when the patch has been taken back: the diff's own callbacks see to that. So
+ * the module may be freed then. The author answers for that, and says how it is done.
+ */
+#define SUTURE_TAKEN_BACK(name, reason)						\
+	__SUTURE_SAY(".suture.taken_back", __suture_taken_back_##name, #name, reason)
+
+#define __SUTURE_SAY(section, variable, what, reason)				\
+	static const struct suture_word variable				\
+	__used __section(section) = { what, reason };				\
 	static_assert(sizeof(what) <= 128 && sizeof(reason) > 1 && sizeof(reason) <= 128,	\
 		      "give a reason of at most 127 characters")
 
-struct suture_ignored {
+struct suture_word {
 	char name[128];
 	char reason[128];
 };

@@ -26,10 +26,14 @@ std::string_view code_name(Code code) {
     case Code::module_static_key: return "module-static-key";
     case Code::symbol_unresolved: return "symbol-unresolved";
     case Code::symbol_ambiguous: return "symbol-ambiguous";
+    case Code::symbol_moved: return "symbol-moved";
     case Code::special_section: return "special-section";
     case Code::too_many_symbols: return "too-many-symbols";
     case Code::thread_main: return "thread-main";
+    case Code::module_exit: return "module-exit";
+    case Code::init_needed: return "init-needed";
     case Code::state_conflict: return "state-conflict";
+    case Code::callback_conflict: return "callback-conflict";
     case Code::wrong_kernel: return "wrong-kernel";
     case Code::unsupported_kernel: return "unsupported-kernel";
     case Code::config_mismatch: return "config-mismatch";
@@ -91,10 +95,14 @@ int exit_code(Code code) {
     case Code::module_static_key:
     case Code::symbol_unresolved:
     case Code::symbol_ambiguous:
+    case Code::symbol_moved:
     case Code::special_section:
     case Code::too_many_symbols:
     case Code::thread_main:
-    case Code::state_conflict: return 3;
+    case Code::module_exit:
+    case Code::init_needed:
+    case Code::state_conflict:
+    case Code::callback_conflict: return 3;
     case Code::wrong_kernel:
     case Code::unsupported_kernel:
     case Code::config_mismatch:

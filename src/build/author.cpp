@@ -41,6 +41,9 @@ Status join(const diff::Directives& directives, const std::string& source,
   for (const diff::Directives::Ignored& ignored : directives.ignored) {
     metadata.ignored.push_back({.source = source, .name = ignored.name, .reason = ignored.reason});
   }
+  for (const diff::Directives::Ignored& word : directives.taken_back) {
+    metadata.taken_back.push_back({.source = source, .name = word.name, .reason = word.reason});
+  }
   return {};
 }
 

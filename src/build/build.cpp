@@ -19,11 +19,13 @@
 #include "build/layouts.h"
 #include "build/proving.h"
 #include "build/shadow_tree.h"
+#include "diff/boot_needs.h"
 #include "diff/diff.h"
 #include "kernel/prepare.h"
 #include "match/match.h"
 #include "match/shipped_code.h"
 #include "module/link.h"
+#include "module/moves.h"
 #include "module/signature.h"
 #include "module/states.h"
 #include "source/patch.h"
@@ -43,6 +45,8 @@ struct Work {
   const match::RunObject* run = nullptr;
   match::MatchResult matched;
   std::optional<module::Binder> binder;
+  std::optional<match::ShippedCode> shipped;  // what the file's code calls
+  std::size_t file = 0;                       // its number, as diff::Origin has it
 };
 
 class Builder {
@@ -56,6 +60,7 @@ class Builder {
     TRY(open_signer());
     units_ = TRY(kernel::Units::open(kernel_, progress_));
     intake_ = TRY(take_in(request_, units_));
+    out_.notes = intake_.notes;
     for (const std::string& path : intake_.touched.ignored) {
       out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
     }
@@ -153,13 +158,15 @@ class Builder {
     }
     const std::string compiler = commands.at(0).compiler.at(0);
     // The kernel is read while the compiler runs.
-    auto reading = std::async(std::launch::async, [&] {
-      return KernelSide::open(kernel_, modules_, compiler, request_.core);
+    auto reading = std::async(std::launch::async, [&]() -> Status {
+      side_ = TRY(KernelSide::open(kernel_, modules_, compiler, request_.core));
+      extent_ = TRY(Extent::open(kernel_, side_.image()));
+      return {};
     });
     Result<Compiled> compiled =
         compile_units(kernel_, intake_.files, std::move(commands),
                       type_changes(intake_.files, intake_.touched), place_, posts_);
-    Result<KernelSide> side = reading.get();
+    Status read = reading.get();
     Compiled made = TRY(std::move(compiled));
     std::ranges::move(made.failures, std::back_inserter(out_.refusals));
     for (Unit& unit : made.units) {
@@ -169,7 +176,7 @@ class Builder {
       out_.compiled_objects += 2 - kept;
       works_.emplace_back().unit = std::move(unit);
     }
-    side_ = TRY(std::move(side));
+    TRY(std::move(read));
     out_.seconds.compile = now_seconds() - start;
     return {};
   }
@@ -248,8 +255,8 @@ class Builder {
     return !stays && named(work.unit);
   }
 
-  Status compare() {
-    double start = now_seconds();
+  // Opens what was compiled, and drops what does not run.
+  Status open_all() {
     for (auto it = works_.begin(); it != works_.end();) {
       Work& work = *it;
       TRY(open_objects(work));
@@ -259,10 +266,36 @@ class Builder {
                       fmt::format("{} has none of its functions", work.run->name()),
                       "leave the file out of the diff: this kernel is configured without it");
         }
+        absent_.push_back(work.unit.command.path());
         it = works_.erase(it);
-        continue;
+      } else {
+        ++it;
       }
-      match::ShippedCode shipped(
+    }
+    return {};
+  }
+
+  // What goes from one file to another.
+  std::vector<diff::Elsewhere> find_moves() {
+    std::vector<module::File> files;
+    for (Work& work : works_) {
+      work.file = files.size();
+      files.push_back(module::File{.source = work.unit.command.source,
+                                   .run = work.run,
+                                   .pre = &*work.pre,
+                                   .post = &*work.post});
+    }
+    module::Moves moves = module::find_moves(files, side_.symvers());
+    std::ranges::move(moves.refusals, std::back_inserter(out_.refusals));
+    return std::move(moves.of);
+  }
+
+  Status compare() {
+    double start = now_seconds();
+    TRY(open_all());
+    std::vector<diff::Elsewhere> elsewhere = find_moves();
+    for (Work& work : works_) {
+      work.shipped.emplace(
           *work.run, side_.vmlinux(), side_.symvers(), work.pre_graph.arch(),
           [&](std::string_view name) { return side_.module(name); },
           [&] {
@@ -271,22 +304,45 @@ class Builder {
       auto directives =
           TRY(directives_of(work.post_graph, work.unit.command.path(), request_.ignored));
       TRY(join(directives, work.unit.command.source, intake_.metadata));
-      work.diff = diff::compare(*work.pre, *work.post, std::move(directives),
-                                [&](std::string_view function, elf::AddressArguments arguments) {
-                                  return shipped.fate(function, arguments);
-                                });
+      const auto home = work.unit.command.is_module ? diff::Home::module : diff::Home::vmlinux;
+      work.diff = diff::compare(*work.pre, *work.post, home, std::move(directives),
+                                outside_of(work), std::move(elsewhere[work.file]));
       std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
       for (Error refusal : work.diff.refusals) {
         refusal.where = fmt::format("{}: {}", work.unit.command.source, refusal.where);
         out_.refusals.push_back(std::move(refusal));
       }
-      ++it;
     }
+    judge_boot_needs();
     if (out_.refusals.empty()) {
       judge_nothing_changed();
     }
     out_.seconds.diff = now_seconds() - start;
     return {};
+  }
+
+  static diff::OutsideFate outside_of(Work& work) {
+    return [&work](std::string_view function, elf::AddressArguments arguments) {
+      return work.shipped->fate(function, arguments);
+    };
+  }
+
+  // What goes in of one file may count on the boot code of another. Modules share no globals.
+  void judge_boot_needs() {
+    for (const Work& user : works_) {
+      for (const Work& setter : works_) {
+        if (&user == &setter || (setter.unit.command.is_module && setter.run != user.run)) {
+          continue;
+        }
+        for (const auto& [variable, boot] : setter.diff.set_at_boot) {
+          auto used = user.diff.used_of_others.find(variable);
+          if (used != user.diff.used_of_others.end()) {
+            out_.refusals.push_back(diff::boot_need(
+                fmt::format("{}: {}", user.unit.command.source, used->second), variable, boot));
+          }
+        }
+      }
+    }
   }
 
   void judge_nothing_changed() {
@@ -304,12 +360,30 @@ class Builder {
                                     "module loads",
                                     "the running kernel cannot be helped by a patch: reboot, or "
                                     "reload the module"});
+    } else if (const std::string exports = other_exports(); !exports.empty()) {
+      out_.refusals.push_back(
+          Error{Code::no_change, where,
+                fmt::format("the code is the same before and after the diff: all that changes is "
+                            "which file exports {}, or whether one does",
+                            exports),
+                "what the kernel exports stays as it is until the next boot"});
     } else {
       out_.refusals.push_back(Error{Code::no_change, where,
                                     "the compiled code is the same before and after the diff",
                                     "nothing needs to be loaded; check that the diff is the one "
                                     "you mean"});
     }
+  }
+
+  // The names that a file exports before or after the diff, but not both.
+  std::string other_exports() const {
+    std::set<std::string_view> names;
+    for (const Work& work : works_) {
+      std::ranges::set_symmetric_difference(diff::exports_of(work.pre_object),
+                                            diff::exports_of(work.post_object),
+                                            std::inserter(names, names.end()));
+    }
+    return fmt::format("{}", fmt::join(names, ", "));
   }
 
   Status compare_types() {
@@ -342,7 +416,9 @@ class Builder {
     if (!work.unit.types) {
       return {};
     }
-    std::set<std::string_view> before = diff::exports_of(work.pre_object);
+    // By another file of the object, perhaps.
+    std::set<std::string_view> before = work.diff.correlation.elsewhere.still_exported;
+    before.merge(diff::exports_of(work.pre_object));
     std::vector<std::string_view> kept;
     std::ranges::set_intersection(before, diff::exports_of(work.post_object),
                                   std::back_inserter(kept));
@@ -391,7 +467,8 @@ class Builder {
     // What only includes a changed header, and compiles to the same, is not touched.
     for (auto it = works_.begin(); it != works_.end();) {
       auto next = std::next(it);
-      if (!named(it->unit) && !it->diff.takes_anything()) {
+      if (!named(it->unit) && !it->diff.takes_anything() &&
+          it->diff.correlation.elsewhere.gone.empty()) {
         untouched_.splice(untouched_.end(), works_, it);
       }
       it = next;
@@ -404,8 +481,7 @@ class Builder {
         out_.unmatched.push_back(fmt::format("{}+{:#x}: {}", work.pre_graph.piece(piece).name,
                                              mismatch.offset, mismatch.reason));
       }
-      work.binder.emplace(*work.run, side_.vmlinux(), side_.symvers(), work.pre_graph,
-                          work.matched);
+      work.binder.emplace(*work.run, side_.symvers(), work.pre_graph, work.matched);
     }
     out_.seconds.match = now_seconds() - start;
     return {};
@@ -419,6 +495,11 @@ class Builder {
       for (std::size_t i = 0; i < work.diff.fate.size(); ++i) {
         auto it = work.matched.mismatches.find(work.diff.correlation.pre_of[i]);
         if (work.diff.fate[i] == diff::Fate::changed && it != work.matched.mismatches.end()) {
+          refuse_mismatch(work, it->second);
+        }
+      }
+      for (std::int32_t gone : work.diff.correlation.elsewhere.gone) {
+        if (auto it = work.matched.mismatches.find(gone); it != work.matched.mismatches.end()) {
           refuse_mismatch(work, it->second);
         }
       }
@@ -463,13 +544,15 @@ class Builder {
   Status link() {
     double start = now_seconds();
     std::vector<module::LinkInput> inputs;
-    for (const Work& work : works_) {
-      if (work.diff.takes_anything()) {
+    for (Work& work : works_) {
+      if (work.diff.takes_anything() || !work.diff.correlation.elsewhere.gone.empty()) {
         inputs.push_back(module::LinkInput{.source = work.unit.command.source,
                                            .build_id = work.run->build_id(),
                                            .post = &*work.post,
                                            .diff = &work.diff,
-                                           .binder = &*work.binder});
+                                           .binder = &*work.binder,
+                                           .outside = outside_of(work),
+                                           .file = work.file});
       }
     }
     const module::LinkTarget target = TRY(link_target());
@@ -487,6 +570,12 @@ class Builder {
     }
     TRY(write_file(out_.module, linked.module));
     out_.metadata = std::move(linked.metadata);
+    if (!out_.metadata.pinned.empty()) {
+      out_.notes.push_back(
+          fmt::format("this patch can be disabled, but its module can never be removed: others may "
+                      "call or use what is only there, {}",
+                      module::describe(out_.metadata.pinned)));
+    }
     if (previous_) {
       out_.succession = succession(*previous_, out_.metadata);
     }
@@ -510,6 +599,8 @@ class Builder {
   Status check(const Bytes& module) {
     double start = now_seconds();
     prove::Case about = proof_case(side_);
+    extent_->set(proof_files(intake_.files), absent_);
+    about.scope = &extent_->scope();
     std::vector<KeptUnit> kept;
     for (const std::list<Work>* works : {&works_, &untouched_}) {
       for (const Work& work : *works) {
@@ -527,7 +618,7 @@ class Builder {
     }
     if (!request_.keep_objects.empty()) {
       const std::string& compiler = works_.front().unit.command.compiler.at(0);
-      TRY(keep_objects(request_.keep_objects, compiler, kept));
+      TRY(keep_objects(request_.keep_objects, compiler, kept, extent_->scope().files));
     }
     out_.proof = prove::prove(module, about);
     out_.seconds.prove = now_seconds() - start;
@@ -546,9 +637,11 @@ class Builder {
   PostCache posts_;
   Modules modules_;
   KernelSide side_;
+  std::unique_ptr<Extent> extent_;
   std::optional<module::Signer> signer_;
   std::list<Work> works_;
-  std::list<Work> untouched_;  // they see another text, and compile to the same
+  std::vector<std::string> absent_;  // sources that see another text, and whose code does not run
+  std::list<Work> untouched_;        // they see another text, and compile to the same
 };
 
 }  // namespace

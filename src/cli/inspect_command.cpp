@@ -27,6 +27,8 @@ Json to_json(const module::Metadata& metadata) {
            {"states", Json::array()},
            {"callbacks", Json::array()},
            {"ignored", Json::array()},
+           {"taken_back", Json::array()},
+           {"pinned", Json::array()},
            {"diffs", Json::array()},
            {"objects", Json::array()},
            {"symbols",
@@ -47,6 +49,13 @@ Json to_json(const module::Metadata& metadata) {
   for (const module::Ignored& ignored : metadata.ignored) {
     out["ignored"].push_back(
         {{"source", ignored.source}, {"name", ignored.name}, {"reason", ignored.reason}});
+  }
+  for (const module::Ignored& word : metadata.taken_back) {
+    out["taken_back"].push_back(
+        {{"source", word.source}, {"name", word.name}, {"reason", word.reason}});
+  }
+  for (const module::Pin& pin : metadata.pinned) {
+    out["pinned"].push_back({{"name", pin.name}, {"by", pin.by}, {"source", pin.source}});
   }
   for (const module::PatchedObject& object : metadata.objects) {
     Json entry{{"name", object.name}, {"build_id", object.build_id}, {"functions", Json::array()}};
@@ -94,6 +103,13 @@ std::string to_text(const module::Metadata& metadata) {
   }
   for (const module::Ignored& ignored : metadata.ignored) {
     line("ignored", fmt::format("{}  {}: {}", ignored.name, ignored.source, ignored.reason));
+  }
+  for (const module::Ignored& word : metadata.taken_back) {
+    line("taken back", fmt::format("{}  {}: {}", word.name, word.source, word.reason));
+  }
+  for (const module::Pin& pin : metadata.pinned) {
+    line("pinned", fmt::format("others may use {} when the patch is off, by {}  {}", pin.name,
+                               pin.by, pin.source));
   }
   for (const module::PatchedObject& object : metadata.objects) {
     line("object", object.build_id.empty() ? object.name

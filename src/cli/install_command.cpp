@@ -5,6 +5,7 @@
 
 #include "cli/boot_unit.h"
 #include "cli/command.h"
+#include "cli/live_report.h"
 #include "live/boot.h"
 #include "live/core_module.h"
 #include "live/store.h"
@@ -141,6 +142,7 @@ Result<Report> run_uninstall(UninstallOptions options) {
       const live::LoadOutcome unloaded = TRY(live::unload(machine, name, {}));
       report.text += fmt::format("{} is taken back, after {:.1f} s\n", unloaded.name,
                                  unloaded.transition_seconds);
+      report.text += staying_text(unloaded);
     } else {
       report.text += fmt::format("it stays in force until the next boot: suture unload {}\n", name);
     }

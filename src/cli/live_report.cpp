@@ -73,6 +73,25 @@ Json to_json(const live::Attachment& attachment) {
           {"effect", live::effect_word(attachment.effect)}};
 }
 
+Json staying_json(const live::LoadOutcome& outcome) {
+  Json out = Json::array();
+  for (const live::Staying& it : outcome.staying) {
+    out.push_back({{"name", it.name}, {"why", it.why}});
+  }
+  return out;
+}
+
+std::string staying_text(const live::LoadOutcome& outcome) {
+  std::string out;
+  for (const live::Staying& it : outcome.staying) {
+    out += fmt::format(
+        "the module {} does nothing any more and stays in memory until the next boot: others may "
+        "use {}\n",
+        it.name, it.why);
+  }
+  return out;
+}
+
 std::string task_text(const live::BlockingTask& task, std::string_view model) {
   std::string why = "  its kernel stack does not show why";
   if (!task.function.empty()) {

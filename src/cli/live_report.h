@@ -27,6 +27,10 @@ std::string duration_text(double seconds);
 // "; the machine stood still for 1.2 ms", or nothing where it did not.
 std::string pause_text(const std::optional<long>& nanoseconds);
 
+// Modules that can never be removed.
+Json staying_json(const live::LoadOutcome& outcome);
+std::string staying_text(const live::LoadOutcome& outcome);
+
 // Tells of a transition that takes time, on standard error.
 live::TransitionWatcher transition_watcher();
 

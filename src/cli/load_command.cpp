@@ -21,7 +21,8 @@ struct Options {
 Json outcome_json(const live::LoadOutcome& outcome, const live::LoadOptions& options) {
   Json out{{"name", outcome.name},       {"core", outcome.core},
            {"model", outcome.model},     {"transition_seconds", outcome.transition_seconds},
-           {"removed", outcome.removed}, {"warnings", Json::array()}};
+           {"removed", outcome.removed}, {"staying", staying_json(outcome)},
+           {"warnings", Json::array()}};
   if (outcome.pause_ns) {
     out["pause_ns"] = *outcome.pause_ns;
   }
@@ -45,6 +46,7 @@ std::string to_text(const live::LoadOutcome& outcome, const live::LoadOptions& o
   for (const std::string& name : outcome.removed) {
     out += fmt::format("{} was replaced, and its module removed\n", name);
   }
+  out += staying_text(outcome);
   if (options.trial_seconds) {
     out += fmt::format("it is taken back in {} unless you run: suture accept {}\n",
                        duration_text(*options.trial_seconds), outcome.name);

@@ -119,6 +119,12 @@ std::string troubles_text(const live::MachineStatus& status, int fd) {
     out += fmt::format("who else is at the patched functions cannot be read: {}\n",
                        joined(status.attached.unreadable));
   }
+  for (const live::Staying& it : status.staying) {
+    out += fmt::format(
+        "the module {} is in memory, its patch is off, and it cannot be removed before the next "
+        "boot: others may use {}\n",
+        it.name, it.why);
+  }
   for (const std::string& name : status.dropped) {
     out += fmt::format(
         "the module {} is in memory, and its patch is off; remove it: suture unload {}\n", name,
@@ -162,7 +168,11 @@ Json status_json(const live::MachineStatus& status) {
            {"attached", Json::array()},
            {"unreadable", status.attached.unreadable},
            {"changed_modules", status.changed_modules},
-           {"dropped_modules", status.dropped}};
+           {"dropped_modules", status.dropped},
+           {"staying_modules", Json::array()}};
+  for (const live::Staying& it : status.staying) {
+    out["staying_modules"].push_back({{"name", it.name}, {"why", it.why}});
+  }
   for (const live::PatchStatus& it : status.patches) {
     out["patches"].push_back(patch_json(it));
     if (it.patch.transition) {

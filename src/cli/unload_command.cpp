@@ -23,12 +23,14 @@ Result<Report> run(Options& options) {
     live::LoadOutcome outcome = TRY(live::unload(live::Machine{}, name, options.load));
     report.json["unloaded"].push_back({{"name", outcome.name},
                                        {"transition_seconds", outcome.transition_seconds},
-                                       {"removed", outcome.removed}});
+                                       {"removed", outcome.removed},
+                                       {"staying", staying_json(outcome)}});
     report.text +=
         fmt::format("{} is out, after {:.1f} s\n", outcome.name, outcome.transition_seconds);
     for (const std::string& removed : outcome.removed) {
       report.text += fmt::format("{} had been replaced, and its module is removed, too\n", removed);
     }
+    report.text += staying_text(outcome);
   }
   return report;
 }

@@ -16,6 +16,7 @@
 #include "diff/address_watch.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace suture::diff {
 
@@ -26,6 +27,12 @@ namespace {
 
 // Calls functions that the table points to, with an entry as the only argument.
 bool calls_back(std::string_view function) { return function == "dmi_check_system"; }
+
+// Puts what it reads somewhere else.
+bool copies(std::string_view function) {
+  return function.ends_with("memcpy") || function.ends_with("memmove") ||
+         function == "_copy_to_user";
+}
 
 }  // namespace
 
@@ -51,45 +58,62 @@ std::optional<AddressFate> known_fate(std::string_view function) {
 
 bool AddressWatch::stays(std::int32_t variable) {
   index();
-  variable_ = variable;
-  yielding_.clear();
+  held_ = Held{.in = [variable](const Reference& field) { return field.target_piece == variable; },
+               .variable = variable};
+  comparable_ = false;
   std::set<std::int32_t> holders;
   for (std::size_t i = 0; i < side_.graph.pieces().size(); ++i) {
     const Piece& user = side_.graph.pieces()[i];
-    if (std::ranges::find(user.references, variable, &Reference::target_piece) ==
-        user.references.end()) {
+    if (std::ranges::none_of(user.references, held_.in)) {
       continue;
     }
     if (user.kind != PieceKind::function) {
       return false;
     }
-    holders.insert(owner_of(static_cast<std::int32_t>(i)));
+    holders.insert(home_of(static_cast<std::int32_t>(i)));
   }
+  return !find_leak(std::move(holders));
+}
+
+std::optional<std::int32_t> AddressWatch::leak(const Held& held, std::set<std::int32_t> holders) {
+  index();
+  held_ = held;
+  comparable_ = true;
+  return find_leak(std::move(holders));
+}
+
+std::optional<std::int32_t> AddressWatch::find_leak(std::set<std::int32_t> holders) {
+  yielding_.clear();
   while (true) {
     known_.clear();
     std::set<std::int32_t> callers;
     for (std::int32_t holder : holders) {
       AddressFate fate = follow(holder, {});
       if (fate == AddressFate::leaves) {
-        return false;
+        return holder;
       }
       if (fate == AddressFate::returned && yielding_.insert(holder).second) {
         auto them = callers_of(holder);
         if (!them) {
-          return false;
+          return holder;
         }
         callers.merge(*them);
       }
     }
     if (callers.empty()) {
-      return true;
+      return std::nullopt;
     }
     holders.merge(callers);
   }
 }
 
+std::int32_t AddressWatch::owner_of(std::int32_t piece) {
+  index();
+  return home_of(piece);
+}
+
 void AddressWatch::index() {
-  if (!home_.empty() || !parts_.empty()) {
+  if (std::exchange(indexed_, true)) {
     return;
   }
   NameMap names = names_of(side_.graph);
@@ -107,7 +131,7 @@ void AddressWatch::index() {
   }
 }
 
-std::int32_t AddressWatch::owner_of(std::int32_t piece) const {
+std::int32_t AddressWatch::home_of(std::int32_t piece) const {
   auto it = home_.find(piece);
   return it == home_.end() ? piece : it->second;
 }
@@ -164,9 +188,11 @@ void AddressWatch::add_part(Code& code, const std::map<std::int32_t, std::uint64
   const elf::Arch& arch = side_.graph.arch();
   for (const Reference& reference : side_.graph.piece(part).references) {
     const std::uint64_t field = base.at(part) + reference.offset;
-    if (reference.target_piece >= 0 && reference.target_piece == variable_) {
+    if (held_.in(reference)) {
       uses.fields.push_back(field);
-      if (reference.target_offset >= static_cast<std::int64_t>(side_.graph.piece(variable_).size)) {
+      if (held_.variable >= 0 &&
+          reference.target_offset >=
+              static_cast<std::int64_t>(side_.graph.piece(held_.variable).size)) {
         uses.ends.push_back(field);
       }
     }
@@ -197,6 +223,8 @@ AddressFate AddressWatch::follow(std::int32_t function, AddressArguments argumen
   }
   Code code = assemble(function);
   code.uses.arguments = arguments;
+  code.uses.contents = held_.contents;
+  code.uses.comparable = comparable_;
   code.uses.pass = [&](std::uint64_t field, AddressArguments given) {
     return pass(*code.calls.at(field), given);
   };
@@ -205,7 +233,7 @@ AddressFate AddressWatch::follow(std::int32_t function, AddressArguments argumen
 }
 
 AddressFate AddressWatch::pass(const Reference& call, AddressArguments arguments) {
-  const std::int32_t target = owner_of(call.target_piece);
+  const std::int32_t target = home_of(call.target_piece);
   std::string_view name = side_.graph.object().symbols()[call.symbol].name;
   const bool whole =
       call.target_piece < 0 ||
@@ -219,6 +247,9 @@ AddressFate AddressWatch::pass(const Reference& call, AddressArguments arguments
                         side_.graph.object().symbols()[call.symbol].binding == STB_WEAK;
     // A function of the file may have any name.
     auto known = target < 0 ? known_fate(name) : std::nullopt;
+    if (known && held_.contents && copies(name)) {
+      known = AddressFate::leaves;
+    }
     if (target < 0 && calls_back(name) && callbacks_forget()) {
       known = AddressFate::stays;
     }
@@ -233,17 +264,22 @@ AddressFate AddressWatch::pass(const Reference& call, AddressArguments arguments
 // The functions that the table points to do not keep what they are given.
 bool AddressWatch::callbacks_forget() {
   constexpr AddressArguments first{.may = 1, .must = 1};
-  return std::ranges::all_of(side_.graph.piece(variable_).references, [&](const Reference& member) {
-    if (member.target_piece < 0) {
-      return outside_(side_.graph.object().symbols()[member.symbol].name, first) ==
-             AddressFate::stays;
-    }
-    const Piece& target = side_.graph.piece(member.target_piece);
-    if (target.kind != PieceKind::function) {
-      return true;
-    }
-    return member.target_offset == 0 && follow(member.target_piece, first) == AddressFate::stays;
-  });
+  if (held_.variable < 0) {
+    return false;
+  }
+  return std::ranges::all_of(
+      side_.graph.piece(held_.variable).references, [&](const Reference& member) {
+        if (member.target_piece < 0) {
+          return outside_(side_.graph.object().symbols()[member.symbol].name, first) ==
+                 AddressFate::stays;
+        }
+        const Piece& target = side_.graph.piece(member.target_piece);
+        if (target.kind != PieceKind::function) {
+          return true;
+        }
+        return member.target_offset == 0 &&
+               follow(member.target_piece, first) == AddressFate::stays;
+      });
 }
 
 std::optional<std::set<std::int32_t>> AddressWatch::callers_of(std::int32_t function) const {
@@ -254,7 +290,7 @@ std::optional<std::set<std::int32_t>> AddressWatch::callers_of(std::int32_t func
   }
   for (std::size_t i = 0; i < side_.graph.pieces().size(); ++i) {
     const Piece& user = side_.graph.pieces()[i];
-    const std::int32_t home = owner_of(static_cast<std::int32_t>(i));
+    const std::int32_t home = home_of(static_cast<std::int32_t>(i));
     for (const Reference& reference : user.references) {
       if (reference.target_piece != function || home == function) {
         continue;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Whether anything but known code can get hold of a variable's address.
+// Whether anything but known code can get hold of an address.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -25,6 +26,19 @@ class AddressWatch {
   // that name it and those that they give it to, for the time of the call.
   bool stays(std::int32_t variable);
 
+  // An address that this file's code holds.
+  struct Held {
+    std::function<bool(const Reference&)> in;  // a field holds it
+    std::int32_t variable = -1;                // of this file, whose address it is
+    bool contents = false;                     // so are pointers that are read through it
+  };
+  // The first of those functions that may let the address out of the calls that get it, be it by a
+  // function that it calls; nothing where none does. Comparing it does no harm.
+  std::optional<std::int32_t> leak(const Held& held, std::set<std::int32_t> holders);
+
+  // What a .cold part does is done by the function that it belongs to.
+  std::int32_t owner_of(std::int32_t piece);
+
  private:
   // A function and its .cold parts as one piece of code.
   struct Code {
@@ -34,7 +48,8 @@ class AddressWatch {
   };
 
   void index();
-  std::int32_t owner_of(std::int32_t piece) const;
+  std::int32_t home_of(std::int32_t piece) const;
+  std::optional<std::int32_t> find_leak(std::set<std::int32_t> holders);
   Code assemble(std::int32_t function) const;
   void add_part(Code& code, const std::map<std::int32_t, std::uint64_t>& base,
                 std::int32_t part) const;
@@ -50,7 +65,9 @@ class AddressWatch {
   const OutsideFate& outside_;
   std::map<std::int32_t, std::vector<std::int32_t>> parts_;  // function → its .cold parts
   std::map<std::int32_t, std::int32_t> home_;                // .cold part → its function
-  std::int32_t variable_ = -1;
+  Held held_;
+  bool comparable_ = false;
+  bool indexed_ = false;
   std::set<std::int32_t> yielding_;  // functions whose result may be the address
   std::map<std::pair<std::int32_t, elf::AddressArguments>, elf::AddressFate> known_;
 };

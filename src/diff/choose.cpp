@@ -20,13 +20,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <set>
-#include <span>
 #include <string>
 
 #include "diff/address_watch.h"
+#include "diff/boot_needs.h"
 #include "diff/diff.h"
+#include "diff/threads.h"
 
 namespace suture::diff {
 
@@ -34,13 +34,16 @@ namespace {
 
 class Chooser {
  public:
-  Chooser(const Side& pre, const Side& post, Directives directives, const OutsideFate& outside)
+  Chooser(const Side& pre, const Side& post, Home home, Directives directives,
+          const OutsideFate& outside, Elsewhere elsewhere)
       : pre_(pre),
         post_(post),
+        home_(home),
         before_addresses_(pre, outside),
         after_addresses_(post, outside),
         count_(post.graph.pieces().size()) {
     out_.correlation = correlate(pre, post);
+    part_from_this_file(std::move(elsewhere));
     out_.directives = std::move(directives);
     out_.fate.assign(count_, Fate::out);
     differs_.assign(count_, false);
@@ -60,15 +63,21 @@ class Chooser {
     for (std::size_t i = 0; i < count_; ++i) {
       if (differs_[i]) {
         take(static_cast<std::int32_t>(i), Fate::changed);
+      } else if (const Origin* origin = origin_of(static_cast<std::int32_t>(i))) {
+        if (origin->replaced) {
+          take(static_cast<std::int32_t>(i), Fate::moved);
+        }
       } else if (is_new_global(static_cast<std::int32_t>(i))) {
         take(static_cast<std::int32_t>(i), Fate::fresh);
       }
     }
     take_callbacks();
     take_printk_index();
+    check_taken_back();
     note_lost_state();
     note_exports();
-    judge_threads();
+    judge_boot_needs(pre_, post_, out_);
+    judge_threads(pre_, post_, out_);
     return std::move(out_);
   }
 
@@ -77,12 +86,39 @@ class Chooser {
   bool init(const Piece& piece) const {
     return is_init_section(post_.graph.section_of(piece).name);
   }
+  // It runs, or is read, only while the kernel boots or the module loads, and is gone then.
+  bool boot_only(const PieceGraph& graph, const Piece& piece) const {
+    return is_freed_section(graph.section_of(piece).name) && !at_exit(graph, piece);
+  }
+  // It runs, or is read, when the module is unloaded: vmlinux throws such code away.
+  bool at_exit(const PieceGraph& graph, const Piece& piece) const {
+    return home_ == Home::module && is_exit_section(graph.section_of(piece).name);
+  }
   static bool writable(const PieceGraph& graph, const Piece& piece) {
     return (graph.section_of(piece).flags & SHF_WRITE) != 0;
   }
   std::int32_t partner(std::int32_t post) const {
     return out_.correlation.pre_of[static_cast<std::size_t>(post)];
   }
+  const Origin* origin_of(std::int32_t post) const {
+    auto it = out_.correlation.elsewhere.origins.find(post);
+    return it == out_.correlation.elsewhere.origins.end() ? nullptr : &it->second;
+  }
+  // The kernel runs it already, by this file's or another's definition.
+  bool runs(std::int32_t post) const { return partner(post) >= 0 || origin_of(post) != nullptr; }
+
+  // What another file's definition runs for is not what this file had of the name.
+  void part_from_this_file(Elsewhere elsewhere) {
+    for (const auto& [post, origin] : elsewhere.origins) {
+      std::int32_t& before = out_.correlation.pre_of[static_cast<std::size_t>(post)];
+      if (before >= 0) {
+        out_.correlation.post_of[static_cast<std::size_t>(before)] = -1;
+        before = -1;
+      }
+    }
+    out_.correlation.elsewhere = std::move(elsewhere);
+  }
+
   void refuse(Code code, std::string where, std::string reason, std::string remedy) {
     out_.refusals.push_back(Error{code, std::move(where), std::move(reason), std::move(remedy)});
   }
@@ -107,7 +143,7 @@ class Chooser {
     for (const auto& [name, after] : after_names_) {
       auto it = before_names_.find(name);
       if (it == before_names_.end() || base_name(name.second) != name.second ||
-          partner(after) == it->second) {
+          partner(after) == it->second || origin_of(after) != nullptr) {
         continue;
       }
       const Piece& before = pre_.graph.piece(it->second);
@@ -173,6 +209,22 @@ class Chooser {
     }
   }
 
+  // What the author takes back himself is something that the patch adds.
+  void check_taken_back() {
+    for (const Directives::Ignored& word : out_.directives.taken_back) {
+      bool found = false;
+      for (std::size_t i = 0; i < count_; ++i) {
+        const Piece& piece = post_.graph.pieces()[i];
+        found = found || (piece.name == word.name && out_.fate[i] == Fate::fresh);
+      }
+      if (!found) {
+        refuse(Code::bad_manifest, word.name,
+               "it is to be taken back, and is no function or variable that the patch adds",
+               "name what the diff adds to this file, as `nm` shows it");
+      }
+    }
+  }
+
   void judge_all() {
     for (std::size_t i = 0; i < count_; ++i) {
       auto index = static_cast<std::int32_t>(i);
@@ -188,10 +240,15 @@ class Chooser {
       if (equal(pre_, post_, out_.correlation, before, index) || ignored_[i]) {
         continue;
       }
-      if (is_freed_section(post_.graph.section_of(piece).name)) {
+      if (boot_only(post_.graph, piece)) {
         out_.init_changed = true;
-        add_note(
-            fmt::format("{} only runs at boot or load: its change is left out", describe(piece)));
+        if (!piece.name.empty()) {
+          add_note(fmt::format("{} only {} at boot or load: its change is left out",
+                               describe(piece),
+                               piece.kind == PieceKind::function ? "runs" : "exists"));
+        }
+      } else if (piece.kind == PieceKind::function && at_exit(post_.graph, piece)) {
+        refuse_exit(piece, "its code changes");
       } else if (piece.kind == PieceKind::function) {
         differs_[i] = true;
       } else {
@@ -203,11 +260,14 @@ class Chooser {
 
   // What is new is taken only if something chosen needs it.
   void judge_new(const Piece& piece) {
-    if (!init(piece)) {
+    if (!init(piece) || at_exit(post_.graph, piece)) {
       return;
     }
     out_.init_changed = true;
-    if (!is_freed_section(post_.graph.section_of(piece).name)) {
+    if (piece.kind == PieceKind::function) {
+      add_note(
+          fmt::format("{} is new and only runs at boot or load: it is left out", describe(piece)));
+    } else if (!is_freed_section(post_.graph.section_of(piece).name)) {
       add_note(
           fmt::format("{} is new and only read at boot or load: it is left out", describe(piece)));
     }
@@ -218,23 +278,43 @@ class Chooser {
     for (std::size_t i = 0; i < pre_.graph.pieces().size(); ++i) {
       const Piece& piece = pre_.graph.pieces()[i];
       if (!piece.name.empty() && out_.correlation.post_of[i] < 0 &&
-          is_init_section(pre_.graph.section_of(piece).name)) {
+          is_init_section(pre_.graph.section_of(piece).name) && !at_exit(pre_.graph, piece)) {
         out_.init_changed = true;
+        if (piece.kind == PieceKind::function && find_function(piece.name) < 0) {
+          add_note(fmt::format("{} goes, and has run at boot or load: what it did stays",
+                               authors_name(pre_.graph, piece)));
+        }
       }
     }
   }
 
-  static std::string describe(const Piece& piece) {
-    return piece.name.empty() ? std::string("unnamed data") : std::string(piece.name);
+  // It lies where ftrace has no entry to redirect, so what it does or uses cannot be changed.
+  void refuse_exit(const Piece& piece, std::string_view why) {
+    refuse(Code::module_exit, describe(piece),
+           fmt::format("{}; it is exit code, which the module still runs when it is unloaded, and "
+                       "has no entry that ftrace can redirect",
+                       why),
+           "leave what exit code does and uses as it is, or unload the module and load one that "
+           "was built with the change");
+  }
+
+  std::string describe(const Piece& piece) const {
+    return piece.name.empty() ? std::string("unnamed data")
+                              : std::string(authors_name(post_.graph, piece));
+  }
+
+  // A module's first and last function have a second name that is the same for every module.
+  static std::string_view authors_name(const PieceGraph& graph, const Piece& piece) {
+    const bool same_everywhere = piece.name == "init_module" || piece.name == "cleanup_module";
+    return same_everywhere && !piece.aliases.empty()
+               ? std::string_view(graph.object().symbols()[piece.aliases[0]].name)
+               : piece.name;
   }
 
   void judge_data(std::int32_t index) {
     const Piece& piece = post_piece(index);
     const auto& users = referrers_[static_cast<std::size_t>(index)];
-    auto freed = [&](const Referrer& user) {
-      return is_freed_section(post_.graph.section_of(post_piece(user.piece)).name);
-    };
-    if (!piece.global && !users.empty() && std::ranges::all_of(users, freed)) {
+    if (only_used_at_boot(index)) {
       out_.init_changed = true;
       add_note(
           fmt::format("{} is only used at boot or load: its change is left out", describe(piece)));
@@ -242,21 +322,61 @@ class Chooser {
     }
     std::string_view hindrance = why_not_copied(index);
     if (!hindrance.empty()) {
-      refuse(Code::data_changed, describe(piece),
-             fmt::format("the initial contents of {} change, and the running kernel's own copy is "
-                         "in use: {}",
-                         describe(piece), hindrance),
-             "change the code that uses it instead, or set the new value from a callback");
+      refuse_data(pre_.graph.piece(partner(index)), piece, hindrance);
       return;
     }
     copied_[static_cast<std::size_t>(index)] = true;
     for (const Referrer& user : users) {
-      if (freed(user)) {
+      const Piece& reader = post_piece(user.piece);
+      if (at_exit(post_.graph, reader)) {
+        refuse_exit(reader, fmt::format("it uses {}, which changes", describe(piece)));
+      } else if (boot_only(post_.graph, reader)) {
         out_.init_changed = true;
       } else if (partner(user.piece) >= 0) {
         differs_[static_cast<std::size_t>(user.piece)] = true;
       }
     }
+  }
+
+  void refuse_data(const Piece& before, const Piece& after, std::string_view hindrance) {
+    const std::string name = describe(after);
+    if (before.size != after.size) {
+      refuse(
+          Code::data_changed, name,
+          fmt::format("the size of {} changes from {} to {} bytes, and the running kernel's own, "
+                      "of the old size, is in use: {}",
+                      name, before.size, after.size, hindrance),
+          "leave its size, and keep what is new in a variable of its own");
+    } else {
+      refuse(Code::data_changed, name,
+             fmt::format("the initial contents of {} change, and the running kernel's own copy is "
+                         "in use: {}",
+                         name, hindrance),
+             "change the code that uses it instead, or set the new value from a callback");
+    }
+  }
+
+  // Boot code alone names it, and gave its address to nobody who could use it later.
+  bool only_used_at_boot(std::int32_t index) {
+    const Piece& piece = post_piece(index);
+    const auto& users = referrers_[static_cast<std::size_t>(index)];
+    if (piece.global || users.empty() || !std::ranges::all_of(users, [&](const Referrer& user) {
+          return boot_only(post_.graph, post_piece(user.piece));
+        })) {
+      return false;
+    }
+    // What is written may be anything's by now: it is not followed further.
+    return writable(post_.graph, piece)
+               ? !hands_out(pre_.graph, partner(index)) && !hands_out(post_.graph, index)
+               : before_addresses_.stays(partner(index)) && after_addresses_.stays(index);
+  }
+
+  static bool hands_out(const PieceGraph& graph, std::int32_t index) {
+    return std::ranges::any_of(graph.pieces(), [&](const Piece& user) {
+      return std::ranges::any_of(user.references, [&](const Reference& reference) {
+        return reference.target_piece == index && reference.takes_address;
+      });
+    });
   }
 
   // Empty where a changed copy serves all code that can get at the data.
@@ -281,7 +401,7 @@ class Chooser {
   // Pointers to what the kernel has, and to strings, mean the same from a copy.
   bool only_known_inside(const Piece& piece) const {
     return std::ranges::all_of(piece.references, [&](const Reference& reference) {
-      return reference.target_piece < 0 || partner(reference.target_piece) >= 0 ||
+      return reference.target_piece < 0 || runs(reference.target_piece) ||
              is_copyable(post_.graph, post_piece(reference.target_piece));
     });
   }
@@ -347,6 +467,10 @@ class Chooser {
       }
       for (const Referrer& user : users) {
         std::int32_t caller = owner_of(user.piece);
+        if (at_exit(post_.graph, post_piece(caller))) {
+          refuse_exit(post_piece(caller), fmt::format("it calls {}, which changes", piece.name));
+          continue;
+        }
         if (init(post_piece(caller))) {
           out_.init_changed = true;
           continue;
@@ -420,7 +544,9 @@ class Chooser {
         if (wanted(index, reference)) {
           auto target = static_cast<std::size_t>(reference.target_piece);
           if (out_.fate[target] == Fate::out) {
-            out_.fate[target] = differs_[target] ? Fate::changed : Fate::fresh;
+            out_.fate[target] = differs_[target]                    ? Fate::changed
+                                : origin_of(reference.target_piece) ? Fate::moved
+                                                                    : Fate::fresh;
           }
           work.push_back(reference.target_piece);
         }
@@ -441,6 +567,9 @@ class Chooser {
     const Piece& target = post_piece(reference.target_piece);
     if (init(target) && !is_copyable(post_.graph, target)) {
       return false;
+    }
+    if (const Origin* origin = origin_of(reference.target_piece)) {
+      return origin->replaced;
     }
     if (out_.correlation.ambiguous[slot]) {
       refuse(Code::symbol_ambiguous, describe(post_piece(from)),
@@ -510,8 +639,8 @@ class Chooser {
           continue;
         }
         const Piece& old = pre_.graph.piece(lost);
-        if (may_start_anew(base_name(old.name)) ||
-            is_freed_section(pre_.graph.section_of(old).name)) {
+        if (may_start_anew(base_name(old.name)) || out_.correlation.elsewhere.gone.contains(lost) ||
+            boot_only(pre_.graph, old)) {
           continue;
         }
         for (std::int32_t fresh : variables_of(post_.graph, user)) {
@@ -544,61 +673,17 @@ class Chooser {
   void note_exports() {
     std::set<std::string_view> before = exports_of(pre_.graph.object());
     std::set<std::string_view> after = exports_of(post_.graph.object());
+    const auto& still = out_.correlation.elsewhere.still_exported;
     for (std::string_view name : after) {
-      if (!before.contains(name)) {
+      if (!before.contains(name) && !still.contains(name)) {
         add_note(fmt::format("the new export of {} is left out", name));
       }
     }
     for (std::string_view name : before) {
-      if (!after.contains(name)) {
+      if (!after.contains(name) && !still.contains(name)) {
         add_note(fmt::format("{} stays exported until the next boot", name));
       }
     }
-  }
-
-  // A kernel thread leaves its main function when it ends, and cannot switch while it sleeps there.
-  // One whose main function asks whether to stop goes on until somebody stops it.
-  void judge_threads() {
-    for (const Piece& user : post_.graph.pieces()) {
-      if (!refers_to(post_.graph, user, thread_starters)) {
-        continue;
-      }
-      for (const Reference& reference : user.references) {
-        if (reference.target_piece >= 0 && !reference.is_branch && reference.target_offset == 0 &&
-            out_.fate[static_cast<std::size_t>(reference.target_piece)] == Fate::changed) {
-          judge_thread(reference.target_piece);
-        }
-      }
-    }
-  }
-
-  void judge_thread(std::int32_t main) {
-    const std::string name = describe(post_piece(main));
-    if (!refers_to(pre_.graph, pre_.graph.piece(partner(main)), thread_stop_questions)) {
-      add_note(fmt::format(
-          "{} is the main function of a kernel thread: one that sleeps in it holds the transition "
-          "up until it ends",
-          name));
-    } else if (std::ranges::find(out_.refusals, name, &Error::where) == out_.refusals.end()) {
-      refuse(Code::thread_main, name,
-             "it is the main function of a kernel thread, which stays in it until it is stopped: "
-             "the transition would never end",
-             "move the change into a function that the thread calls, or reload the module that "
-             "owns the thread");
-    }
-  }
-
-  static constexpr std::array<std::string_view, 2> thread_starters{"kthread_create_on_node",
-                                                                   "kthread_create_on_cpu"};
-  static constexpr std::array<std::string_view, 3> thread_stop_questions{
-      "kthread_should_stop", "kthread_freezable_should_stop", "kthread_should_park"};
-
-  static bool refers_to(const PieceGraph& graph, const Piece& user,
-                        std::span<const std::string_view> names) {
-    return std::ranges::any_of(user.references, [&](const Reference& reference) {
-      return std::ranges::find(names, graph.object().symbols()[reference.symbol].name) !=
-             names.end();
-    });
   }
 
   void add_note(std::string text) {
@@ -614,6 +699,7 @@ class Chooser {
 
   const Side& pre_;
   const Side& post_;
+  const Home home_;
   AddressWatch before_addresses_;
   AddressWatch after_addresses_;
   std::size_t count_;
@@ -643,16 +729,18 @@ std::set<std::string_view> exports_of(const elf::ObjectFile& object) {
 }
 
 bool ObjectDiff::any_changed() const {
-  return std::ranges::find(fate, Fate::changed) != fate.end() || !directives.callbacks.empty();
+  return std::ranges::any_of(fate,
+                             [](Fate one) { return one == Fate::changed || one == Fate::moved; }) ||
+         !directives.callbacks.empty();
 }
 
 bool ObjectDiff::takes_anything() const {
   return std::ranges::any_of(fate, [](Fate one) { return one != Fate::out; });
 }
 
-ObjectDiff compare(const Side& pre, const Side& post, Directives directives,
-                   const OutsideFate& outside) {
-  return Chooser(pre, post, std::move(directives), outside).run();
+ObjectDiff compare(const Side& pre, const Side& post, Home home, Directives directives,
+                   const OutsideFate& outside, Elsewhere elsewhere) {
+  return Chooser(pre, post, home, std::move(directives), outside, std::move(elsewhere)).run();
 }
 
 }  // namespace suture::diff

@@ -68,7 +68,10 @@ class Comparer {
   }
 
   bool same_reference(const Reference& a, const Reference& b) {
-    if (a.offset != b.offset || a.type != b.type) {
+    // A call of what the file itself defines has another type than one of what it does not.
+    const bool other_file =
+        a.is_branch && b.is_branch && (a.target_piece < 0) != (b.target_piece < 0);
+    if (a.offset != b.offset || (a.type != b.type && !other_file)) {
       return false;
     }
     auto left_text = text_at(pre_.graph, a);
@@ -80,9 +83,7 @@ class Comparer {
       return false;
     }
     if (a.target_piece < 0 || b.target_piece < 0) {
-      return a.target_piece < 0 && b.target_piece < 0 &&
-             pre_.graph.object().symbols()[a.symbol].name ==
-                 post_.graph.object().symbols()[b.symbol].name;
+      return name_in(pre_.graph, a) == name_in(post_.graph, b) && stays_what_it_is(a, b);
     }
     std::int32_t partner = correlation_.pre_of[static_cast<std::size_t>(b.target_piece)];
     if (partner >= 0 && !copyable(b.target_piece)) {
@@ -90,10 +91,33 @@ class Comparer {
     }
     const Piece& left = pre_.graph.piece(a.target_piece);
     const Piece& right = post_.graph.piece(b.target_piece);
+    if (partner < 0 && left.name == right.name && is_weak(pre_.graph, left) && has_origin(b)) {
+      return true;  // it means what the linker takes, before and after
+    }
     if (!is_copyable(pre_.graph, left) || !is_copyable(post_.graph, right)) {
       return false;
     }
     return same_start(left, right, a.target_offset) || same_piece(a.target_piece, b.target_piece);
+  }
+
+  static std::string_view name_in(const PieceGraph& graph, const Reference& reference) {
+    return reference.target_piece < 0 ? graph.object().symbols()[reference.symbol].name
+                                      : graph.piece(reference.target_piece).name;
+  }
+
+  static bool is_weak(const PieceGraph& graph, const Piece& piece) {
+    return graph.object().symbols()[piece.symbol].binding == STB_WEAK;
+  }
+
+  bool has_origin(const Reference& after) const {
+    auto origin = correlation_.elsewhere.origins.find(after.target_piece);
+    return origin != correlation_.elsewhere.origins.end() && origin->second.global;
+  }
+
+  // Of one name, and at least one side says it of what another file defines.
+  bool stays_what_it_is(const Reference& before, const Reference& after) const {
+    return (before.target_piece < 0 || correlation_.elsewhere.gone.contains(before.target_piece)) &&
+           (after.target_piece < 0 || has_origin(after));
   }
 
   // Unnamed tables of several functions follow each other in one piece, and nothing says where one

@@ -39,6 +39,7 @@ class Correlator {
 
   Correlation run() {
     by_exact_name();
+    by_place_at_boot();
     by_clone();
     families_before_ = families(pre_);
     families_after_ = families(post_);
@@ -105,6 +106,41 @@ class Correlator {
         }
       }
     }
+  }
+
+  // What is read at boot or load and has no name, or one with the line and a number that the
+  // compiler counts up in it, is told by what it points to and by its place.
+  void by_place_at_boot() {
+    auto before = at_boot(pre_, result_.post_of);
+    for (const auto& [key, members] : at_boot(post_, result_.pre_of)) {
+      auto it = before.find(key);
+      if (it != before.end() && it->second.size() == members.size()) {
+        for (std::size_t k = 0; k < members.size(); ++k) {
+          pair(it->second[k], members[k]);
+        }
+      }
+    }
+  }
+
+  static std::map<std::string, Pieces> at_boot(const PieceGraph& graph,
+                                               const std::vector<std::int32_t>& partners) {
+    std::map<std::string, Pieces> out;
+    for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
+      const Piece& piece = graph.pieces()[i];
+      std::string key = graph.section_of(piece).name;
+      const bool initcall = piece.name.starts_with("__initcall__");
+      if (piece.kind != PieceKind::data || partners[i] >= 0 || !is_init_section(key) ||
+          !(piece.name.empty() || initcall)) {
+        continue;
+      }
+      if (initcall && !piece.references.empty()) {
+        const Reference& call = piece.references[0];
+        key += call.target_piece >= 0 ? graph.piece(call.target_piece).name
+                                      : graph.object().symbols()[call.symbol].name;
+      }
+      out[key].push_back(static_cast<std::int32_t>(i));
+    }
+    return out;
   }
 
   // "f.isra.3.cold" → "f.isra..cold". A plain function's name is its identity; only clones may

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -18,17 +19,35 @@
 
 namespace suture::diff {
 
+// What the kernel runs for a post piece, where that is not this file's own pre piece.
+struct Origin {
+  std::optional<std::size_t> file;  // whose pre piece it is, by number; nothing: no file's of the
+                                    // patch, and the running object has it by its name
+  std::int32_t piece = -1;          // of that file's pre
+  bool replaced = false;            // by the post piece, a function; else it stays
+  bool global = false;              // other files meant it by its name before
+};
+
+// What else the object's files have to do with this one (module/moves.h).
+struct Elsewhere {
+  std::map<std::int32_t, Origin> origins;     // by post piece
+  std::set<std::int32_t> gone;                // pre pieces that other files' post pieces go on with
+  std::set<std::string_view> still_exported;  // by the object: before and after, whichever file
+};
+
 // Which pre piece each post piece is, by number, or -1 for what is new; and the reverse.
 struct Correlation {
   std::vector<std::int32_t> pre_of;
   std::vector<std::int32_t> post_of;
   // Post pieces that could be any of several pre pieces: using one is symbol-ambiguous.
   std::vector<bool> ambiguous;
+  Elsewhere elsewhere;
 };
 
 enum class Fate : std::uint8_t {
   out,      // stays in the kernel, or is not needed
   changed,  // replaces a function of the kernel
+  moved,    // the same, of one that another file defined
   fresh,    // new code or data, or a private copy of constant data
 };
 
@@ -39,9 +58,16 @@ struct ObjectDiff {
   std::vector<std::string> notes;  // what was seen and left out, for people
   std::vector<Error> refusals;     // why this object cannot be patched; empty when it can
   bool init_changed = false;       // something that only runs at boot or load changed
-  bool any_changed() const;        // a function is replaced, or a callback added
-  bool takes_anything() const;     // changed or fresh
+  // Across files, by name: globals that boot code would set in another way → which, and what
+  // functions of the patch use of other files → one of them.
+  std::map<std::string, std::string> set_at_boot;
+  std::map<std::string, std::string> used_of_others;
+  bool any_changed() const;     // a function is replaced, or a callback added
+  bool takes_anything() const;  // changed or fresh
 };
+
+// What an object becomes part of: exit code only ever runs of modules.
+enum class Home : std::uint8_t { vmlinux, module };
 
 struct Side {
   const PieceGraph& graph;
@@ -79,7 +105,7 @@ using OutsideFate =
 
 // `directives` are post's, with what the manifest adds; `outside` is asked about the code that pre
 // and post call and the running kernel has.
-ObjectDiff compare(const Side& pre, const Side& post, Directives directives,
-                   const OutsideFate& outside);
+ObjectDiff compare(const Side& pre, const Side& post, Home home, Directives directives,
+                   const OutsideFate& outside, Elsewhere elsewhere = {});
 
 }  // namespace suture::diff

@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view start = ".suture.";
 constexpr std::array<std::string_view, 4> callback_kinds{"pre_patch", "post_patch", "pre_unpatch",
                                                          "post_unpatch"};
-// struct suture_state: id, version, padding; struct suture_ignored: two strings.
+// struct suture_state: id, version, padding; struct suture_word: two strings.
 constexpr std::uint64_t state_size = 16;
 constexpr std::uint64_t string_size = 128;
 
@@ -38,7 +38,9 @@ class Reader {
       } else if (what == "states") {
         TRY(read_states(section, graph_.bytes(piece)));
       } else if (what == "ignored") {
-        TRY(read_ignored(section, graph_.bytes(piece)));
+        TRY(read_words(section, graph_.bytes(piece), out_.ignored));
+      } else if (what == "taken_back") {
+        TRY(read_words(section, graph_.bytes(piece), out_.taken_back));
       } else {
         return misused(section, "it is nothing that suture.h makes");
       }
@@ -52,9 +54,15 @@ class Reader {
     const bool one = piece.references.size() == 1 && piece.references[0].target_piece >= 0 &&
                      piece.references[0].target_offset == 0 && piece.size == 8 &&
                      graph_.piece(piece.references[0].target_piece).kind == PieceKind::function;
-    if (!one || std::ranges::find(out_.callbacks, kind, &Directives::Callback::kind) !=
-                    out_.callbacks.end()) {
+    if (!one) {
       return misused(section, "a callback is one function that this file defines");
+    }
+    if (std::ranges::find(out_.callbacks, kind, &Directives::Callback::kind) !=
+        out_.callbacks.end()) {
+      return fail(
+          Code::callback_conflict, section,
+          fmt::format("the file states two {} callbacks, and its object can have one", kind),
+          "call both functions from one callback");
     }
     out_.callbacks.push_back({kind, piece.references[0].target_piece});
     return {};
@@ -72,15 +80,16 @@ class Reader {
     return {};
   }
 
-  Status read_ignored(const std::string& section, ByteView bytes) {
+  static Status read_words(const std::string& section, ByteView bytes,
+                           std::vector<Directives::Ignored>& out) {
     for (std::uint64_t at = 0; at < bytes.size(); at += 2 * string_size) {
       auto entry = slice(bytes, at, 2 * string_size);
       auto name = entry ? read_cstr(entry->first(string_size), 0) : std::nullopt;
       auto reason = entry ? read_cstr(entry->subspan(string_size), 0) : std::nullopt;
       if (!name || name->empty() || !reason || reason->empty()) {
-        return misused(section, "what is to be ignored has a name and a reason");
+        return misused(section, "what is said of something has its name and a reason");
       }
-      out_.ignored.push_back({std::string(*name), std::string(*reason)});
+      out.push_back({std::string(*name), std::string(*reason)});
     }
     return {};
   }

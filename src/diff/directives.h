@@ -29,6 +29,7 @@ struct Directives {
   std::vector<Callback> callbacks;
   std::vector<State> states;
   std::vector<Ignored> ignored;
+  std::vector<Ignored> taken_back;  // likewise: new, and in nobody's hands after the patch
 };
 
 // bad-manifest where the macros were not used as they are meant. `post` must outlive the result.

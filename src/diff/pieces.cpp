@@ -92,6 +92,8 @@ bool is_freed_section(std::string_view name) {
          name.starts_with(".data..init") || name == "__setup" || name.starts_with("__earlycon");
 }
 
+bool is_exit_section(std::string_view name) { return name.starts_with(".exit"); }
+
 bool is_init_section(std::string_view name) {
   return is_freed_section(name) || name == "__param" || name.starts_with(".pci_fixup") ||
          name.starts_with("__tracepoints") || name == "_ftrace_events" ||
@@ -399,6 +401,8 @@ Status PieceGraph::connect(Piece& from) {
     reference.offset = inside;
     reference.bias = bias;
     reference.is_branch = branch;
+    reference.takes_address =
+        !branch && (insn == nullptr || insn->memory == 0 || insn->offset + insn->memory != inside);
     reference.by_section = reference.by_section && !access;
     relocated.insert(inside);
     from.references.push_back(reference);

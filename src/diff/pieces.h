@@ -37,6 +37,7 @@ struct Reference {
                                    // code; the addend to write is target_offset - bias
   bool is_branch = false;          // a direct call or jump (as against an address taken)
   bool synthetic = false;          // made from a branch without a relocation
+  bool takes_address = false;      // the address itself is used or kept, not only what lies there
   bool by_section = false;  // the object names a section and a place in it, and the place may
                             // be the end of one variable, the start of the next, or short
                             // of one by what a register adds
@@ -102,8 +103,10 @@ inline constexpr std::string_view prefix_symbol = "__pfx_";
 bool is_table_section(const elf::Arch& arch, std::string_view name);
 // Sections that the kernel frees after boot, or that only matter while it loads or unloads.
 bool is_freed_section(std::string_view name);
-// Those, and the tables that the kernel reads as a whole when it boots or loads a module: an entry
-// in a patch module would mean nothing, or another thing.
+// Those of them that only matter while the kernel or a module unloads. vmlinux never does.
+bool is_exit_section(std::string_view name);
+// Those of both, and the tables that the kernel reads as a whole when it boots or loads a module:
+// an entry in a patch module would mean nothing, or another thing.
 bool is_init_section(std::string_view name);
 // Sections of which every CPU has a copy of its own.
 bool is_per_cpu_section(std::string_view name);

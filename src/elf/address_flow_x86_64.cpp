@@ -12,6 +12,9 @@
 // the address on some path, which is what can leak, and what must hold it on every path, which is
 // what it may be compared with. Both only move one way (may grows, must shrinks), so it ends.
 //
+// Who asks may also mean what the address leads to (AddressUses::contents): then a pointer that is
+// read through it is followed like the address itself.
+//
 // Invariant: whatever is not understood counts as leaving.
 #include "elf/address_flow_x86_64.h"
 
@@ -118,9 +121,9 @@ class Flow {
       }
     }
     // Comparisons are judged by what must hold on every path, which is known only now.
-    leaves_ = leaves_ || std::ranges::any_of(steps_, [&](const Step& step) {
+    leaves_ = leaves_ || (!uses_.comparable && std::ranges::any_of(steps_, [&](const Step& step) {
                 return step.before && is_identity_test(step);
-              });
+              }));
     return leaves_ ? AddressFate::leaves : returned_ ? AddressFate::returned : AddressFate::stays;
   }
 
@@ -332,17 +335,32 @@ class Flow {
            operands[0].reg.value == operands[1].reg.value;
   }
 
+  // The instruction reads a pointer out of what the address leads to.
+  bool reads_contents(const Step& step, const State& state) const {
+    return uses_.contents && std::ranges::any_of(step.visible(), [&](const auto& operand) {
+             return operand.type == ZYDIS_OPERAND_TYPE_MEMORY && operand.size == 64 &&
+                    operand.mem.type != ZYDIS_MEMOP_TYPE_AGEN &&
+                    (operand.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0 &&
+                    (operand.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == 0 &&
+                    (in_displacement(step) ||
+                     ((bit(operand.mem.base) | bit(operand.mem.index)) & state.may) != 0);
+           });
+  }
+
   void compute(const Step& step, State& state) {
     if (is_string_operation(step.instruction)) {
       bool stores = step.instruction.mnemonic >= ZYDIS_MNEMONIC_STOSB &&
                     step.instruction.mnemonic <= ZYDIS_MNEMONIC_STOSW;
-      leaves_ = leaves_ || (stores && (state.may & result) != 0);
+      bool copies = uses_.contents && step.instruction.mnemonic >= ZYDIS_MNEMONIC_MOVSB &&
+                    step.instruction.mnemonic <= ZYDIS_MNEMONIC_MOVSW;
+      leaves_ = leaves_ || (stores && (state.may & result) != 0) ||
+                (copies && (state.may & bit(ZYDIS_REGISTER_RSI)) != 0);
       return;  // the others read through rsi and rdi, and move them on
     }
     const bool holds = in_immediate(step) || (in_displacement(step) && computes_address(step));
     const bool zero = is_zeroing(step);
     const Registers read = zero ? 0 : values_read(step, state);
-    const bool may = holds || (read & state.may) != 0;
+    const bool may = holds || (read & state.may) != 0 || reads_contents(step, state);
     const bool must = holds || (read & state.must) != 0;
     const bool mixes = is_difference(step, state);
     const bool mixed = mixes || (read & state.mixed) != 0;

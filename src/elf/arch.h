@@ -24,12 +24,15 @@ struct Instruction {
   std::uint32_t offset = 0;  // from the start of the decoded bytes
   std::uint8_t length = 0;
   bool is_nop = false;          // NOPs of any length, and the INT3 that pads after returns
+  bool goes_on = true;          // what follows may run next: not after jumps, returns and traps
+  bool returns = false;         // it goes where a register or the stack says
   bool is_branch = false;       // direct, relative: call, jmp, jcc, loop
   bool is_call = false;         // a direct call
   std::uint8_t field = 0;       // where the branch displacement starts, from `offset`
   std::uint8_t field_size = 0;  // its bytes: 1 or 4
   std::uint8_t access = 0;      // where, from `offset`, the address stands that it reads or writes,
                                 // where no register but the instruction pointer adds to it; or 0
+  std::uint8_t memory = 0;      // the same, whatever registers add to it
   std::uint32_t operation = 0;  // of a branch: the same number for the same condition and prefixes,
                                 // whatever the width of its displacement
   std::int64_t target =
@@ -86,6 +89,8 @@ struct AddressUses {
   std::map<std::uint64_t, std::uint64_t> jumps;  // of other jumps → where in the code they go
   std::multimap<std::uint64_t, std::uint64_t> detours;  // places → where tables make them go, too
   AddressArguments arguments;                           // that hold the address from the start
+  bool contents = false;    // pointers read through the address count as the address, too
+  bool comparable = false;  // being compared does not count as leaving
   // What becomes of arguments of the call or jump at a field in `calls`. `returned` is also said of
   // a function that hands the address out without having been given it.
   std::function<AddressFate(std::uint64_t field, AddressArguments)> pass;
@@ -131,6 +136,9 @@ class Arch {
   // The first instruction of `code` as a person reads it, with `address` as its place; empty where
   // it does not decode.
   virtual std::string text(ByteView code, std::uint64_t address) const = 0;
+  // What the first instruction of `code` does to memory, its operation first; empty where it only
+  // reads. The same words mean the same effect, whatever register the value comes from.
+  virtual std::string memory_effect(ByteView code) const = 0;
   // Nothing for a relocation type that kernel code never carries.
   virtual std::optional<RelocationKind> relocation(std::uint32_t type) const = 0;
   virtual std::string_view relocation_name(std::uint32_t type) const = 0;

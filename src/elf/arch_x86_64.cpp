@@ -4,8 +4,10 @@
 // Tables: arch/x86/include/asm/{alternative,bug,jump_label,static_call_types,paravirt_types}.h,
 // objtool's outputs (tools/objtool/check.c, orc_gen.c).
 #include <Zydis/Zydis.h>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
 #include "elf/address_flow_x86_64.h"
 #include "elf/arch.h"
@@ -72,6 +74,11 @@ class X86_64 final : public Arch {
     }
     Instruction insn{.offset = static_cast<std::uint32_t>(offset), .length = raw.length};
     insn.is_nop = raw.mnemonic == ZYDIS_MNEMONIC_NOP || raw.mnemonic == ZYDIS_MNEMONIC_INT3;
+    const bool jumps = raw.meta.category == ZYDIS_CATEGORY_UNCOND_BR;
+    insn.returns = (jumps && raw.raw.imm[0].is_relative == 0) ||
+                   raw.meta.category == ZYDIS_CATEGORY_RET ||
+                   raw.meta.category == ZYDIS_CATEGORY_SYSRET;
+    insn.goes_on = !jumps && !insn.returns && raw.mnemonic != ZYDIS_MNEMONIC_UD2;
     if (raw.raw.imm[0].is_relative != 0) {
       insn.is_branch = true;
       insn.is_call = raw.mnemonic == ZYDIS_MNEMONIC_CALL;
@@ -80,7 +87,8 @@ class X86_64 final : public Arch {
       insn.target = static_cast<std::int64_t>(offset) + raw.length + raw.raw.imm[0].value.s;
       insn.operation = operation_of(code.subspan(offset, raw.length), insn);
     }
-    insn.access = access_of(raw);
+    insn.memory = memory_of(raw);
+    insn.access = names_place(raw) ? insn.memory : 0;
     return insn;
   }
 
@@ -93,6 +101,27 @@ class X86_64 final : public Arch {
                                       sizeof(line), address, nullptr);
     }
     return line;
+  }
+
+  std::string memory_effect(ByteView code) const override {
+    ZydisDecodedInstruction raw;
+    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+    if (!ZYAN_SUCCESS(
+            ZydisDecoderDecodeFull(&decoder_, code.data(), code.size(), &raw, operands))) {
+      return {};
+    }
+    std::string out;
+    bool writes = false;
+    for (const ZydisDecodedOperand& operand : std::span(operands, raw.operand_count_visible)) {
+      if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY &&
+          (operand.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0) {
+        writes = true;
+        out = fmt::format("{} {}", ZydisMnemonicGetString(raw.mnemonic), operand.size) + out;
+      } else if (operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+        out += fmt::format(" {:#x}", operand.imm.value.u);
+      }
+    }
+    return writes ? out : std::string{};
   }
 
   std::optional<RelocationKind> relocation(std::uint32_t type) const override {
@@ -182,15 +211,19 @@ class X86_64 final : public Arch {
   }
 
  private:
-  // mod 0 with rm 5 is RIP and a displacement; rm 4 with base 5 and index 4, a displacement alone.
-  static std::uint8_t access_of(const ZydisDecodedInstruction& insn) {
-    const auto& raw = insn.raw;
-    const bool alone =
-        raw.modrm.rm == 5 || (raw.modrm.rm == 4 && raw.sib.base == 5 && raw.sib.index == 4);
-    const bool accesses = (insn.attributes & ZYDIS_ATTRIB_HAS_MODRM) != 0 && raw.modrm.mod == 0 &&
-                          alone && insn.mnemonic != ZYDIS_MNEMONIC_LEA &&
+  static std::uint8_t memory_of(const ZydisDecodedInstruction& insn) {
+    const bool accesses = (insn.attributes & ZYDIS_ATTRIB_HAS_MODRM) != 0 &&
+                          insn.raw.modrm.mod != 3 && insn.raw.disp.size != 0 &&
+                          insn.mnemonic != ZYDIS_MNEMONIC_LEA &&
                           insn.mnemonic != ZYDIS_MNEMONIC_NOP;
-    return accesses ? raw.disp.offset : 0;
+    return accesses ? insn.raw.disp.offset : 0;
+  }
+
+  // mod 0 with rm 5 is RIP and a displacement; rm 4 with base 5 and index 4, a displacement alone.
+  static bool names_place(const ZydisDecodedInstruction& insn) {
+    const auto& raw = insn.raw;
+    return raw.modrm.mod == 0 &&
+           (raw.modrm.rm == 5 || (raw.modrm.rm == 4 && raw.sib.base == 5 && raw.sib.index == 4));
   }
 
   // The opcode as the long form has it, and the prefixes before it: their number and the first.

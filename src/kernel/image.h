@@ -27,6 +27,8 @@ struct RunSymbol {
                               // ModuleImage
   char type = '?';            // as nm prints it: t/T text, d/D data, b/B bss, r/R read-only, ...
 
+  // Other files may name it.
+  bool is_global() const { return type >= 'A' && type <= 'Z'; }
   bool is_text() const { return type == 't' || type == 'T' || type == 'w' || type == 'W'; }
 };
 

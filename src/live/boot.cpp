@@ -97,7 +97,8 @@ class Applier {
       return true;
     }
     // One that is under way, forward or back, keeps out all others.
-    stopped_ = loaded.error().code == Code::interrupted || module_loaded(machine_, patch.name);
+    const auto left = find_patch(machine_, patch.name);
+    stopped_ = loaded.error().code == Code::interrupted || !left || *left;
     out_.failures.push_back(loaded.error());
     return false;
   }

@@ -30,6 +30,17 @@ Check name_check(const Machine& machine, const module::Metadata& metadata) {
   if (!module_loaded(machine, metadata.name)) {
     return {.id = "name", .detail = metadata.name + " is free"};
   }
+  const std::string pinned = pinned_by(machine, metadata.name);
+  const auto patch = find_patch(machine, metadata.name);
+  if (!pinned.empty() && patch && !*patch) {
+    return {.id = "name",
+            .verdict = Verdict::failed,
+            .detail = fmt::format("the patch {} was here and is off, and its module stays in "
+                                  "memory until the next boot: others may use {}",
+                                  metadata.name, pinned),
+            .remedy = "build this patch under another name (suture build -n), and load that",
+            .code = Code::busy};
+  }
   return {.id = "name",
           .verdict = Verdict::failed,
           .detail = fmt::format("a module of the name {} is loaded already", metadata.name),
@@ -326,6 +337,7 @@ Result<CheckedModule> check_module(const Machine& machine, const fs::path& modul
   checks.push_back(dependencies_check(machine, image));
   checks.push_back(signature_check(machine, module, depth));
   checks.push_back(states_check(machine, metadata, core, patches));
+  checks.push_back(removal_check(metadata));
   conflict_checks(machine, metadata, core, patches, checks);
   if (depth == Depth::everything) {
     std::ranges::move(kernel_checks(machine, module, metadata), std::back_inserter(checks));

@@ -17,7 +17,7 @@ namespace suture::live {
 
 enum class Verdict {
   ok,
-  warning,  // it would load, and something else would get in the way of its effect
+  warning,  // it would load, and something else would get in the way of its effect, or of its end
   failed,   // it would not load, or must not be loaded
   unknown,  // it cannot be told here
 };

@@ -147,7 +147,7 @@ class Run {
     }
     if (plan_.patches.empty()) {
       script("alone");
-    } else if (all_patches() && !plan_.core.empty()) {
+    } else if (all_patches() && !plan_.core.empty() && !core_stays_) {
       patch_ = {};
       phase(std::string(core_gone_phase), [&]() -> Result<double> {
         TRY(remove_core(machine_));
@@ -179,7 +179,8 @@ class Run {
     if (ok_) {
       start_load();
     }
-    for (round_ = 1; ok_ && round_ <= plan_.rounds; ++round_) {
+    stays_ = false;
+    for (round_ = 1; ok_ && !stays_ && round_ <= plan_.rounds; ++round_) {
       one_round();
     }
     round_ = 0;
@@ -189,7 +190,7 @@ class Run {
   // Whatever state the patch was left in.
   bool take_out() {
     auto left = find_patch(machine_, patch_.name);
-    if (left && !*left && !module_loaded(machine_, patch_.name)) {
+    if (left && !*left && (stays_ || !module_loaded(machine_, patch_.name))) {
       return true;
     }
     return phase("take-out", [&]() -> Result<double> {
@@ -214,7 +215,10 @@ class Run {
     }
     script("patched");
     if (!phase("unload", [&]() -> Result<double> {
-          return TRY(unload(machine_, patch_.name, options())).transition_seconds;
+          const LoadOutcome outcome = TRY(unload(machine_, patch_.name, options()));
+          stays_ = !outcome.staying.empty();
+          core_stays_ = core_stays_ || stays_;
+          return outcome.transition_seconds;
         })) {
       return;
     }
@@ -357,7 +361,7 @@ class Run {
 
   Result<double> check_gone() const {
     std::optional<LoadedPatch> patch = TRY(find_patch(machine_, patch_.name));
-    if (patch || module_loaded(machine_, patch_.name)) {
+    if (patch || (!stays_ && module_loaded(machine_, patch_.name))) {
       return fail(Code::test_failed, patch_.name, "the kernel still has it after its unload");
     }
     return 0;
@@ -376,7 +380,9 @@ class Run {
   const Machine& machine_;
   unsigned round_ = 0;
   bool ok_ = true;
-  LoadOutcome loaded_;  // by the phase under way
+  bool stays_ = false;       // the patch is off, and its module cannot go: it was its only round
+  bool core_stays_ = false;  // such a module uses it
+  LoadOutcome loaded_;       // by the phase under way
   std::optional<BackgroundScript> background_;
   // Ended scripts, kept so that what they left running goes on until the end.
   std::vector<BackgroundScript> leave_running_;

@@ -87,6 +87,7 @@ Result<CheckedModule> check_for_kernel(const kernel::Kernel& kernel, const fs::p
       [&](const std::string& object, const std::string& name) {
         return files.count(object, name);
       }));
+  out.checks.push_back(removal_check(metadata));
   return out;
 }
 

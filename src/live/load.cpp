@@ -153,19 +153,22 @@ Status remove_when_free(const Machine& machine, const std::string& name, CoreEve
   return remove_module(name);
 }
 
-// The modules that the core has dropped do nothing any more. One that cannot go (a transition was
-// forced) stays; those that the core had dropped `before` are not waited for.
-std::vector<std::string> remove_dropped(const Machine& machine, CoreEvents& events,
-                                        const std::vector<std::string>& before) {
-  std::vector<std::string> removed;
+// The modules that the core has dropped do nothing any more. One that cannot go (others may use it,
+// or a transition was forced) stays; those that the core had dropped `before` are not waited for.
+void remove_dropped(const Machine& machine, CoreEvents& events,
+                    const std::vector<std::string>& before, LoadOutcome& outcome) {
   for (const std::string& name : dropped_modules(machine)) {
     const bool old = std::ranges::find(before, name) != before.end();
-    if (old ? remove_module(name) : remove_when_free(machine, name, events)) {
+    if (std::string why = pinned_by(machine, name); !why.empty()) {
       remove_record(machine, name);
-      removed.push_back(name);
+      if (!old) {
+        outcome.staying.push_back({name, std::move(why)});
+      }
+    } else if (old ? remove_module(name) : remove_when_free(machine, name, events)) {
+      remove_record(machine, name);
+      outcome.removed.push_back(name);
     }
   }
-  return removed;
 }
 
 // Turns the patch off. Where its core had to stop the machine for that, and never found its
@@ -191,9 +194,10 @@ Status turn_off(const Machine& machine, const std::string& name) {
                           name));
 }
 
-// Turns the patch off and its module out. Nothing where that is done, else how the wait ended.
+// Turns the patch off and its module out, where it is not `pinned`. Nothing where that is done,
+// else how the wait ended.
 Result<std::optional<Waited>> take_out(const Machine& machine, const std::string& name,
-                                       const Patience& patience, CoreEvents& events) {
+                                       const Patience& patience, CoreEvents& events, bool pinned) {
   Status turned_off;
   // The core drops its reference to the module after it has removed the patch's directory.
   Waited waited = wait_until(machine, name, patience, events, [&] {
@@ -208,7 +212,9 @@ Result<std::optional<Waited>> take_out(const Machine& machine, const std::string
   if (waited == Waited::interrupted || (waited == Waited::deadline && look(machine, name).there)) {
     return waited;
   }
-  TRY(remove_module(name));
+  if (!pinned) {
+    TRY(remove_module(name));
+  }
   return std::nullopt;
 }
 
@@ -225,7 +231,8 @@ std::unexpected<Error> give_up(const Machine& machine, const std::string& name,
   auto found = find_patch(machine, name);
   const std::string who =
       found && *found ? describe(blocking_tasks(machine, **found), 5) : std::string{};
-  auto out = take_out(machine, name, options.patience, events);
+  const std::string pinned = pinned_by(machine, name);
+  auto out = take_out(machine, name, options.patience, events, !pinned.empty());
   if (!out) {
     Error error = out.error();
     error.reason =
@@ -238,10 +245,12 @@ std::unexpected<Error> give_up(const Machine& machine, const std::string& name,
   }
   return fail(
       Code::transition_incomplete, name,
-      fmt::format("the transition was not over after {:g} s, so the patch was taken back{}{}",
-                  seconds, who.empty() ? "" : "; in the way were: ", who),
-      "end or wake what was in the way and load it again, with a longer --deadline, or "
-      "with --no-revert");
+      fmt::format("the transition was not over after {:g} s, so the patch was taken back{}{}{}{}",
+                  seconds, who.empty() ? "" : "; in the way were: ", who,
+                  pinned.empty() ? "" : "; its module stays in memory: others may use ", pinned),
+      fmt::format("end or wake what was in the way and load it again{}, with a longer --deadline, "
+                  "or with --no-revert",
+                  pinned.empty() ? "" : ", built under another name (suture build -n)"));
 }
 
 // Why the kernel did not take the module: where a check fails, that says it better.
@@ -354,7 +363,7 @@ Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
     TRY(start_trial(machine, name));
     undertaking.keep();
   }
-  outcome.removed = remove_dropped(machine, events, dropped_before);
+  remove_dropped(machine, events, dropped_before, outcome);
   std::ranges::copy_if(checked.checks, std::back_inserter(outcome.warnings),
                        [](const Check& check) { return check.verdict == Verdict::warning; });
   return outcome;
@@ -373,7 +382,9 @@ Result<LoadOutcome> unload(const Machine& machine, const std::string& name,
   }
   CoreEvents events(machine);
   const double start = now_seconds();
-  std::optional<Waited> waited = TRY(take_out(machine, name, options.patience, events));
+  std::string pinned = pinned_by(machine, name);
+  std::optional<Waited> waited =
+      TRY(take_out(machine, name, options.patience, events, !pinned.empty()));
   if (waited == Waited::deadline) {
     return incomplete(machine, name, options.patience.deadline, ", and goes on by itself",
                       fmt::format("see `suture status`; then: suture unload {} again", name));
@@ -386,7 +397,10 @@ Result<LoadOutcome> unload(const Machine& machine, const std::string& name,
   }
   remove_record(machine, name);
   LoadOutcome outcome{.name = name, .transition_seconds = now_seconds() - start};
-  outcome.removed = remove_dropped(machine, events, dropped_modules(machine));
+  remove_dropped(machine, events, dropped_modules(machine), outcome);
+  if (!pinned.empty()) {
+    outcome.staying.push_back({name, std::move(pinned)});
+  }
   return outcome;
 }
 

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "live/checks.h"
+#include "live/loaded_metadata.h"
 #include "live/sysfs.h"
 #include "live/transition.h"
 
@@ -31,6 +32,7 @@ struct LoadOutcome {
   std::optional<long> pause_ns;      // a load's: how long the machine stood still, where known
   double transition_seconds = 0;     // from the module's start to the end of the transition
   std::vector<std::string> removed;  // modules of patches that were replaced
+  std::vector<Staying> staying;      // those of them, and an unload's own, that can never go
   std::vector<Check> warnings;       // a load's
 };
 
@@ -40,9 +42,9 @@ struct LoadOutcome {
 Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
                          const LoadOptions& options);
 
-// Takes the patch back and its module out; reverses a transition that is still under way. A patch
-// that a later one replaced is only removed. not-loaded, busy, transition-incomplete, and usage
-// where its core has no choice of models.
+// Takes the patch back and its module out, if it can be freed (module/escapes.h); reverses a
+// transition that is still under way. A patch that a later one replaced is only removed.
+// not-loaded, busy, transition-incomplete, and usage where its core has no choice of models.
 Result<LoadOutcome> unload(const Machine& machine, const std::string& name,
                            const LoadOptions& options);
 

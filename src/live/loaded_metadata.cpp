@@ -13,4 +13,9 @@ std::optional<module::Metadata> loaded_metadata(const Machine& machine, const st
   return note ? module::parse_note(as_bytes(*note)) : std::nullopt;
 }
 
+std::string pinned_by(const Machine& machine, const std::string& name) {
+  const auto metadata = loaded_metadata(machine, name);
+  return metadata ? module::describe(metadata->pinned) : std::string{};
+}
+
 }  // namespace suture::live

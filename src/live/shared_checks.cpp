@@ -54,6 +54,20 @@ Check release_check(const std::string& release, const module::Metadata& metadata
           .code = Code::wrong_kernel};
 }
 
+Check removal_check(const module::Metadata& metadata) {
+  if (metadata.pinned.empty()) {
+    return {.id = "removal",
+            .detail = metadata.ours ? "its module goes when the patch has been taken back"
+                                    : "it does not say that its module must stay"};
+  }
+  return {.id = "removal",
+          .verdict = Verdict::warning,
+          .detail = fmt::format("the patch can be taken back, but its module stays in memory until "
+                                "the next boot: others may use {}",
+                                module::describe(metadata.pinned)),
+          .remedy = "to load it again after that, build it under another name (suture build -n)"};
+}
+
 Check symbols_check(
     const std::vector<Wanted>& wanted, const std::function<bool(const std::string&)>& there,
     const std::function<std::uint32_t(const std::string&, const std::string&)>& count) {

@@ -22,6 +22,8 @@ struct Wanted {
 std::vector<Wanted> wanted_symbols(const module::Metadata& metadata);
 
 Check form_check(const module::Metadata& metadata);
+// Whether its module can be freed when it has been taken back.
+Check removal_check(const module::Metadata& metadata);
 Check release_check(const std::string& release, const module::Metadata& metadata);
 // `count` says how often the object has the name.
 Check symbols_check(

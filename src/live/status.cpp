@@ -138,7 +138,13 @@ Result<MachineStatus> machine_status(const Machine& machine) {
   }
   out.attached = attachments(machine, redirected(out.patches), patches);
   add_shared(patches, out.attached);
-  out.dropped = dropped_modules(machine);
+  for (std::string& name : dropped_modules(machine)) {
+    if (std::string why = pinned_by(machine, name); !why.empty()) {
+      out.staying.push_back({std::move(name), std::move(why)});
+    } else {
+      out.dropped.push_back(std::move(name));
+    }
+  }
   add_effective(out.patches, out);
   return out;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "live/attachments.h"
+#include "live/loaded_metadata.h"
 #include "live/records.h"
 #include "live/sysfs.h"
 #include "live/tasks.h"
@@ -29,7 +30,9 @@ struct MachineStatus {
   std::size_t waiting = 0;                   // how many they are in all
   Attachments attached;                      // to functions of patches that are in force
   std::vector<std::string> changed_modules;  // patched, and not those that the patch was built for
-  std::vector<std::string> dropped;          // modules of patches that their core has dropped
+  // Modules of patches that their core has dropped: those that can be removed, and the others.
+  std::vector<std::string> dropped;
+  std::vector<Staying> staying;
   // "NAME VERSION" of each patch that is in force, by name.
   std::string effective;
   std::vector<std::string> cves;  // fixed by them, sorted

@@ -98,6 +98,12 @@ class Matcher {
       if (known && *known != address) {
         continue;
       }
+      // A strong one took its place, which may have the same code.
+      if (is_weak(piece) && run_.symbols().all()[symbol].is_global() && !run_.is_weak(symbol)) {
+        pending.best =
+            Mismatch{.piece = index, .kind = Mismatch::Kind::different, .address = address};
+        continue;
+      }
       Comparison comparison = comparer_.function(index, address);
       if (comparison.matched) {
         pending.candidates.push_back(
@@ -109,6 +115,10 @@ class Matcher {
     if (!settle(pending)) {
       pending_.push_back(std::move(pending));
     }
+  }
+
+  bool is_weak(const Piece& piece) const {
+    return pre_.object().symbols()[piece.symbol].binding == STB_WEAK;
   }
 
   static void keep_best(Mismatch& best, const Comparison& comparison, std::uint64_t address) {
@@ -298,8 +308,7 @@ class Matcher {
 
   void report_mismatch(Mismatch mismatch) {
     const Piece& piece = pre_.piece(mismatch.piece);
-    const bool weak = pre_.object().symbols()[piece.symbol].binding == STB_WEAK;
-    if (weak && mismatch.kind == Mismatch::Kind::different) {
+    if (is_weak(piece) && mismatch.kind == Mismatch::Kind::different) {
       mismatch.kind = Mismatch::Kind::overridden;
       mismatch.reason = "it is weak, and the running kernel has another definition of that name";
       --result_.of;

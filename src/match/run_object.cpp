@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace suture::match {
@@ -186,6 +187,61 @@ std::uint64_t RunObject::size_of(std::uint32_t symbol) const {
   const elf::Section* section = image_->section_at(address);
   const std::uint64_t end = section == nullptr ? address : section->address + section->size;
   return std::min(symbols_->next_address(address).value_or(end), end) - address;
+}
+
+bool RunObject::is_weak(std::uint32_t symbol) const {
+  if (module_ != nullptr) {
+    return module_->elf().symbols()[module_->core_symbols()[symbol]].binding == STB_WEAK;
+  }
+  const char type = symbols_->all()[symbol].type;
+  return type == 'W' || type == 'V';
+}
+
+bool RunObject::has_entry_call(std::uint32_t symbol) const {
+  constexpr std::array<std::uint8_t, 4> endbr64{0xf3, 0x0f, 0x1e, 0xfa};
+  constexpr std::array<std::uint8_t, 5> nop{0x0f, 0x1f, 0x44, 0x00, 0x00};
+  constexpr std::uint8_t call = 0xe8;
+  std::uint64_t entry = symbols_->all()[symbol].address;
+  auto code = at(entry, endbr64.size());
+  if (code && std::ranges::equal(*code, endbr64)) {
+    entry += endbr64.size();
+  }
+  code = at(entry, nop.size());
+  if (!code || std::ranges::equal(*code, nop) || (*code)[0] != call) {
+    return code && std::ranges::equal(*code, nop);
+  }
+  const std::uint64_t target =
+      entry + nop.size() +
+      static_cast<std::uint64_t>(std::int64_t{*read_le<std::int32_t>(*code, 1)});
+  const auto names = names_at(target);
+  return std::ranges::find(names, "__fentry__") != names.end();
+}
+
+std::size_t RunObject::direct_calls(std::uint64_t address) const {
+  constexpr std::uint8_t call = 0xe8;
+  constexpr std::uint8_t jump = 0xe9;
+  constexpr std::uint64_t length = 5;
+  std::size_t out = 0;
+  auto look = [&](std::uint64_t start, ByteView code) {
+    for (std::uint64_t i = 0; i + length <= code.size(); ++i) {
+      if (code[i] == call || code[i] == jump) {
+        const std::int64_t distance = *read_le<std::int32_t>(code, i + 1);
+        out += start + i + length + static_cast<std::uint64_t>(distance) == address ? 1U : 0U;
+      }
+    }
+  };
+  const elf::ObjectFile& elf = image_ != nullptr ? image_->elf() : module_->elf();
+  for (const elf::Section& section : elf.sections()) {
+    if (image_ != nullptr && (section.flags & SHF_EXECINSTR) != 0) {
+      look(section.address, section.data);
+    }
+  }
+  for (const Area& area : areas_) {
+    if ((elf.sections()[area.section].flags & SHF_EXECINSTR) != 0) {
+      look(area.address, area.bytes);
+    }
+  }
+  return out;
 }
 
 bool RunObject::links_to_own(std::string_view name) const {

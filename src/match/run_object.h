@@ -58,6 +58,12 @@ class RunObject {
     return module_ == nullptr ||
            module_->same_sympos_while_loading(module_->core_symbols()[symbol]);
   }
+  // Another definition of its name would take its place.
+  bool is_weak(std::uint32_t symbol) const;
+  // The function of that symbol begins with the call that ftrace turns on and off, or its place.
+  bool has_entry_call(std::uint32_t symbol) const;
+  // How many direct calls and jumps of the object's code go to that address.
+  std::size_t direct_calls(std::uint64_t address) const;
   // A module's files see a symbol of that name that one of them defines: a reference from any of
   // them means this one, whatever else has the name. Never true of vmlinux, where names that are
   // visible everywhere are unique.

@@ -5,11 +5,12 @@
 //
 // Method: the address comes first. Where run-pre matching solved it, the run symbols at that
 // address are searched for the name (numbers of static locals aside); where it did not, the name
-// must be unique. Exports of vmlinux are bound by name and CRC instead. A module's patch reaches
-// exports of other modules through livepatch too: those modules need not be loaded when the patch
-// is.
+// must be unique among those that its file can mean: its own, or those that all files see. Exports
+// of vmlinux are bound by name and CRC instead. A module's patch reaches exports of other modules
+// through livepatch too: those modules need not be loaded when the patch is.
 //
-// Invariant: a name with several candidates is never bound without a solved address.
+// Invariants: a name with several candidates is never bound without a solved address; another
+// object is reached by its exports alone.
 #include "module/bind.h"
 
 #include <fmt/format.h>
@@ -35,65 +36,64 @@ Binding exported(std::string_view object, std::string_view name, const kernel::E
 
 }  // namespace
 
-Result<Binding> Binder::in_object(const match::RunObject& object, std::string_view name,
-                                  std::optional<std::uint64_t> address) const {
-  const kernel::SymbolTable& symbols = object.symbols();
-  auto make = [&](std::uint32_t index) -> Result<Binding> {
-    if (!object.keeps_position(index)) {
-      return fail(Code::symbol_ambiguous, std::string(name),
-                  fmt::format("while the module {} is loaded it has a further symbol of that name, "
-                              "which changes this one's position",
-                              object.name()),
-                  "change the patch so that it does not need this symbol");
-    }
-    const kernel::RunSymbol& symbol = symbols.all()[index];
-    return Binding{.object = object.name(),
-                   .name = std::string(symbol.name),
-                   .sympos = symbols.sympos(index),
-                   .address = object.name() == "vmlinux" ? symbol.address : 0,
-                   .size = object.size_of(index)};
-  };
-  auto candidates = symbols.find(name);
-  if (address) {
-    for (std::uint32_t index : candidates) {
-      if (symbols.all()[index].address == *address) {
-        return make(index);
-      }
-    }
-    // Only a static local's number may differ between our compile and the distribution's.
-    std::string base = diff::base_name(name);
-    for (std::uint32_t index : symbols.at(*address)) {
-      if (base != name && diff::base_name(symbols.all()[index].name) == base) {
-        return make(index);
-      }
-    }
-    return unresolved(name,
-                      fmt::format("the running {} has it at {:#x}, but kallsyms does not list "
-                                  "it under that name",
-                                  object.name(), *address));
+Result<Binding> Binder::make(std::uint32_t index) const {
+  const kernel::RunSymbol& symbol = run_.symbols().all()[index];
+  if (!run_.keeps_position(index)) {
+    return fail(Code::symbol_ambiguous, std::string(symbol.name),
+                fmt::format("while the module {} is loaded it has a further symbol of that name, "
+                            "which changes this one's position",
+                            run_.name()),
+                "change the patch so that it does not need this symbol");
   }
-  if (candidates.empty()) {
-    return unresolved(name, fmt::format("{} has no symbol of that name", object.name()));
+  return Binding{.object = run_.name(),
+                 .name = std::string(symbol.name),
+                 .sympos = run_.symbols().sympos(index),
+                 .address = run_.name() == "vmlinux" ? symbol.address : 0,
+                 .size = run_.size_of(index)};
+}
+
+// What matching found at `address`.
+Result<Binding> Binder::at(std::string_view name, std::uint64_t address) const {
+  const kernel::SymbolTable& symbols = run_.symbols();
+  for (std::uint32_t index : symbols.find(name)) {
+    if (symbols.all()[index].address == address) {
+      return make(index);
+    }
   }
+  // Only a static local's number may differ between our compile and the distribution's.
+  std::string base = diff::base_name(name);
+  for (std::uint32_t index : symbols.at(address)) {
+    if (base != name && diff::base_name(symbols.all()[index].name) == base) {
+      return make(index);
+    }
+  }
+  return unresolved(name, fmt::format("the running {} has it at {:#x}, but kallsyms does not list "
+                                      "it under that name",
+                                      run_.name(), address));
+}
+
+// The one symbol of that name that other files see, or the one that only its own file does.
+Result<Binding> Binder::only(std::string_view name, bool global) const {
+  const auto named = run_.symbols().find(name);
+  std::vector<std::uint32_t> candidates;
+  std::ranges::copy_if(named, std::back_inserter(candidates), [&](std::uint32_t index) {
+    return run_.symbols().all()[index].is_global() == global;
+  });
   if (candidates.size() == 1) {
     return make(candidates[0]);
   }
-  // A reference from another file can only mean the one that is global.
-  std::vector<std::uint32_t> global;
-  for (std::uint32_t index : candidates) {
-    char type = symbols.all()[index].type;
-    if (type >= 'A' && type <= 'Z') {
-      global.push_back(index);
-    }
-  }
-  if (global.size() == 1) {
-    return make(global[0]);
+  if (candidates.empty()) {
+    return unresolved(
+        name, named.empty()
+                  ? fmt::format("{} has no symbol of that name", run_.name())
+                  : fmt::format("what {} has of that name {}", run_.name(),
+                                global ? "belongs to one file alone" : "is not this file's own"));
   }
   return fail(
       Code::symbol_ambiguous, std::string(name),
       fmt::format("{} has {} symbols of that name, and nothing that runs tells which one is "
                   "meant",
-                  object.name(), candidates.size()),
+                  run_.name(), candidates.size()),
       "change the patch so that it does not need this symbol");
 }
 
@@ -105,14 +105,14 @@ Result<Binding> Binder::undefined(std::string_view name) const {
   }
   // A module's files were linked with each other first, and with the kernel when it was loaded.
   if (run_.links_to_own(name)) {
-    return in_object(run_, name, solved);
+    return solved ? at(name, *solved) : only(name, true);
   }
   const kernel::Export* entry = symvers_.find(name);
   if (entry != nullptr && entry->module == "vmlinux") {
     return exported("vmlinux", name, *entry);
   }
   if (run_.name() == "vmlinux") {
-    return in_object(vmlinux_, name, solved);
+    return solved ? at(name, *solved) : only(name, true);
   }
   if (entry != nullptr && entry->module != run_.name()) {
     // livepatch would refuse the patched module where the other one is not there.
@@ -123,10 +123,8 @@ Result<Binding> Binder::undefined(std::string_view name) const {
     }
     return Binding{.object = std::string(entry->module), .name = std::string(name)};
   }
-  if (!run_.symbols().find(name).empty()) {
-    return in_object(run_, name, solved);
-  }
-  return in_object(vmlinux_, name, std::nullopt);
+  return unresolved(
+      name, fmt::format("neither {} nor an export of the kernel has that name", run_.name()));
 }
 
 Result<Binding> Binder::run_symbol(std::int32_t pre_piece) const {
@@ -146,7 +144,7 @@ Result<Binding> Binder::run_symbol(std::int32_t pre_piece) const {
                 "nothing that matched the running kernel refers to it, so its address is unknown",
                 "change the patch so that it does not need this variable");
   }
-  return in_object(run_, piece.name, solved);
+  return solved ? at(piece.name, *solved) : only(piece.name, piece.global);
 }
 
 Result<Binding> Binder::piece(std::int32_t pre_piece) const {

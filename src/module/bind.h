@@ -30,11 +30,10 @@ struct Binding {
 
 class Binder {
  public:
-  // `run` is the patched object, `vmlinux` the kernel proper (the same one for a patch to vmlinux).
-  Binder(const match::RunObject& run, const match::RunObject& vmlinux,
-         const kernel::Symvers& symvers, const diff::PieceGraph& pre,
+  // `run` is the patched object.
+  Binder(const match::RunObject& run, const kernel::Symvers& symvers, const diff::PieceGraph& pre,
          const match::MatchResult& matched)
-      : run_(run), vmlinux_(vmlinux), symvers_(symvers), pre_(pre), matched_(matched) {}
+      : run_(run), symvers_(symvers), pre_(pre), matched_(matched) {}
 
   const std::string& object() const { return run_.name(); }
   const diff::PieceGraph& pre() const { return pre_; }
@@ -43,15 +42,17 @@ class Binder {
   Result<Binding> undefined(std::string_view name) const;
   // A piece of pre, by the cheapest way to reach it.
   Result<Binding> piece(std::int32_t pre_piece) const;
+  // What all files of the object see of that name, as kallsyms names it.
+  Result<Binding> global(std::string_view name) const { return only(name, true); }
   // A piece of pre as kallsyms names it, which is what livepatch's old_name and old_sympos want.
   Result<Binding> run_symbol(std::int32_t pre_piece) const;
 
  private:
-  Result<Binding> in_object(const match::RunObject& object, std::string_view name,
-                            std::optional<std::uint64_t> address) const;
+  Result<Binding> make(std::uint32_t symbol) const;
+  Result<Binding> at(std::string_view name, std::uint64_t address) const;
+  Result<Binding> only(std::string_view name, bool global) const;
 
   const match::RunObject& run_;
-  const match::RunObject& vmlinux_;
   const kernel::Symvers& symvers_;
   const diff::PieceGraph& pre_;
   const match::MatchResult& matched_;

@@ -60,9 +60,15 @@ void write_orc(const Source& source, std::int32_t piece, const elf::Arch& arch,
     add(row.offset, row.entry);
   }
   auto slot = static_cast<std::size_t>(piece);
+  auto add_stub = [&](std::uint64_t site, std::uint64_t stub) {
+    auto next = std::ranges::upper_bound(rows, site, {}, &diff::OrcRow::offset);
+    add(stub, std::prev(next)->entry);
+  };
   for (const LateBranch& branch : source.late[slot].branches) {
-    auto next = std::ranges::upper_bound(rows, branch.site, {}, &diff::OrcRow::offset);
-    add(branch.stub, std::prev(next)->entry);
+    add_stub(branch.site, branch.stub);
+  }
+  for (const NearJump& jump : source.late[slot].jumps) {
+    add_stub(jump.field, jump.stub);
   }
   // Past the end nothing is known. Where another piece starts at once, its own first row says so.
   std::uint64_t size = source.size(slot);

@@ -20,8 +20,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-
-#include "module/references.h"
+#include <limits>
 
 namespace suture::module {
 
@@ -31,6 +30,7 @@ using diff::Piece;
 using diff::Reference;
 
 constexpr std::int64_t key_flags = 3;
+constexpr std::int32_t jump_field_size = 4;  // of a direct jump
 
 const Reference* field_at(const diff::TableEntry& entry, std::uint64_t offset) {
   auto it = std::ranges::find(entry.references, offset, &Reference::offset);
@@ -77,10 +77,35 @@ std::optional<LateBranch> make_branch(const diff::PieceGraph& graph, const Piece
   return out;
 }
 
+// Those that reach no stub are left, and the link refuses them.
+void add_near_jumps(const diff::PieceGraph& graph, const Piece& function, LateSites& out) {
+  const std::uint64_t length = graph.arch().jump(0).size();
+  for (const Reference& reference : function.references) {
+    if (reference.type != 0 || function.kind != diff::PieceKind::function) {
+      continue;
+    }
+    const std::uint64_t end = reference.offset + static_cast<std::uint64_t>(reference.bias);
+    NearJump jump{.field = reference.offset,
+                  .end = end,
+                  .stub = function.size + out.size(),
+                  .target = reference};
+    jump.target.offset = jump.stub + length - jump_field_size;
+    jump.target.bias = jump_field_size;
+    jump.target.type = graph.arch().call32();
+    jump.target.synthetic = false;
+    if (jump.stub - end <= std::numeric_limits<std::int8_t>::max()) {
+      out.jumps.push_back(std::move(jump));
+    }
+  }
+}
+
 }  // namespace
 
 std::uint64_t LateSites::size() const {
   std::uint64_t sum = 0;
+  for (const NearJump& jump : jumps) {
+    sum += jump.target.offset + jump_field_size - jump.stub;
+  }
   for (const LateBranch& branch : branches) {
     sum += branch.code.size();
   }
@@ -93,38 +118,28 @@ void LateSites::write(Bytes& function, const elf::Arch& arch) const {
     std::ranges::copy(jump, function.begin() + static_cast<std::ptrdiff_t>(branch.site));
     function.insert(function.end(), branch.code.begin(), branch.code.end());
   }
+  for (const NearJump& jump : jumps) {
+    // The field is zero, as the loader wants it.
+    const Bytes code = arch.jump(static_cast<std::int32_t>(arch.jump(0).size()));
+    function[jump.field] = static_cast<std::uint8_t>(jump.stub - jump.end);
+    function.insert(function.end(), code.begin(), code.end());
+  }
 }
 
 bool LateSites::overwrites(const Reference& reference, const elf::Arch& arch) const {
   const std::uint64_t width = arch.jump(0).size();
-  return std::ranges::any_of(branches, [&](const LateBranch& branch) {
-    return reference.offset >= branch.site && reference.offset < branch.site + width;
-  });
-}
-
-LateKeys::LateKeys(const std::vector<LinkInput>& inputs) {
-  for (const LinkInput& input : inputs) {
-    for (std::size_t i = 0; i < input.diff->fate.size(); ++i) {
-      const Piece& piece = input.post->graph.pieces()[i];
-      if (piece.global && input.diff->fate[i] != diff::Fate::out &&
-          input.diff->correlation.pre_of[i] < 0) {
-        added_.insert(piece.name);
-      }
-    }
-  }
+  return std::ranges::find(jumps, reference.offset, &NearJump::field) != jumps.end() ||
+         std::ranges::any_of(branches, [&](const LateBranch& branch) {
+           return reference.offset >= branch.site && reference.offset < branch.site + width;
+         });
 }
 
 // Where it cannot be bound at all, the link says why when it writes the entry.
 bool LateKeys::is_late(const LinkInput& input, std::int32_t piece, const Reference& key) const {
-  const diff::PieceGraph& graph = input.post->graph;
-  if (key.target_piece >= 0) {
-    if (input.diff->fate[static_cast<std::size_t>(key.target_piece)] != diff::Fate::out) {
-      return false;
-    }
-  } else if (added_.contains(graph.object().symbols()[key.symbol].name)) {
+  if (resolver_.taken(input, key)) {
     return false;
   }
-  Result<Binding> binding = bind_outside(input, piece, key);
+  Result<Binding> binding = resolver_.outside(input, piece, key);
   return binding && binding->is_late();
 }
 
@@ -154,6 +169,7 @@ Result<LateSites> LateKeys::of(const LinkInput& input, std::int32_t piece) const
     }
     out.branches.push_back(std::move(*branch));
   }
+  add_near_jumps(graph, graph.piece(piece), out);
   return out;
 }
 

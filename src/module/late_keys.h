@@ -16,13 +16,19 @@
 //
 // jne where the lowest bit of the entry's key is 0, je where it is 1. The ORC row in force at the
 // site is in force in the whole stub.
+//
+// Near jumps: where functions share a section (.sched.text), the assembler lets one jump into
+// another by a distance of one byte, which no relocation can write. Such a jump leads to a stub,
+// too, if one is within its reach; they follow those of static branches, in the order of their
+// jumps:
+//
+//     e9 TARGET          jmp target              TARGET: as the distance of a direct call
 #pragma once
 
 #include <set>
-#include <string_view>
 #include <vector>
 
-#include "module/link.h"
+#include "module/resolve.h"
 
 namespace suture::module {
 
@@ -36,22 +42,31 @@ struct LateBranch {
   diff::Reference target;
 };
 
-// What becomes of one function's late keys.
+// A jump to another function by a distance of one byte.
+struct NearJump {
+  std::uint64_t field = 0;  // offsets in the function: of the byte,
+  std::uint64_t end = 0;    // of what follows its instruction
+  std::uint64_t stub = 0;
+  diff::Reference target;  // the stub's field
+};
+
+// What becomes of one function's late keys and near jumps.
 struct LateSites {
   std::vector<LateBranch> branches;
+  std::vector<NearJump> jumps;
   std::set<std::size_t> dropped;  // table entries that the module does without, by number
 
   std::uint64_t size() const;  // of all stubs
   // Writes the jumps and the stubs into the bytes of the function.
   void write(Bytes& function, const elf::Arch& arch) const;
-  // A field that a jump to a stub has taken the place of.
+  // A field that a jump to a stub has taken the place of, or that leads to one.
   bool overwrites(const diff::Reference& reference, const elf::Arch& arch) const;
 };
 
 class LateKeys {
  public:
-  // All inputs of the module: a key that one of them adds is none of the kernel's.
-  explicit LateKeys(const std::vector<LinkInput>& inputs);
+  // `resolver` must outlive this.
+  explicit LateKeys(const Resolver& resolver) : resolver_(resolver) {}
 
   // module-static-key where a site is too narrow for a jump.
   Result<LateSites> of(const LinkInput& input, std::int32_t piece) const;
@@ -59,7 +74,7 @@ class LateKeys {
  private:
   bool is_late(const LinkInput& input, std::int32_t piece, const diff::Reference& key) const;
 
-  std::set<std::string_view> added_;  // globals that the patch adds
+  const Resolver& resolver_;
 };
 
 }  // namespace suture::module

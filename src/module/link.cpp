@@ -12,11 +12,12 @@
 // written as data, in the layouts that the glue states.
 //
 // Invariants: the address of a replaced function, taken rather than called, is always that of the
-// original, so nothing outside ever holds a pointer into a module that may be unloaded, and
-// comparisons of function pointers keep their meaning. Relocations that a core applies late (to
+// original, so comparisons of function pointers keep their meaning, and nothing outside holds a
+// pointer to it in a module that may be unloaded. Relocations that a core applies late (to
 // symbols of modules; Suture's core also those to vmlinux) never touch what the loader reads
 // before; code does without the entries of static keys and calls that would need them
-// (late_keys.h).
+// (late_keys.h). A module that others may call into after its patch is off (escapes.h) has no exit
+// function: the kernel never frees such a one.
 #include "module/link.h"
 
 #include <fmt/format.h>
@@ -24,6 +25,7 @@
 #include <algorithm>
 
 #include "module/code_tables.h"
+#include "module/escapes.h"
 #include "module/identity.h"
 #include "module/late_keys.h"
 #include "module/patch_data.h"
@@ -50,18 +52,20 @@ class Linker {
   Result<Linked> run(const std::vector<LinkInput>& inputs) {
     glue_graph_ = TRY(diff::PieceGraph::build(glue_.object, arch_));
     glue_tables_ = TRY(diff::CodeTables::build(glue_graph_, glue_.constants));
-    const LateKeys keys(inputs);
+    const Resolver resolver(inputs);
+    const LateKeys keys(resolver);
     for (const LinkInput& input : inputs) {
       TRY(placing_.add_input(input, keys));
     }
-    placing_.add_glue(glue_graph_, glue_tables_);
+    metadata_.pinned = find_escapes(inputs);
+    placing_.add_glue(glue_graph_, glue_tables_, metadata_.pinned.empty());
     for (const Source& source : placing_.sources()) {
-      TRY(collect_functions(source));
+      TRY(collect_functions(source, resolver));
       TRY(collect_callbacks(source));
     }
     const Place patch = reserve_patch(metadata_.core, glue_, placing_, assembly_);
     for (const Source& source : placing_.sources()) {
-      TRY(write_source(source));
+      TRY(write_source(source, resolver));
     }
     write_patch(patch);
     write_identity(metadata_, glue_, target_.symvers, placing_, assembly_);
@@ -84,7 +88,7 @@ class Linker {
   }
 
   // What is redirected, and what the metadata says about it.
-  Status collect_functions(const Source& source) {
+  Status collect_functions(const Source& source, const Resolver& resolver) {
     if (source.input == nullptr) {
       return {};
     }
@@ -95,14 +99,14 @@ class Linker {
         continue;
       }
       PatchedObject& object = object_entry(input);
-      if (input.diff->fate[i] != Fate::changed) {
+      if (input.diff->fate[i] == Fate::fresh) {
         if (piece.name.find(".cold") == std::string_view::npos) {
           object.functions.push_back(PatchedFunction{
               .name = std::string(piece.name), .source = input.source, .is_new = true});
         }
         continue;
       }
-      Redirect redirect = TRY(redirect_of(source, i));
+      Redirect redirect = TRY(redirect_of(source, i, resolver));
       object.functions.push_back(PatchedFunction{
           .name = redirect.old.name, .sympos = redirect.old.sympos, .source = input.source});
       content_.objects[object.name].redirects.push_back(std::move(redirect));
@@ -110,18 +114,23 @@ class Linker {
     return {};
   }
 
-  static Result<Redirect> redirect_of(const Source& source, std::size_t piece) {
+  static Result<Redirect> redirect_of(const Source& source, std::size_t piece,
+                                      const Resolver& resolver) {
     const auto index = static_cast<std::int32_t>(piece);
     const LinkInput& input = *source.input;
-    const std::int32_t before = input.diff->correlation.pre_of[piece];
-    const diff::PieceGraph& pre = input.binder->pre();
-    Redirect out{.old = TRY(old_code(input, before)),
+    const Resolver::Running running = resolver.running(input, index);
+    const std::int32_t before = running.piece;
+    Redirect out{.old = before < 0 ? TRY(input.binder->global(source.graph->piece(index).name))
+                                   : TRY(old_code(*running.input, before)),
                  .old_cold = {},
                  .now = {source.places[piece], source.size(piece)},
                  .now_cold = {},
                  .has_rows = !source.tables->orc(index).empty()};
-    if (auto cold = cold_part(pre, pre.piece(before))) {
-      out.old_cold = TRY(old_code(input, *cold));
+    if (before >= 0) {
+      const diff::PieceGraph& pre = running.input->binder->pre();
+      if (auto cold = cold_part(pre, pre.piece(before))) {
+        out.old_cold = TRY(old_code(*running.input, *cold));
+      }
     }
     if (auto cold = cold_part(*source.graph, source.graph->piece(index))) {
       const auto slot = static_cast<std::size_t>(*cold);
@@ -177,9 +186,10 @@ class Linker {
       const std::string kind(callback.kind);
       const auto slot = static_cast<std::size_t>(callback.function);
       if (!content_.objects[object].callbacks.emplace(kind, source.places[slot]).second) {
-        return fail(Code::bad_manifest, input.source,
-                    fmt::format("another file gives {} a {} callback, too", object, kind),
-                    "call both from one callback");
+        return fail(Code::callback_conflict, input.source,
+                    fmt::format("another file gives {} a {} callback, too, and it can have one",
+                                object, kind),
+                    "call both functions from one callback");
       }
       metadata_.callbacks.push_back(
           Callback{.object = object,
@@ -190,8 +200,14 @@ class Linker {
     return {};
   }
 
-  Status write_source(const Source& source) {
-    References references(assembly_, placing_, target_.symvers, target_.core_exports);
+  // The glue's exit function, of a module that stays.
+  bool is_left_out(const Source& source, const diff::Reference& reference) const {
+    return source.input == nullptr && !metadata_.pinned.empty() && reference.target_piece >= 0 &&
+           !source.taken(static_cast<std::size_t>(reference.target_piece));
+  }
+
+  Status write_source(const Source& source, const Resolver& resolver) {
+    References references(assembly_, placing_, resolver, target_);
     auto count = static_cast<std::int32_t>(source.places.size());
     for (std::int32_t i = 0; i < count; ++i) {
       auto slot = static_cast<std::size_t>(i);
@@ -201,13 +217,16 @@ class Linker {
       const References::Holder holder{source, i, source.places[slot]};
       const LateSites& late = source.late[slot];
       for (const diff::Reference& reference : source.graph->piece(i).references) {
-        if (!late.overwrites(reference, arch_)) {
+        if (!late.overwrites(reference, arch_) && !is_left_out(source, reference)) {
           TRY(references.write(holder, reference));
         }
       }
       for (const LateBranch& branch : late.branches) {
         TRY(references.write(holder, branch.key));
         TRY(references.write(holder, branch.target));
+      }
+      for (const NearJump& jump : late.jumps) {
+        TRY(references.write(holder, jump.target));
       }
       TRY(write_tables(source, i, arch_, assembly_, references));
     }

@@ -23,6 +23,8 @@ struct LinkInput {
   const diff::Side* post = nullptr;
   const diff::ObjectDiff* diff = nullptr;
   const Binder* binder = nullptr;
+  diff::OutsideFate outside = {};  // of functions that the file calls; empty: nothing is known
+  std::size_t file = 0;  // its number, as diff::Origin has it
 };
 
 // The kernel and the core that a module is written for.
@@ -35,7 +37,7 @@ struct LinkTarget {
 
 struct Linked {
   Bytes module;
-  Metadata metadata;  // with objects, functions, symbols filled in
+  Metadata metadata;  // with objects, functions, pins, symbols filled in
 };
 
 // `metadata` carries name, version, description, diffs, cves, release, core, replace, states,

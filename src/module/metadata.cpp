@@ -95,8 +95,13 @@ void read_own_key(Metadata& metadata, std::string_view key, std::string_view val
   } else if (key == "ignored") {
     metadata.ignored.push_back(
         Ignored{.source = part(0), .name = part(1), .reason = rest_after(value, 2)});
+  } else if (key == "taken_back") {
+    metadata.taken_back.push_back(
+        Ignored{.source = part(0), .name = part(1), .reason = rest_after(value, 2)});
+  } else if (key == "pinned") {
+    metadata.pinned.push_back(Pin{.source = part(0), .name = part(1), .by = part(2)});
   } else if (key == "diff") {
-    metadata.diffs.push_back(SourceDiff{.sha256 = part(0), .file = part(1)});
+    metadata.diffs.push_back(SourceDiff{.sha256 = part(0), .file = rest_after(value, 1)});
   } else if (key == "object") {
     object_named(metadata, part(0)).build_id = part(1);
   } else if (key == "func") {
@@ -172,6 +177,16 @@ void read_symbols(Metadata& metadata, const elf::ObjectFile& object) {
 
 std::string_view core_name(Core core) { return core == Core::suture ? "suture" : "livepatch"; }
 
+std::string describe(const std::vector<Pin>& pins) {
+  constexpr std::size_t shown = 3;
+  std::string out;
+  for (std::size_t i = 0; i < std::min(shown, pins.size()); ++i) {
+    out += fmt::format("{}{} (by {} in {})", i == 0 ? "" : ", ", pins[i].name, pins[i].by,
+                       pins[i].source);
+  }
+  return pins.size() > shown ? fmt::format("{} and {} more", out, pins.size() - shown) : out;
+}
+
 std::vector<std::string> to_modinfo(const Metadata& metadata) {
   std::vector<std::string> out{"suture.format=1"};
   auto add = [&](std::string_view key, std::string_view value) {
@@ -195,6 +210,12 @@ std::vector<std::string> to_modinfo(const Metadata& metadata) {
   }
   for (const Ignored& ignored : metadata.ignored) {
     add("ignored", fmt::format("{} {} {}", ignored.source, ignored.name, ignored.reason));
+  }
+  for (const Ignored& word : metadata.taken_back) {
+    add("taken_back", fmt::format("{} {} {}", word.source, word.name, word.reason));
+  }
+  for (const Pin& pin : metadata.pinned) {
+    add("pinned", fmt::format("{} {} {}", pin.source, pin.name, pin.by));
   }
   for (const std::string& cve : metadata.cves) {
     add("cve", cve);

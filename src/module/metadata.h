@@ -19,6 +19,10 @@
 //   suture.state=ID VERSION              one per system state that it modifies, decimal
 //   suture.callback=OBJECT KIND NAME SOURCE   one per callback; KIND is pre_patch, ...
 //   suture.ignored=SOURCE NAME REASON    what the author answers for instead of Suture
+//   suture.taken_back=SOURCE NAME REASON what nobody uses after the patch, by the author's word
+//   suture.pinned=SOURCE NAME BY         what others may still use when the patch is off, and the
+//                                        function of the patch that hands it out: the module stays
+//                                        in memory (escapes.h)
 //   suture.description=TEXT              one line
 #pragma once
 
@@ -71,6 +75,13 @@ struct Ignored {
   std::string reason;
 };
 
+// Others may use it after the patch has been taken back: its module can never be freed.
+struct Pin {
+  std::string source;  // of `by`
+  std::string name;    // of a function or variable that the patch adds
+  std::string by;      // the function, or the data, by which its address gets out
+};
+
 struct SourceDiff {
   std::string sha256;
   std::string file;  // file name only
@@ -94,6 +105,8 @@ struct Metadata {
   std::vector<SystemState> states;
   std::vector<Callback> callbacks;
   std::vector<Ignored> ignored;
+  std::vector<Ignored> taken_back;  // what would be pinned but for the author's word
+  std::vector<Pin> pinned;  // not empty: its module stays in memory when it has been taken back
   // What the core binds ("vmlinux:name,sympos").
   std::vector<std::string> core_symbols;
   std::vector<std::string> imports;  // exported symbols, by name
@@ -104,6 +117,9 @@ struct Metadata {
 inline constexpr std::string_view note_section = ".note.suture";
 inline constexpr std::string_view note_owner = "Suture";
 inline constexpr std::uint32_t note_type = 1;
+
+// "new_fn (by schedule_it in net/core/sock.c), ...", for people; at most a few of them.
+std::string describe(const std::vector<Pin>& pins);
 
 // The strings to put into .modinfo.
 std::vector<std::string> to_modinfo(const Metadata& metadata);

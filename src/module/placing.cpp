@@ -21,18 +21,14 @@ Status Placing::add_input(const LinkInput& input, const LateKeys& keys) {
   return {};
 }
 
-void Placing::add_glue(const PieceGraph& graph, const diff::CodeTables& tables) {
+void Placing::add_glue(const PieceGraph& graph, const diff::CodeTables& tables, bool with_exit) {
   Source source{.graph = &graph, .tables = &tables};
   source.late.resize(graph.pieces().size());
   // What the glue only says to the writer stays behind.
   place(std::move(source), [&](std::size_t piece) {
-    return !graph.section_of(graph.pieces()[piece]).name.starts_with(".suture.");
+    const std::string& section = graph.section_of(graph.pieces()[piece]).name;
+    return !section.starts_with(".suture.") && (with_exit || !section.starts_with(".exit"));
   });
-}
-
-std::optional<Place> Placing::fresh_global(std::string_view name) const {
-  auto it = globals_.find(name);
-  return it != globals_.end() && it->second.fresh ? std::optional(it->second.place) : std::nullopt;
 }
 
 template <class Wanted>
@@ -44,9 +40,8 @@ void Placing::place(Source source, Wanted wanted) {
     }
     const Piece& piece = source.graph->pieces()[i];
     source.places[i] = place_piece(*source.graph, piece, source.late[i]);
-    if (piece.global) {
-      bool fresh = source.input != nullptr && source.input->diff->correlation.pre_of[i] < 0;
-      globals_.try_emplace(std::string(piece.name), Global{source.places[i], fresh});
+    if (piece.global && source.input == nullptr) {
+      globals_.try_emplace(std::string(piece.name), source.places[i]);
     }
   }
   sources_.push_back(std::move(source));

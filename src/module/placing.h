@@ -4,7 +4,6 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,32 +35,23 @@ class Placing {
   // Each puts its pieces behind what was added before, in output sections of their input sections'
   // names. module-static-key.
   Status add_input(const LinkInput& input, const LateKeys& keys);
-  void add_glue(const diff::PieceGraph& graph, const diff::CodeTables& tables);
+  // `with_exit`: the module has an exit function, so it can be removed.
+  void add_glue(const diff::PieceGraph& graph, const diff::CodeTables& tables, bool with_exit);
   // A thing that the writer makes itself.
-  void add_global(const std::string& name, Place place) {
-    globals_.try_emplace(name, Global{place, false});
-  }
+  void add_global(const std::string& name, Place place) { globals_.try_emplace(name, place); }
 
   const std::vector<Source>& sources() const { return sources_; }
-  // Something that is known to have been added.
-  Place global(std::string_view name) const { return globals_.find(name)->second.place; }
-  // A global that a file of this patch adds: what other files mean by an undefined symbol of that
-  // name.
-  std::optional<Place> fresh_global(std::string_view name) const;
+  // A global of the glue, or what the writer has made; it is known to be there.
+  Place global(std::string_view name) const { return globals_.find(name)->second; }
 
  private:
-  struct Global {
-    Place place;
-    bool fresh = false;
-  };
-
   template <class Wanted>
   void place(Source source, Wanted wanted);
   Place place_piece(const diff::PieceGraph& graph, const diff::Piece& piece, const LateSites& late);
 
   Assembly& assembly_;
-  std::vector<Source> sources_;
-  std::map<std::string, Global, std::less<>> globals_;
+  std::vector<Source> sources_;  // the inputs in their order, and the glue
+  std::map<std::string, Place, std::less<>> globals_;
 };
 
 }  // namespace suture::module

@@ -18,7 +18,9 @@ bool means_original(const References::Holder& holder, const Reference& reference
   const LinkInput* input = holder.source.input;
   auto target = static_cast<std::size_t>(reference.target_piece);
   return input != nullptr && !holder.in_table && !reference.is_branch &&
-         reference.target_offset == 0 && input->diff->fate[target] == diff::Fate::changed;
+         reference.target_piece >= 0 && reference.target_offset == 0 &&
+         (input->diff->fate[target] == diff::Fate::changed ||
+          input->diff->fate[target] == diff::Fate::moved);
 }
 
 // The field lies in code that the loader may have put other code in the place of.
@@ -47,30 +49,12 @@ std::string_view symbol_name(const Source& source, const Reference& reference) {
 
 }  // namespace
 
-Result<Binding> bind_outside(const LinkInput& input, std::int32_t piece,
-                             const Reference& reference) {
-  const diff::PieceGraph& graph = input.post->graph;
-  if (reference.target_piece < 0) {
-    return input.binder->undefined(graph.object().symbols()[reference.symbol].name);
-  }
-  auto target = static_cast<std::size_t>(reference.target_piece);
-  std::int32_t before = input.diff->correlation.pre_of[target];
-  if (before >= 0) {
-    return input.binder->piece(before);
-  }
-  const Piece& meant = graph.piece(reference.target_piece);
-  return fail(
-      Code::init_only, std::string(graph.piece(piece).name),
-      fmt::format("it uses {}, which is new and only exists while the kernel boots or the "
-                  "module loads",
-                  meant.name.empty() ? graph.section_of(meant).name : std::string(meant.name)),
-      "move what the run-time code needs out of the init section");
-}
-
 Status References::write(const Holder& holder, const Reference& reference) {
   if (reference.type == 0) {
     return fail(Code::special_section, std::string(holder.source.graph->piece(holder.piece).name),
-                "it jumps to another function by a one-byte distance", "report this with the diff");
+                "it jumps to another function by a distance of one byte, and nothing that a "
+                "relocation could write is within that reach",
+                "leave the function as it is");
   }
   Place field{holder.base.section, holder.base.offset + reference.offset};
   // The loader takes the section for one that stays on disk, and leaves its relocations out
@@ -104,16 +88,17 @@ Status References::write(const Holder& holder, const Reference& reference) {
 // The place in this module that is meant, if it is one.
 std::optional<Place> References::inside(const Holder& holder, const Reference& reference) const {
   const Source& source = holder.source;
-  if (reference.target_piece >= 0) {
-    auto target = static_cast<std::size_t>(reference.target_piece);
-    bool here = source.taken(target) && !means_original(holder, reference);
-    return here ? std::optional(source.places[target]) : std::nullopt;
+  if (source.input == nullptr && reference.target_piece >= 0) {
+    return source.places[static_cast<std::size_t>(reference.target_piece)];
   }
-  std::string_view name = symbol_name(source, reference);
-  if (name == "suture_patch") {
-    return placing_.global(name);
+  if (reference.target_piece < 0 && symbol_name(source, reference) == "suture_patch") {
+    return placing_.global("suture_patch");
   }
-  return source.input != nullptr ? placing_.fresh_global(name) : std::nullopt;
+  auto taken = source.input == nullptr ? std::nullopt : resolver_.taken(*source.input, reference);
+  if (!taken || means_original(holder, reference)) {
+    return std::nullopt;
+  }
+  return placing_.sources()[taken->file].places[static_cast<std::size_t>(taken->piece)];
 }
 
 // What stays in the kernel, and how it is reached.
@@ -126,7 +111,7 @@ Result<Binding> References::bind(const Holder& holder, const Reference& referenc
   if (holder.source.input == nullptr) {
     return bind_glue(holder.source, reference);
   }
-  return bind_outside(*holder.source.input, holder.piece, reference);
+  return resolver_.outside(*holder.source.input, holder.piece, reference);
 }
 
 // What Suture's core exports to patches.

@@ -7,16 +7,15 @@
 
 namespace suture::module {
 
-// What the code or data of a piece means by something that stays in the kernel.
-Result<Binding> bind_outside(const LinkInput& input, std::int32_t piece,
-                             const diff::Reference& reference);
-
 class References {
  public:
-  // `core_exports` are those of Suture's core, for a module that is written for it; else null.
-  References(Assembly& assembly, const Placing& placing, const kernel::Symvers& symvers,
-             const kernel::Symvers* core_exports)
-      : assembly_(assembly), placing_(placing), symvers_(symvers), core_exports_(core_exports) {}
+  References(Assembly& assembly, const Placing& placing, const Resolver& resolver,
+             const LinkTarget& target)
+      : assembly_(assembly),
+        placing_(placing),
+        resolver_(resolver),
+        symvers_(target.symvers),
+        core_exports_(target.core_exports) {}
 
   // Something placed that holds a reference: a piece itself, or an entry of a table about it.
   struct Holder {
@@ -38,6 +37,7 @@ class References {
 
   Assembly& assembly_;
   const Placing& placing_;
+  const Resolver& resolver_;
   const kernel::Symvers& symvers_;
   const kernel::Symvers* core_exports_;
 };

@@ -38,14 +38,14 @@ Status read_states(const elf::Section& from, AuthorsWord& out) {
   return {};
 }
 
-Status read_ignored(const elf::Section& from, AuthorsWord& out) {
+Status read_words(const elf::Section& from, std::vector<std::pair<std::string, std::string>>& out) {
   for (std::uint64_t at = 0; at < from.data.size(); at += 2 * text) {
     const auto name = read_cstr(from.data, at);
     const auto reason = read_cstr(from.data, at + text);
     if (!name || !reason || name->size() >= text || reason->size() >= text) {
       return wrong(from.name);
     }
-    out.ignored.emplace_back(*name, *reason);
+    out.emplace_back(*name, *reason);
   }
   return {};
 }
@@ -60,7 +60,9 @@ Result<AuthorsWord> read_authors_word(const Object& post) {
     if (name == ".suture.states") {
       TRY(read_states(sections[i], out));
     } else if (name == ".suture.ignored") {
-      TRY(read_ignored(sections[i], out));
+      TRY(read_words(sections[i], out.ignored));
+    } else if (name == ".suture.taken_back") {
+      TRY(read_words(sections[i], out.taken_back));
     } else if (name.starts_with(prefix)) {
       TRY(read_callback(post, i, out));
     }

@@ -16,6 +16,7 @@ struct AuthorsWord {
   std::vector<std::pair<std::string, std::int32_t>> callbacks;  // pre_patch, ... and the post part
   std::vector<std::pair<std::uint64_t, std::uint32_t>> states;  // id and version
   std::vector<std::pair<std::string, std::string>> ignored;     // name and reason
+  std::vector<std::pair<std::string, std::string>> taken_back;  // likewise
 };
 
 // proof-failed where the sections are not as suture.h makes them.

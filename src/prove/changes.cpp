@@ -71,16 +71,33 @@ class Comparer {
     if (x.merged != 0 || y.merged != 0) {
       return x.merged != 0 && y.merged != 0 && same_content(x, y);
     }
-    if (x.offset != y.offset || (x.part < 0) != (y.part < 0)) {
+    if (x.offset != y.offset) {
       return false;
     }
-    if (x.part < 0) {
-      return pre_.object.elf().symbols()[x.symbol].name ==
-             post_.object.elf().symbols()[y.symbol].name;
+    if (x.part < 0 || y.part < 0) {
+      // The same name of what another file defines on one side or both.
+      return (x.part < 0 || pairing_.gone.contains(x.part)) &&
+             (y.part < 0 || pairing_.come.contains(y.part)) && name(pre_, x) == name(post_, y);
+    }
+    if (pairing_.come.contains(y.part)) {
+      return is_weak(pre_, x) && name(pre_, x) == name(post_, y);
     }
     const bool copies = is_copy_as_good(pre_.object, pre_.object.part(x.part)) &&
                         is_copy_as_good(post_.object, post_.object.part(y.part));
     return copies ? same_start(x, y) || same(x.part, y.part) : pairing_.pre(y.part) == x.part;
+  }
+
+  static const elf::Symbol& symbol(const Read& side, const Target& target) {
+    const auto& symbols = side.object.elf().symbols();
+    return target.part < 0 ? symbols[target.symbol]
+                           : symbols[side.object.part(target.part).symbols.at(0)];
+  }
+  static std::string_view name(const Read& side, const Target& target) {
+    return symbol(side, target).name;
+  }
+  static bool is_weak(const Read& side, const Target& target) {
+    return !side.object.part(target.part).symbols.empty() &&
+           symbol(side, target).binding == STB_WEAK;
   }
 
   bool same_content(const Target& x, const Target& y) const {
@@ -120,21 +137,23 @@ class Comparer {
 
 class Finder {
  public:
-  Finder(const Read& pre, const Read& post, const Pairing& pairing,
+  Finder(const Read& pre, const Read& post, const Pairing& pairing, bool of_module,
          const std::set<std::string, std::less<>>& ignored)
       : pre_(pre),
         post_(post),
         pairing_(pairing),
+        of_module_(of_module),
         ignored_(ignored),
         count_(post.object.parts().size()) {
     out_.differs.resize(count_, false);
     out_.stale.resize(count_, false);
+    out_.at_boot.resize(count_, false);
     users_.resize(count_);
     for (std::size_t i = 0; i < count_; ++i) {
       for (const Field& field : post_.fields[i]) {
         if (field.target.part >= 0 && field.target.part != static_cast<std::int32_t>(i)) {
           users_[static_cast<std::size_t>(field.target.part)].push_back(
-              {static_cast<std::int32_t>(i), field.branch});
+              {static_cast<std::int32_t>(i), field.branch, field.address});
         }
       }
     }
@@ -157,11 +176,14 @@ class Finder {
   struct User {
     std::int32_t part;
     bool branch;
+    bool address;
   };
 
   const Part& part(std::int32_t index) const { return post_.object.part(index); }
-  bool boot_only(std::int32_t index) const {
-    return is_boot_only(post_.object.section_of(part(index)).name);
+  bool boot_only(std::int32_t index) const { return boot_only(post_.object, part(index)); }
+  bool boot_only(const Object& object, const Part& part) const {
+    const std::string& section = object.section_of(part).name;
+    return is_boot_only(section) && !(of_module_ && is_exit(section));
   }
   std::string name(std::int32_t index) const {
     const std::string_view own = post_.object.name(part(index));
@@ -176,9 +198,13 @@ class Finder {
     const std::int32_t before = pairing_.pre(index);
     const std::string_view own = post_.object.name(part(index));
     if (before < 0 || ignored_.contains(own) || ignored_.contains(split_from(own)) ||
-        ignored_.contains(post_.object.section_of(part(index)).name) || boot_only(index) ||
+        ignored_.contains(post_.object.section_of(part(index)).name) ||
         is_copy_as_good(post_.object, part(index)) ||
         Comparer(pre_, post_, pairing_).same(before, index)) {
+      return;
+    }
+    if (boot_only(index)) {
+      out_.at_boot[static_cast<std::size_t>(index)] = true;
       return;
     }
     out_.differs[static_cast<std::size_t>(index)] = true;
@@ -194,6 +220,10 @@ class Finder {
     auto at_boot = [&](const User& user) { return boot_only(user.part); };
     const bool known = !post_.object.global(part(index)) && !users.empty();
     if (known && std::ranges::all_of(users, at_boot)) {
+      if (is_writable(post_.object, part(index)) &&
+          (std::ranges::any_of(users, &User::address) || handed_out_before(pairing_.pre(index)))) {
+        lose(index, "its first contents change, and boot code gave its address away");
+      }
       return;
     }
     if (!known || is_writable(post_.object, part(index))) {
@@ -209,11 +239,23 @@ class Finder {
     }
   }
 
+  bool handed_out_before(std::int32_t before) const {
+    return std::ranges::any_of(pre_.fields, [&](const std::vector<Field>& fields) {
+      return std::ranges::any_of(
+          fields, [&](const Field& field) { return field.address && field.target.part == before; });
+    });
+  }
+
   void make_stale(std::int32_t index) {
     if (!out_.stale[static_cast<std::size_t>(index)]) {
       out_.stale[static_cast<std::size_t>(index)] = true;
       work_.push_back(index);
     }
+  }
+
+  // What ftrace cannot redirect although a module runs it when it is unloaded.
+  bool runs_at_exit(std::int32_t index) const {
+    return of_module_ && is_exit(post_.object.section_of(part(index)).name);
   }
 
   bool redirectable(std::int32_t index) const {
@@ -227,6 +269,9 @@ class Finder {
       work_.pop_back();
       join_cold(index);
       if (!redirectable(index) && pairing_.pre(index) >= 0) {
+        if (runs_at_exit(index)) {
+          lose(index, "it differs, and the module runs it when it is unloaded");
+        }
         spread_to_callers(index);
       }
     }
@@ -266,6 +311,7 @@ class Finder {
   const Read& pre_;
   const Read& post_;
   const Pairing& pairing_;
+  const bool of_module_;
   const std::set<std::string, std::less<>>& ignored_;
   std::size_t count_;
   std::vector<std::vector<User>> users_;  // by post part
@@ -275,9 +321,9 @@ class Finder {
 
 }  // namespace
 
-Changes find_changes(const Read& pre, const Read& post, const Pairing& pairing,
+Changes find_changes(const Read& pre, const Read& post, const Pairing& pairing, bool of_module,
                      const std::set<std::string, std::less<>>& ignored) {
-  return Finder(pre, post, pairing, ignored).run();
+  return Finder(pre, post, pairing, of_module, ignored).run();
 }
 
 }  // namespace suture::prove

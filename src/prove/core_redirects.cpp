@@ -53,7 +53,16 @@ class Checker {
   void accuse(std::string reason) { meaning_.accuse(where_, std::move(reason)); }
 
   void check_old(const Resolved& it, const CoreFunction& core) {
-    Side& side = sides_[it.side];
+    Side& side = sides_[it.pre_side];
+    if (it.pre < 0) {
+      const auto address = running_.core_symbol(core.old);
+      const auto shipped = address ? running_.size_of(core.old, *address) : address;
+      if (!shipped || core.old_size != *shipped || core.old_cold || core.old_cold_size != 0) {
+        accuse(shipped ? "it states another extent than the old function has"
+                       : shipped.error().reason);
+      }
+      return;
+    }
     check_old_part(side, it.pre, core.old, core.old_size);
     const std::int32_t cold = cold_part(side.pre.object, side.pre.object.part(it.pre));
     if ((cold >= 0) != core.old_cold.has_value()) {

@@ -9,10 +9,12 @@
 
 namespace suture::prove {
 
-// A redirect that has been resolved: from pre's part of a side to post's.
+// A redirect that has been resolved: from a part of a side's pre, or of no file of the patch (-1),
+// to one of a side's post.
 struct Resolved {
-  std::size_t side = 0;
+  std::size_t pre_side = 0;
   std::int32_t pre = -1;
+  std::size_t side = 0;
   std::int32_t post = -1;
   const Redirect* redirect = nullptr;
 };

@@ -45,6 +45,25 @@ class Writer {
     }
   }
 
+  // `near` is the jump's field; a stub that it cannot reach makes it stay, to be accused.
+  void replace_near_jump(const Field& near) {
+    const std::uint64_t stub = form_.bytes.size();
+    const std::uint64_t distance = stub - (near.offset + static_cast<std::uint64_t>(near.bias));
+    if (distance > 127) {
+      return;
+    }
+    const Target target = near.target;
+    const std::uint64_t site = near.offset;
+    std::erase_if(form_.fields, [&](const Field& field) { return field.offset == site; });
+    form_.bytes[site] = static_cast<std::uint8_t>(distance);
+    const Bytes code = arch_.jump(static_cast<std::int32_t>(arch_.jump(0).size()));
+    form_.bytes.insert(form_.bytes.end(), code.begin(), code.end());
+    add_field(stub + code.size() - 4, 4, target, true);
+    if (!form_.rows.empty()) {
+      stubs_.push_back({stub, row_at(site)});
+    }
+  }
+
   void finish() {
     form_.rows.insert(form_.rows.end(), stubs_.begin(), stubs_.end());
     form_.size = form_.bytes.size();
@@ -97,6 +116,11 @@ Form form_of(const Object& object, std::int32_t index, const std::vector<Field>&
     const Field* target = table->target_field ? field_at(entry, *table->target_field) : nullptr;
     if (site != nullptr && target != nullptr) {
       writer.replace_branch(static_cast<std::uint64_t>(site->target.offset), *key, *target);
+    }
+  }
+  for (const Field& field : fields) {
+    if (field.resolved && field.kind.size == 1) {
+      writer.replace_near_jump(field);
     }
   }
   writer.finish();

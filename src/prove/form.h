@@ -7,7 +7,9 @@
 // follows from post alone (src/module/late_keys.h states the same for who writes it): a static call
 // just loses its entry; the 5 bytes of a static branch become a jump to a stub behind the part's
 // own bytes, one stub for each in the order of the entries, which tests the key's count, goes to
-// the branch's target or back behind the site, and unwinds as the site does.
+// the branch's target or back behind the site, and unwinds as the site does. Behind those, one for
+// each jump to another function by one byte, in their order: the byte leads to a direct jump there,
+// if that is within its reach.
 #pragma once
 
 #include <functional>

@@ -114,6 +114,18 @@ void Meaning::check(std::size_t side, std::int32_t index, std::uint64_t address)
   check_rows(holder, wanted);
 }
 
+// A module that says that it stays in memory has no exit function: the kernel never frees such a
+// one.
+void Meaning::forget_exit(const Object& glue, std::int32_t part, Form& form) {
+  if (glue.name(glue.part(part)) != module_symbol) {
+    return;
+  }
+  std::erase_if(form.fields, [&](const Field& field) {
+    return field.target.part >= 0 &&
+           glue.section_of(glue.part(field.target.part)).name.starts_with(".exit");
+  });
+}
+
 const Form& Meaning::form(std::size_t side, std::int32_t part) {
   auto it = forms_.find({side, part});
   if (it == forms_.end()) {
@@ -121,23 +133,27 @@ const Form& Meaning::form(std::size_t side, std::int32_t part) {
     it = forms_
              .emplace(std::pair(side, part),
                       form_of(post.object, part, post.fields_of(part), post.tables,
-                              [&](const Target& key) { return is_late(sides_[side], key); }))
+                              [&](const Target& key) { return is_late(side, key); }))
              .first;
+    if (sides_[side].unit == nullptr && !patch_.modinfo("suture.pinned").empty()) {
+      forget_exit(post.object, part, it->second);
+    }
   }
   return it->second;
 }
 
 // The key belongs to a module, and is none that the patch adds.
-bool Meaning::is_late(const Side& side, const Target& key) {
+bool Meaning::is_late(std::size_t number, const Target& key) {
+  const Side& side = sides_[number];
   if (side.unit == nullptr || side.unit->object == "vmlinux") {
     return false;
   }
   if (key.part >= 0) {
-    return side.pairing.pre(key.part) >= 0 &&
+    return !is_new({number, key.part}) &&
            !is_copy_as_good(side.post.object, side.post.object.part(key.part));
   }
   const std::string_view name = symbol_name(side, key.symbol);
-  if (new_global(name)) {
+  if (const auto meant = definition(side, name); meant && is_new(*meant)) {
     return false;
   }
   const auto address = undefined_at(side, name);
@@ -310,20 +326,81 @@ void Meaning::check_content(const Holder& holder, const Field& field, std::uint6
   contents_.emplace_back(start, wanted->bytes.size());
 }
 
-std::optional<std::pair<std::size_t, std::int32_t>> Meaning::new_global(
-    std::string_view name) const {
-  for (std::size_t i = 0; i < sides_.size(); ++i) {
-    const Side& side = sides_[i];
-    for (std::size_t k = 0; side.unit != nullptr && k < side.post.object.parts().size(); ++k) {
-      const Part& part = side.post.object.parts()[k];
-      if (side.pairing.pre_of[k] < 0 && side.post.object.global(part) &&
-          side.post.object.name(part) == name &&
-          !is_boot_only(side.post.object.section_of(part).name)) {
-        return std::pair(i, static_cast<std::int32_t>(k));
-      }
-    }
+namespace {
+
+bool exports(const Side& side, std::string_view name) {
+  return std::ranges::any_of(side.post.object.elf().symbols(), [&](const elf::Symbol& symbol) {
+    return symbol.defined() && (symbol.name == fmt::format("__ksymtab_{}", name) ||
+                                symbol.name == fmt::format("__export_symbol_{}", name));
+  });
+}
+
+}  // namespace
+
+// A file of the same object has it, or one of vmlinux that exports it.
+std::optional<Place> Meaning::definition(const Side& from, std::string_view name) const {
+  if (auto own = linkage_.definition(from.unit->object, name)) {
+    return own;
   }
-  return std::nullopt;
+  auto exported = linkage_.definition("vmlinux", name);
+  return exported && exports(sides_[exported->first], name) ? exported : std::nullopt;
+}
+
+bool Meaning::is_new(Place post) const {
+  return sides_[post.first].pairing.pre(post.second) < 0 && linkage_.ancestor(post) == nullptr;
+}
+
+// Where that runs which the part of post goes on as.
+std::optional<std::uint64_t> Meaning::ancestor_at(Place post) {
+  const Linkage::Ancestor* ancestor = linkage_.ancestor(post);
+  if (ancestor == nullptr) {
+    return std::nullopt;
+  }
+  return ancestor->pre ? run_address(sides_[ancestor->pre->first], ancestor->pre->second)
+                       : std::optional(ancestor->address);
+}
+
+// A variable that moves is the one that runs; it must begin as it did.
+bool Meaning::same_contents(Place pre, Place post) const {
+  const Read& from = sides_[pre.first].pre;
+  const Read& to = sides_[post.first].post;
+  const Part& a = from.object.part(pre.second);
+  const Part& b = to.object.part(post.second);
+  Bytes x(a.size, 0);
+  Bytes y(b.size, 0);
+  std::ranges::copy(from.object.bytes(a), x.begin());
+  std::ranges::copy(to.object.bytes(b), y.begin());
+  return x == y && is_writable(from.object, a) == is_writable(to.object, b) &&
+         std::ranges::equal(from.fields_of(pre.second), to.fields_of(post.second),
+                            [&](const Field& f, const Field& g) {
+                              return f.offset == g.offset && f.kind.size == g.kind.size &&
+                                     same_target(pre, f.target, post, g.target);
+                            });
+}
+
+bool Meaning::same_target(Place pre, const Target& x, Place post, const Target& y) const {
+  const Read& from = sides_[pre.first].pre;
+  const Read& to = sides_[post.first].post;
+  if (x.merged != 0 || y.merged != 0) {
+    const auto a = x.merged == 0 ? std::nullopt : from.object.content(x.merged, x.offset);
+    const auto b = y.merged == 0 ? std::nullopt : to.object.content(y.merged, y.offset);
+    return a && b && a->inside == b->inside && std::ranges::equal(a->bytes, b->bytes);
+  }
+  if (x.offset != y.offset) {
+    return false;
+  }
+  const Linkage::Ancestor* ancestor =
+      y.part < 0 ? nullptr : linkage_.ancestor({post.first, y.part});
+  if (x.part >= 0 && ancestor != nullptr && ancestor->pre == Place(pre.first, x.part)) {
+    return true;
+  }
+  auto name = [](const Object& object, const Target& target) {
+    const bool own = target.part >= 0 && !object.global(object.part(target.part));
+    return own                ? std::string_view{}
+           : target.part >= 0 ? object.name(object.part(target.part))
+                              : object.elf().symbols()[target.symbol].name;
+  };
+  return !name(from.object, x).empty() && name(from.object, x) == name(to.object, y);
 }
 
 // What the unit means by a name that it does not define and that is none of the patch's.
@@ -353,8 +430,8 @@ void Meaning::check_undefined(const Holder& holder, const Field& field, std::uin
     return;
   }
   if (side.unit != nullptr) {
-    if (auto fresh = new_global(name)) {
-      expect(fresh->first, fresh->second, symbol_at);
+    if (auto own = definition(side, name)) {
+      check_definition(holder, field, *own, symbol_at);
       return;
     }
   }
@@ -365,6 +442,24 @@ void Meaning::check_undefined(const Holder& holder, const Field& field, std::uin
   } else if (**meant != symbol_at) {
     accuse(where, fmt::format("it should point at {}, and points at {}",
                               describe(side, field.target), describe_address(symbol_at)));
+  }
+}
+
+// What another file of the patch defines is new, and lies in the module, or runs.
+void Meaning::check_definition(const Holder& holder, const Field& field, Place meant,
+                               std::uint64_t symbol_at) {
+  if (is_new(meant)) {
+    expect(meant.first, meant.second, symbol_at);
+    return;
+  }
+  Side& of = sides_[meant.first];
+  const std::int32_t before = of.pairing.pre(meant.second);
+  const auto where = before < 0 ? ancestor_at(meant) : run_address(of, before);
+  if (where != symbol_at) {
+    accuse(describe(holder, field.offset),
+           fmt::format("it should point at {} of {}, and points at {}",
+                       describe(sides_[holder.side], field.target), of.unit->object,
+                       describe_address(symbol_at)));
   }
 }
 
@@ -380,7 +475,7 @@ void Meaning::check_inside(const Holder& holder, const Field& field, std::uint64
   const Side& side = sides_[holder.side];
   const std::int32_t index = field.target.part;
   const Part& part = side.post.object.part(index);
-  const bool kept = side.pairing.pre(index) >= 0 && !is_copy_as_good(side.post.object, part);
+  const bool kept = !is_new({holder.side, index}) && !is_copy_as_good(side.post.object, part);
   const bool is_data = part.kind == PartKind::data;
   if (kept && is_data &&
       (is_writable(side.post.object, part) ||
@@ -411,6 +506,15 @@ void Meaning::check_outside(const Holder& holder, const Field& field, std::uint6
   if (is_copy_as_good(side.post.object, part)) {
     accuse(where, fmt::format("it should point at the module's {}, and points at {}", name,
                               describe_address(part_at)));
+    return;
+  }
+  if (const Linkage::Ancestor* ancestor = linkage_.ancestor({holder.side, index})) {
+    if (ancestor_at({holder.side, index}) != part_at ||
+        (ancestor->pre && part.kind == PartKind::data &&
+         !same_contents(*ancestor->pre, {holder.side, index}))) {
+      accuse(where, fmt::format("it should point at what runs as {}, and points at {}", name,
+                                describe_address(part_at)));
+    }
     return;
   }
   if (before < 0) {
@@ -475,7 +579,8 @@ std::optional<std::uint64_t> Meaning::run_address(Side& side, std::int32_t pre_p
   }
   for (std::uint32_t symbol : part.symbols) {
     const std::string_view name = side.pre.object.elf().symbols()[symbol].name;
-    auto address = is_numbered(name) ? std::nullopt : running_.own(side.unit->object, name);
+    const bool global = side.pre.object.elf().symbols()[symbol].binding != STB_LOCAL;
+    auto address = is_numbered(name) ? std::nullopt : running_.own(side.unit->object, name, global);
     if (address && *address) {
       it->second = *address;
       break;
@@ -582,14 +687,14 @@ void Meaning::expect_descriptors(std::size_t side) {
   }
 }
 
-// The symbol table says where a new global lies; whether it does is checked like anything else.
+// The symbol table says where a new global lies, and so does that of another object's of its name;
+// whether it does is checked like anything else.
 void Meaning::expect_new_globals(std::size_t side) {
   const Read& post = sides_[side].post;
   for (std::size_t i = 0; i < post.object.parts().size(); ++i) {
     const auto index = static_cast<std::int32_t>(i);
     const Part& part = post.object.parts()[i];
-    if (sides_[side].pairing.pre(index) >= 0 || !post.object.global(part) ||
-        placed_.contains({side, index})) {
+    if (!is_new({side, index}) || !post.object.global(part) || placed_.contains({side, index})) {
       continue;
     }
     for (const elf::Symbol& symbol : patch_.elf().symbols()) {
@@ -597,7 +702,7 @@ void Meaning::expect_new_globals(std::size_t side) {
         continue;
       }
       auto area = std::ranges::find(patch_.areas(), symbol.section, &LoadedPatch::Area::section);
-      if (area != patch_.areas().end()) {
+      if (area != patch_.areas().end() && !extents_.contains(area->address + symbol.value)) {
         expect(side, index, area->address + symbol.value);
         break;
       }

@@ -9,34 +9,23 @@
 #include <string>
 #include <vector>
 
-#include "prove/author.h"
-#include "prove/changes.h"
 #include "prove/form.h"
+#include "prove/linkage.h"
 #include "prove/load.h"
 #include "prove/module_tables.h"
-#include "prove/prove.h"
+#include "prove/side.h"
 
 namespace suture::prove {
-
-// A unit as the proof sees it.
-struct Side {
-  const Unit* unit = nullptr;  // null for the glue, all of which is new
-  Read pre, post;
-  Pairing pairing;
-  Changes changes;
-  AuthorsWord word;
-  std::set<std::int32_t> redirected;                   // post parts
-  std::map<std::uint64_t, std::int32_t> functions_at;  // run address → pre part
-};
 
 class Meaning {
  public:
   Meaning(const LoadedPatch& patch, ModuleTables& tables, Running& running, std::deque<Side>& sides,
-          const Constants& constants, Proof& proof)
+          const Linkage& linkage, const Constants& constants, Proof& proof)
       : patch_(patch),
         tables_(tables),
         running_(running),
         sides_(sides),
+        linkage_(linkage),
         constants_(constants),
         proof_(proof) {}
 
@@ -57,6 +46,8 @@ class Meaning {
     return placed_;
   }
   void accuse(std::string where, std::string what);
+  // A variable of pre and the one of another file's post that goes on as it begin alike.
+  bool same_contents(Place pre, Place post) const;
   // The part of post as it should be in the module.
   const Form& form(std::size_t side, std::int32_t part);
   // At that address of the module must be marked that nothing is known for unwinding from there on,
@@ -77,6 +68,7 @@ class Meaning {
     std::string_view table;     // empty for the part itself
   };
 
+  static void forget_exit(const Object& glue, std::int32_t part, Form& form);
   void check(std::size_t side, std::int32_t part, std::uint64_t address);
   void check_memory(const Holder& holder);
   bool check_bytes(const Holder& holder, ByteView wanted, std::uint64_t size,
@@ -91,7 +83,7 @@ class Meaning {
   void check_outside(const Holder& holder, const Field& field, std::uint64_t part_at);
   void check_tables(const Holder& holder, const Form& form);
   void check_rows(const Holder& holder, const Form& form);
-  bool is_late(const Side& side, const Target& key);
+  bool is_late(std::size_t number, const Target& key);
   Result<std::optional<std::uint64_t>> undefined_at(const Side& side, std::string_view name);
   void check_name_of_glue(const Holder& holder);
   void check_unexplained(std::vector<std::pair<std::uint64_t, std::uint64_t>> extents);
@@ -99,7 +91,12 @@ class Meaning {
   bool same_descriptor(std::size_t side, std::int32_t part, std::uint64_t address) const;
   void expect_descriptors(std::size_t side);
   void expect_new_globals(std::size_t side);
-  std::optional<std::pair<std::size_t, std::int32_t>> new_global(std::string_view name) const;
+  std::optional<Place> definition(const Side& from, std::string_view name) const;
+  std::optional<std::uint64_t> ancestor_at(Place post);
+  bool is_new(Place post) const;
+  bool same_target(Place pre, const Target& x, Place post, const Target& y) const;
+  void check_definition(const Holder& holder, const Field& field, Place meant,
+                        std::uint64_t symbol_at);
   std::optional<std::uint64_t> value_at(std::uint64_t address,
                                         const elf::RelocationKind& kind) const;
   std::string describe(const Holder& holder, std::uint64_t offset) const;
@@ -110,6 +107,7 @@ class Meaning {
   ModuleTables& tables_;
   Running& running_;
   std::deque<Side>& sides_;
+  const Linkage& linkage_;
   const Constants& constants_;
   Proof& proof_;
   std::map<std::pair<std::size_t, std::int32_t>, std::uint64_t> placed_;

@@ -61,6 +61,8 @@ bool is_table(const elf::Arch& arch, std::string_view section) {
          });
 }
 
+bool is_exit(std::string_view section) { return section.starts_with(".exit"); }
+
 bool is_boot_only(std::string_view section) {
   constexpr std::string_view starts[] = {".init",         ".exit",      ".con_init", ".data..init",
                                          "__setup",       "__earlycon", "__param",   ".pci_fixup",
@@ -301,6 +303,7 @@ Result<std::vector<Field>> Object::fields(const Part& part) const {
     for (; next < relocated && out[next].offset < end; ++next) {
       Field& found = out[next];
       found.branch = insn->is_branch;
+      found.address = !insn->is_branch && (insn->memory == 0 || found.offset != at + insn->memory);
       has_relocation = has_relocation || found.offset == at + insn->field;
       if (found.kind.pc_relative) {
         const auto& list = where.relocations;
@@ -316,13 +319,10 @@ Result<std::vector<Field>> Object::fields(const Part& part) const {
         (insn->target < 0 || static_cast<std::uint64_t>(insn->target) >= part.size) && to >= 0 &&
         static_cast<std::uint64_t>(to) < where.size;
     if (leaves) {
-      if (insn->field_size != 4) {
-        return not_understood(where, part.start + at, "it jumps out of its function by one byte");
-      }
       const std::int32_t target = part_at(part.section, static_cast<std::uint64_t>(to));
       out.push_back(
           Field{.offset = at + insn->field,
-                .kind = {.size = 4, .pc_relative = true, .sign_extended = true},
+                .kind = {.size = insn->field_size, .pc_relative = true, .sign_extended = true},
                 .bias = insn->length - insn->field,
                 .branch = true,
                 .resolved = true,

@@ -45,6 +45,7 @@ struct Field {
   std::int32_t bias = 0;  // what the processor adds to a PC-relative field: its distance to the
                           // end of the instruction
   bool branch = false;    // of a direct call or jump
+  bool address = false;   // of code: more is done with the address than to read or write there
   bool resolved = false;  // the assembler wrote the distance: no relocation
   Target target;
 };
@@ -72,7 +73,8 @@ class Object {
   bool shares_section(const Part& part) const { return by_section_[part.section].size() > 1; }
 
   // Every field of a part, by offset: relocations, and in code the branches that the assembler
-  // resolved across parts. proof-failed where a relocation is not understood.
+  // resolved across parts, be it by a distance of one byte (no such one may be part of a module, as
+  // no relocation writes one). proof-failed where a relocation is not understood.
   Result<std::vector<Field>> fields(const Part& part) const;
   // The relocations in [from, to) of a section of data or of a table, offsets counted from `from`.
   Result<std::vector<Field>> fields(std::uint32_t section, std::uint64_t from,
@@ -103,8 +105,9 @@ class Object {
 
 // A table about code or a note to the build: no part of the program.
 bool is_table(const elf::Arch& arch, std::string_view section);
-// Freed after boot or load, or only read then.
+// Freed after boot or load, or only read then; and exit code, which only modules ever run.
 bool is_boot_only(std::string_view section);
+bool is_exit(std::string_view section);
 // The name without the number that the compiler gave to a static local: "warned.11" → "warned".
 std::string_view unnumbered(std::string_view name);
 inline bool is_numbered(std::string_view name) { return unnumbered(name) != name; }

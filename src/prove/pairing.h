@@ -3,6 +3,7 @@
 // Which part of pre is which part of post.
 #pragma once
 
+#include <set>
 #include <vector>
 
 #include "prove/object.h"
@@ -26,6 +27,9 @@ struct Read {
 struct Pairing {
   std::vector<std::int32_t> pre_of;   // by post part, -1 where it is new
   std::vector<std::int32_t> post_of;  // by pre part, -1 where it is gone
+  // What another file of the object goes on with (linkage.h): parts of pre; and parts of post that
+  // stand for what all files meant by their name before.
+  std::set<std::int32_t> gone, come;
 
   std::int32_t pre(std::int32_t post) const { return pre_of[static_cast<std::size_t>(post)]; }
   std::int32_t post(std::int32_t pre) const { return post_of[static_cast<std::size_t>(pre)]; }

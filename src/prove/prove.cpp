@@ -3,8 +3,8 @@
 // Problem: a patch module that loads and does the wrong thing is the worst that can come of a
 // build, and whoever wrote a module cannot be its own witness.
 //
-// Method: five questions, each answered from the bytes of the module, the compiled objects and the
-// shipped kernel.
+// Method: seven questions, each answered from the bytes of the module, the compiled objects and the
+// shipped kernel; the last one from the texts, too.
 //   1. Would the kernel load it (load.h), and does it say of itself what is true?
 //   2. Does its init function hand the core a patch, and what does that redirect (patch_data.h, of
 //      one for Suture's core core_data.h and core_redirects.h)? Each redirect is resolved as the
@@ -12,7 +12,10 @@
 //   3. Does all that the redirects lead to mean what post means (meaning.h)?
 //   4. Is every entry of every table about code one of post's, and none missing?
 //   5. Does every function that differs between pre and post, compared anew (changes.h), get
-//      redirected?
+//      redirected, and every one that goes on as another file's (linkage.h)? Does nothing in the
+//      module count on what is left out (left_out.h)?
+//   6. Can nobody call into it when the kernel has freed it (escapes.h)?
+//   7. Are the compiled objects all that the diff changes in this kernel (whole.h)?
 //
 // Invariant: what is not shown is an accusation; nothing is taken for proven because it is unusual.
 #include "prove/prove.h"
@@ -24,8 +27,11 @@
 
 #include "prove/core_data.h"
 #include "prove/core_redirects.h"
+#include "prove/escapes.h"
+#include "prove/left_out.h"
 #include "prove/meaning.h"
 #include "prove/patch_data.h"
+#include "prove/whole.h"
 
 namespace suture::prove {
 
@@ -49,7 +55,7 @@ class Prover {
     proof_.loads = true;
     tables_ = TRY(ModuleTables::read(patch_, *arch, *about_.constants));
     TRY(read_units(*arch));
-    Meaning meaning(patch_, tables_, running_, sides_, *about_.constants, proof_);
+    Meaning meaning(patch_, tables_, running_, sides_, linkage_, *about_.constants, proof_);
     TRY(follow_glue(meaning));
     PatchData data = TRY(read_data(meaning));
     check_identity(meaning, data);
@@ -69,6 +75,13 @@ class Prover {
     check_metadata(meaning, data);
     check_authors_word(meaning, data);
     check_nothing_left_out(meaning);
+    check_escapes(meaning);
+    check_left_out(meaning, sides_);
+    if (about_.scope != nullptr) {
+      check_whole(*about_.scope, sides_, running_, proof_);
+    } else {
+      proof_.unseen.emplace_back("whether it holds all objects that its diff changes");
+    }
     return {};
   }
 
@@ -88,12 +101,6 @@ class Prover {
       side.pairing = pair_up(side.pre, side.post);
       side.word = TRY(read_authors_word(side.post.object));
       std::ranges::copy(unit.ignored, std::back_inserter(side.word.ignored));
-      std::set<std::string, std::less<>> ignored;
-      for (const auto& [name, reason] : side.word.ignored) {
-        ignored.insert(name);
-      }
-      side.changes = find_changes(side.pre, side.post, side.pairing, ignored);
-      proof_.compared += side.post.object.parts().size();
       for (const auto& [symbol, place] : unit.defined) {
         const elf::Symbol& named = unit.pre->symbols().at(symbol);
         const std::int32_t part =
@@ -102,6 +109,18 @@ class Prover {
           side.functions_at.emplace(TRY(running_.address(unit.object, place)), part);
         }
       }
+    }
+    // What moves between the units is to be known before each is compared with itself.
+    linkage_ = TRY(Linkage::find(sides_, running_));
+    for (std::size_t i = 1; i < sides_.size(); ++i) {
+      Side& side = sides_[i];
+      std::set<std::string, std::less<>> ignored;
+      for (const auto& [name, reason] : side.word.ignored) {
+        ignored.insert(name);
+      }
+      side.changes =
+          find_changes(side.pre, side.post, side.pairing, side.unit->object != "vmlinux", ignored);
+      proof_.compared += side.post.object.parts().size();
     }
     return {};
   }
@@ -192,29 +211,44 @@ class Prover {
     if (!taken_.insert(*address).second) {
       meaning.accuse(where, "another one redirects the same function");
     }
+    bool gone = false;
     for (std::size_t i = 1; i < sides_.size(); ++i) {
-      Side& side = sides_[i];
+      const Side& side = sides_[i];
       auto found = side.functions_at.find(*address);
       if (found == side.functions_at.end() || side.unit->object != redirect.object) {
         continue;
       }
+      const Place from{i, found->second};
       const std::int32_t post = side.pairing.post(found->second);
-      if (post < 0) {
-        meaning.accuse(where, "the function is gone after the patch");
-      } else if (!side.pre.tables.traceable[static_cast<std::size_t>(found->second)]) {
+      const auto to = post < 0 ? linkage_.heir(from) : std::optional(Place{i, post});
+      if (!to) {
+        gone = true;  // of this file, which may have had a weak one beside it
+        continue;
+      }
+      if (!side.pre.tables.traceable[static_cast<std::size_t>(found->second)]) {
         meaning.accuse(where, "the function has no entry that ftrace can redirect");
       } else {
-        ++proof_.redirects;
-        side.redirected.insert(post);
-        new_code_.emplace_back(std::pair(i, post), redirect.to);
-        resolved_.push_back(Resolved{i, found->second, post, &redirect});
-        functions_.insert(fmt::format("{} {} {} {}", redirect.object, redirect.name,
-                                      redirect.position, side.unit->source));
+        accept(redirect, from, *to);
       }
       return;
     }
-    meaning.accuse(where, fmt::format("no function of the compiled files runs at {}",
-                                      running_.describe(*address)));
+    if (auto to = linkage_.heir_at(redirect.object, *address)) {
+      accept(redirect, {to->first, -1}, *to);
+      return;
+    }
+    meaning.accuse(where, gone ? "the function is gone after the patch"
+                               : fmt::format("no function of the compiled files runs at {}",
+                                             running_.describe(*address)));
+  }
+
+  void accept(const Redirect& redirect, Place from, Place to) {
+    Side& side = sides_[to.first];
+    ++proof_.redirects;
+    side.redirected.insert(to.second);
+    new_code_.emplace_back(to, redirect.to);
+    resolved_.push_back(Resolved{from.first, from.second, to.first, to.second, &redirect});
+    functions_.insert(fmt::format("{} {} {} {}", redirect.object, redirect.name, redirect.position,
+                                  side.unit->source));
   }
 
   // Every callback is one that a file asks for, and all of those are there.
@@ -285,6 +319,7 @@ class Prover {
     }
     std::set<std::string> callbacks;
     std::set<std::string> ignored;
+    std::set<std::string> taken_back;
     for (const Side& side : sides_) {
       const std::string source = side.unit == nullptr ? std::string{} : side.unit->source;
       for (const auto& [id, version] : side.word.states) {
@@ -299,13 +334,55 @@ class Prover {
       for (const auto& [name, reason] : side.word.ignored) {
         ignored.insert(fmt::format("{} {} {}", source, name, reason));
       }
+      for (const auto& [name, reason] : side.word.taken_back) {
+        taken_back.insert(fmt::format("{} {} {}", source, name, reason));
+      }
     }
     check_stated(meaning, "suture.state", states);
     check_stated(meaning, "suture.callback", callbacks);
     check_stated(meaning, "suture.ignored", ignored);
+    check_stated(meaning, "suture.taken_back", taken_back);
+  }
+
+  // A module that may be freed has handed out no address of its own. That one which says that it
+  // stays has no exit function is a part of what the glue must be (Meaning::form).
+  void check_escapes(Meaning& meaning) {
+    if (!patch_.modinfo("suture.pinned").empty()) {
+      return;
+    }
+    if (const auto escape = find_escape(sides_, linkage_, meaning.placed())) {
+      meaning.accuse(fmt::format("{}: {}", escape->source, escape->what),
+                     fmt::format("{} gives its address to others, who may use it after the patch "
+                                 "has been taken back, and the module may be freed then",
+                                 escape->by));
+    }
+  }
+
+  void check_linkage(Meaning& meaning) {
+    auto accuse = [&](Place post, std::string what) {
+      const Side& side = sides_[post.first];
+      meaning.accuse(fmt::format("{}: {}", side.unit->source,
+                                 side.post.object.name(side.post.object.part(post.second))),
+                     std::move(what));
+    };
+    for (const Linkage::Complaint& complaint : linkage_.complaints()) {
+      accuse(complaint.post, complaint.what);
+    }
+    for (const auto& [post, ancestor] : linkage_.ancestors()) {
+      const Side& side = sides_[post.first];
+      const Part& part = side.post.object.part(post.second);
+      if (part.kind == PartKind::data) {
+        if (ancestor.pre && !meaning.same_contents(*ancestor.pre, post)) {
+          accuse(post, "it moves here and its first contents change");
+        }
+      } else if (ancestor.replaced && !side.redirected.contains(post.second)) {
+        accuse(post, "what runs is another file's definition, and nothing redirects it");
+      }
+    }
   }
 
   void check_nothing_left_out(Meaning& meaning) {
+    check_linkage(meaning);
     for (const Side& side : sides_) {
       if (side.unit == nullptr) {
         continue;
@@ -333,9 +410,10 @@ class Prover {
   LoadedPatch patch_;
   ModuleTables tables_;
   std::deque<Side> sides_;  // the glue first
+  Linkage linkage_;
   std::uint64_t module_at_ = 0;
   std::set<std::uint64_t> taken_;  // run addresses that are redirected
-  std::vector<std::pair<std::pair<std::size_t, std::int32_t>, std::uint64_t>> new_code_;
+  std::vector<std::pair<Place, std::uint64_t>> new_code_;
   std::vector<Resolved> resolved_;
   std::set<std::string> functions_;  // as .modinfo should list them
 };

@@ -146,36 +146,52 @@ Result<std::uint64_t> Running::address(const std::string& object, RunPlace place
   return in->bases[place.section] + place.value;
 }
 
-Result<std::optional<std::uint64_t>> Running::own(const std::string& object,
-                                                  std::string_view name) {
-  std::vector<std::uint64_t> all;
-  std::vector<std::uint64_t> global;
-  auto take = [&](std::uint64_t address, bool is_global) {
-    all.push_back(address);
-    if (is_global) {
-      global.push_back(address);
-    }
-  };
+Result<std::optional<std::uint64_t>> Running::own(const std::string& object, std::string_view name,
+                                                  bool global) {
+  std::vector<std::uint64_t> found;
   if (object == "vmlinux") {
     for (std::uint32_t index : image_.symbols().find(name)) {
       const kernel::RunSymbol& symbol = image_.symbols().all()[index];
-      take(symbol.address, symbol.type >= 'A' && symbol.type <= 'Z');
+      if (symbol.is_global() == global) {
+        found.push_back(symbol.address);
+      }
     }
   } else {
     Module* in = TRY(module(object));
     if (auto it = in->by_name.find(name); it != in->by_name.end()) {
       for (std::uint32_t symbol : it->second) {
-        take(address_in(*in, symbol), in->image->elf().symbols()[symbol].binding != STB_LOCAL);
+        if ((in->image->elf().symbols()[symbol].binding != STB_LOCAL) == global) {
+          found.push_back(address_in(*in, symbol));
+        }
       }
     }
   }
-  if (all.size() == 1) {
-    return all[0];
-  }
-  return global.size() == 1 ? std::optional(global[0]) : std::nullopt;
+  return found.size() == 1 ? std::optional(found[0]) : std::nullopt;
 }
 
-// A module's linker takes what the module itself makes global, before the loader looks for exports.
+Result<std::optional<Running::Global>> Running::global(const std::string& object,
+                                                       std::string_view name) {
+  const auto address = TRY(own(object, name, true));
+  if (!address) {
+    return std::nullopt;
+  }
+  Global out{.address = *address, .weak = false};
+  if (object == "vmlinux") {
+    for (std::uint32_t index : image_.symbols().find(name)) {
+      const char type = image_.symbols().all()[index].type;
+      out.weak = out.weak || type == 'W' || type == 'V';
+    }
+    return out;
+  }
+  Module* in = TRY(module(object));
+  for (std::uint32_t symbol : in->by_name.find(name)->second) {
+    out.weak = out.weak || in->image->elf().symbols()[symbol].binding == STB_WEAK;
+  }
+  return out;
+}
+
+// A module's linker takes what the module itself makes global, before the loader looks for exports;
+// beyond those a module reaches nothing.
 Result<std::optional<std::uint64_t>> Running::undefined(const std::string& object,
                                                         std::string_view name) {
   if (object != "vmlinux") {
@@ -191,12 +207,12 @@ Result<std::optional<std::uint64_t>> Running::undefined(const std::string& objec
   if (const kernel::ImageExport* found = exported(name)) {
     return found->address;
   }
-  if (object != "vmlinux") {
-    if (const kernel::Export* found = symvers_.find(name)) {
-      return own(std::string(found->module), name);
-    }
+  if (object == "vmlinux") {
+    return own(object, name, true);
   }
-  return own("vmlinux", name);
+  const kernel::Export* found = symvers_.find(name);
+  return found == nullptr ? std::optional<std::uint64_t>{}
+                          : TRY(own(std::string(found->module), name, true));
 }
 
 std::string Running::describe(std::uint64_t address) const {

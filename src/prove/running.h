@@ -61,9 +61,16 @@ class Running {
   Result<std::uint64_t> size_of(const CoreSymbol& symbol, std::uint64_t address);
   // proof-failed where the object has no such place.
   Result<std::uint64_t> address(const std::string& object, RunPlace place);
-  // What `object`'s own code can only mean by that name: the one symbol that has it, or the one
-  // that is global.
-  Result<std::optional<std::uint64_t>> own(const std::string& object, std::string_view name);
+  // The one symbol of that name that all files of `object` see, or the one that only the file sees
+  // that defines it.
+  Result<std::optional<std::uint64_t>> own(const std::string& object, std::string_view name,
+                                           bool global);
+  // What all files of `object` see of that name, if it is one thing.
+  struct Global {
+    std::uint64_t address = 0;
+    bool weak = false;  // another definition would take its place
+  };
+  Result<std::optional<Global>> global(const std::string& object, std::string_view name);
   // What `object`'s code means by an undefined symbol where nothing else tells.
   Result<std::optional<std::uint64_t>> undefined(const std::string& object, std::string_view name);
   // A name for an address, for people.

@@ -124,7 +124,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   const diff::ObjectDiff found = diff::compare(
-      {pre.graph, pre.tables}, {post.graph, post.tables}, std::move(*directives),
+      {pre.graph, pre.tables}, {post.graph, post.tables}, diff::Home::module,
+      std::move(*directives),
       [](std::string_view, elf::AddressArguments) { return elf::AddressFate::leaves; });
   require(found.fate.size() == post.graph.pieces().size());
   require(!undamaged || (found.any_changed() && found.refusals.empty()));

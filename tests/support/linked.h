@@ -93,10 +93,11 @@ class Linking : public Pair {
     const diff::Side before{graph_, pre_tables_};
     const diff::Side after{post_graph_, post_tables_};
     diff_ = diff::compare(
-        before, after, diff::read_directives(post_graph_).value(),
+        before, after, object == "vmlinux" ? diff::Home::vmlinux : diff::Home::module,
+        diff::read_directives(post_graph_).value(),
         [](std::string_view, elf::AddressArguments) { return elf::AddressFate::leaves; });
     EXPECT_TRUE(diff_.refusals.empty());
-    const module::Binder binder(run_, run_, symvers_, graph_, matched_);
+    const module::Binder binder(run_, symvers_, graph_, matched_);
     return module::link(
         {module::LinkInput{.source = "f.c", .post = &after, .diff = &diff_, .binder = &binder}},
         {.glue = glue_,
@@ -166,7 +167,11 @@ class Linking : public Pair {
   static constexpr const char* glue_source =
       ".section .gnu.linkonce.this_module,\"aw\",@progbits\n"
       ".globl __this_module; .type __this_module, @object\n"
-      "__this_module: .zero 128; .quad init_module; .zero 120; .size __this_module, 256\n"
+      "__this_module: .zero 128; .quad init_module; .zero 56; .quad cleanup_module; .zero 56\n"
+      ".size __this_module, 256\n"
+      ".section .exit.text,\"ax\",@progbits; .globl cleanup_module\n"
+      ".type cleanup_module, @function; cleanup_module: ret\n"
+      ".size cleanup_module, . - cleanup_module\n"
       ".section .init.text,\"ax\",@progbits; .globl init_module; .type init_module, @function\n"
       "init_module: mov $suture_patch, %rdi; call klp_enable_patch; ret\n"
       ".size init_module, . - init_module\n"

@@ -40,6 +40,34 @@ TEST(Arch, SaysWhereAnInstructionHasTheAddressThatItAccesses) {
   EXPECT_EQ(one({0x48, 0xc7, 0xc0, 0, 0, 0, 0}).access, 0U);        // mov $x, %rax
 }
 
+TEST(Arch, SaysWhereAnInstructionAccessesMemoryWhateverRegistersAdd) {
+  EXPECT_EQ(one({0x8b, 0x05, 0, 0, 0, 0}).memory, 2U);              // mov x(%rip), %eax
+  EXPECT_EQ(one({0x48, 0x8b, 0x04, 0xc5, 0, 0, 0, 0}).memory, 4U);  // mov x(,%rax,8), %rax
+  EXPECT_EQ(one({0x48, 0x8d, 0x05, 0, 0, 0, 0}).memory, 0U);        // lea x(%rip), %rax
+  EXPECT_EQ(one({0x48, 0xc7, 0xc0, 0, 0, 0, 0}).memory, 0U);        // mov $x, %rax
+}
+
+TEST(Arch, SaysWhetherWhatFollowsMayRun) {
+  EXPECT_TRUE(one({0x74, 0}).goes_on);           // je
+  EXPECT_TRUE(one({0xe8, 0, 0, 0, 0}).goes_on);  // call
+  EXPECT_FALSE(one({0xeb, 0}).goes_on);          // jmp
+  EXPECT_FALSE(one({0xeb, 0}).returns);
+  EXPECT_FALSE(one({0x0f, 0x0b}).goes_on);  // ud2
+  EXPECT_FALSE(one({0x0f, 0x0b}).returns);
+  EXPECT_TRUE(one({0xc3}).returns);        // ret
+  EXPECT_TRUE(one({0xff, 0xe0}).returns);  // jmp *%rax
+  EXPECT_FALSE(one({0xff, 0xe0}).goes_on);
+}
+
+TEST(Arch, SaysWhatAnInstructionDoesToMemoryWhateverRegisterItTakes) {
+  auto effect = [](const Bytes& code) { return x86().memory_effect(code); };
+  EXPECT_EQ(effect({0x89, 0x05, 0, 0, 0, 0}), effect({0x89, 0x15, 0, 0, 0, 0}));  // mov %eax, %edx
+  EXPECT_TRUE(effect({0x89, 0x05, 0, 0, 0, 0}).starts_with("mov "));
+  EXPECT_NE(effect({0xc6, 0x05, 0, 0, 0, 0, 1}), effect({0xc6, 0x05, 0, 0, 0, 0, 2}));  // movb
+  EXPECT_EQ(effect({0x8b, 0x05, 0, 0, 0, 0}), "");                                      // a load
+  EXPECT_EQ(effect({0x83, 0x3d, 0, 0, 0, 0, 0}), "");  // cmpl $0, x(%rip)
+}
+
 TEST(Arch, SaysWhereABranchGoes) {
   Instruction jump = one({0xe9, 0x10, 0, 0, 0});
   EXPECT_TRUE(jump.is_branch);

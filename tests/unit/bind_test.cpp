@@ -20,7 +20,7 @@ class Bind : public test::Pair {
                    "Module.symvers")
                    .value();
   }
-  Binder binder() const { return Binder(run_, run_, symvers_, graph_, matched_); }
+  Binder binder() const { return Binder(run_, symvers_, graph_, matched_); }
   void expect_code(const Result<Binding>& binding, Code code) {
     ASSERT_FALSE(binding.has_value());
     EXPECT_EQ(binding.error().code, code);

@@ -284,5 +284,18 @@ TEST_F(Link, RelocatesABranchThatTheAssemblerResolved) {
   EXPECT_EQ(read_le<std::uint32_t>(object.section(".text")->data, 8), 0U);
 }
 
+TEST_F(Link, LeadsAJumpByOneByteToAStubThatIsRelocated) {
+  const std::string jump = ".byte 0xeb; .byte g - . - 1";
+  auto both = [&](const std::string& body, const std::string& section) {
+    return test::function("g", old_f, section) + traced("f", body, section);
+  };
+  elf::ObjectFile object =
+      made(both("nop; " + jump, ".text"), both("inc %eax; " + jump, ".text"), both(jump, ".text"));
+  const ByteView code = object.section(".text")->data;
+  EXPECT_EQ(code[8], 0U);  // the stub follows at once
+  EXPECT_EQ(code[9], 0xe9U);
+  EXPECT_EQ(target(object, ".text", 10), ".klp.sym.vmlinux.g,0");
+}
+
 }  // namespace
 }  // namespace suture::module

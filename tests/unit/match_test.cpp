@@ -118,6 +118,14 @@ TEST_F(Match, LeavesInitCodeOut) {
   EXPECT_EQ(matched_.of, 0U);
 }
 
+TEST_F(Match, TakesNoStrongFunctionForAWeakOneOfItsNameAndCode) {
+  load(".weak f\n" + function("f", "ret"), {".globl f\n" + function("f", "ret", ".text")});
+  ASSERT_FALSE(matches("f"));
+  EXPECT_EQ(mismatch("f").kind, Mismatch::Kind::overridden);
+  load(".weak f\n" + function("f", "ret"), {".weak f\n" + function("f", "ret", ".text")});
+  EXPECT_TRUE(matches("f"));
+}
+
 TEST_F(Match, CountsNoWeakFunctionThatAnotherOverrides) {
   load(".weak f\n" + function("f", "ret"), {function("f", "inc %eax; ret", ".text")});
   EXPECT_EQ(mismatch("f").kind, Kind::overridden);

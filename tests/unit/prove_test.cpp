@@ -123,6 +123,56 @@ TEST_F(Prove, AccusesAModuleThatSaysByItselfThatAChangeIsIgnored) {
                     HasSubstr("suture.ignored does not list")));
 }
 
+TEST_F(Prove, AcceptsAJumpByOneByteToAnotherFunction) {
+  auto both = [](const std::string& first, const std::string& section) {
+    return traced("g", old_f, section) +
+           traced("f", first + ".byte 0xeb; .byte g - . - 1", section);
+  };
+  const Proof done = proof(
+      make(both("nop; ", ".sched.text"), both("inc %eax; ", ".sched.text"), both("", ".text")));
+  EXPECT_EQ(all(done), "");
+  EXPECT_EQ(done.redirects, 1U);
+}
+
+// f reads a flag; start is boot code.
+std::string with_boot_code(const std::string& f, const std::string& start, int flag = 0) {
+  return traced("f", f + "mov flag, %eax; ret") + test::function("start", start, ".init.text") +
+         variable("flag", flag);
+}
+
+TEST_F(Prove, AccusesWhatReadsWhatBootCodeThatIsLeftOutWrites) {
+  const Bytes module = make(with_boot_code("nop; ", "ret"), with_boot_code("inc %eax; ", "ret"),
+                            traced("f", "mov flag, %eax; ret", ".text") + variable("flag", 0));
+  EXPECT_EQ(all(proof(module)), "");
+  EXPECT_THAT(all(proof_against(module, with_boot_code("inc %eax; ", "movl $1, flag; ret"))),
+              HasSubstr("f: it reads flag, which boot code that is left out would have written"));
+}
+
+TEST_F(Prove, AccusesAChangeOfExitCodeOfAModule) {
+  auto side = [](const std::string& f, const std::string& gone) {
+    return traced("f", f) + test::function("gone", gone, ".exit.text");
+  };
+  const Bytes module = make(side(old_f, old_f), side(new_f, old_f), traced("f", old_f, ".text"));
+  EXPECT_EQ(all(proof(module)), "");
+  EXPECT_THAT(all(proof_against(module, side(new_f, new_f))),
+              HasSubstr("gone: it differs, and the module runs it when it is unloaded"));
+}
+
+TEST_F(Prove, AccusesAChangeOfDataWhoseAddressBootCodeGaveAway) {
+  auto side = [](const std::string& f, const std::string& start, int value) {
+    return traced("f", f) + test::function("start", start + "; ret", ".init.text") +
+           variable("table", value);
+  };
+  const std::string run = traced("f", old_f, ".text");
+  const std::string reads = "mov table, %eax";
+  EXPECT_EQ(all(proof(make(side(old_f, reads, 1), side(new_f, reads, 2), run))), "");
+  const std::string gives = "mov $table, %rdi";
+  const Bytes module = make(side(old_f, gives, 1), side(new_f, gives, 1), run);
+  EXPECT_EQ(all(proof(module)), "");
+  EXPECT_THAT(all(proof_against(module, side(new_f, gives, 2))),
+              HasSubstr("table: its first contents change, and boot code gave its address away"));
+}
+
 TEST_F(Prove, AccusesARedirectWithoutAnEntryCall) {
   const Bytes module = make(traced("f", old_f), traced("f", new_f), traced("f", old_f, ".text"));
   object_ = elf::ObjectFile::open(assemble("pre", test::function("f", fentry + old_f))).value();

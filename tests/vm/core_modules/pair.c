@@ -23,6 +23,9 @@
 
 static int threads;
 module_param(threads, int, 0444);
+/* So long does a call of theirs take. */
+static int thread_us = 20;
+module_param(thread_us, int, 0444);
 static int timers;
 module_param(timers, int, 0444);
 static int nmis;
@@ -58,11 +61,13 @@ noinline int pair_left(int sleep)
 		udelay(-sleep);
 	return 1;
 }
+EXPORT_SYMBOL_GPL(pair_left);
 
 noinline int pair_right(int unused)
 {
 	return 1;
 }
+EXPORT_SYMBOL_GPL(pair_right);
 
 /* Its version, where left and right are of the same one. */
 noinline int pair_outer(int sleep)
@@ -134,7 +139,7 @@ static int run_thread(void *unused)
 	unsigned int rounds = 0;
 
 	while (!kthread_should_stop()) {
-		count(THREAD, pair_outer(-20));
+		count(THREAD, pair_outer(-thread_us));
 		if (!(++rounds % 256))
 			msleep(1);
 		cond_resched();

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: a patch is in force when no task is left in what it replaces. A task that sleeps in a
+// loop that it never leaves holds the transition up for ever, and would never run the new code.
+//
+// Method: the running function's instructions, those of its .cold parts, and what alternatives jump
+// to, as a graph: each leads to what may run next, tables about code included. Three questions.
+//   1. Is there a call that sleeps, which comes round again and from which no way leads to a return
+//      or to the task's end? Then it is refused, whoever calls it.
+//   2. Is it given to what starts kernel threads? Then a task enters it once. It is refused where
+//      it asks whether to stop, has no return, or sleeps without a deadline again and again with
+//      work in between. What only waits for something once may end by itself: a note.
+//   3. Does it never return, but end the task, or the machine? A note.
+//
+// Invariants: what is not understood is a way out, so a refusal is never a guess about code; traps
+// of BUG() and calls that stop the machine are none, as nobody goes on from there.
+#include "diff/threads.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+
+namespace suture::diff {
+
+namespace {
+
+using Names = std::span<const std::string_view>;
+
+constexpr std::array<std::string_view, 6> thread_starters{
+    "kthread_create_on_node", "__kthread_create_on_node", "kthread_create_on_cpu",
+    "kernel_thread",          "user_mode_thread",         "create_io_thread"};
+constexpr std::array<std::string_view, 3> stop_questions{
+    "kthread_should_stop", "kthread_freezable_should_stop", "kthread_should_park"};
+// They sleep until somebody wakes the task.
+constexpr std::array<std::string_view, 9> sleepers{"schedule",
+                                                   "__schedule",
+                                                   "schedule_idle",
+                                                   "schedule_preempt_disabled",
+                                                   "io_schedule",
+                                                   "wait_for_completion",
+                                                   "wait_for_completion_interruptible",
+                                                   "kthread_parkme",
+                                                   "do_idle"};
+constexpr std::array<std::string_view, 11> timed_sleepers{"schedule_timeout",
+                                                          "schedule_timeout_interruptible",
+                                                          "schedule_timeout_uninterruptible",
+                                                          "schedule_timeout_killable",
+                                                          "schedule_timeout_idle",
+                                                          "schedule_hrtimeout",
+                                                          "schedule_hrtimeout_range",
+                                                          "io_schedule_timeout",
+                                                          "msleep",
+                                                          "msleep_interruptible",
+                                                          "usleep_range_state"};
+// What a wait for one thing is made of: it is no work.
+constexpr std::array<std::string_view, 13> parts_of_a_wait{
+    "prepare_to_",       "finish_", "init_wait",  "schedule",    "_raw_spin_",     "_raw_read_",
+    "_raw_write_",       "mutex_",  "__fentry__", "__rcu_read_", "__cond_resched", "__refrigerator",
+    "freezing_slow_path"};
+constexpr std::array<std::string_view, 8> ends_of_tasks{"do_exit",
+                                                        "do_group_exit",
+                                                        "make_task_dead",
+                                                        "do_task_dead",
+                                                        "kthread_exit",
+                                                        "kthread_complete_and_exit",
+                                                        "__module_put_and_kthread_exit",
+                                                        "module_put_and_kthread_exit"};
+constexpr std::array<std::string_view, 5> ends_of_machines{"panic", "nmi_panic", "__stack_chk_fail",
+                                                           "fortify_panic", "cpu_startup_entry"};
+
+bool is_one_of(std::string_view name, Names names) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+std::string_view name_of(const PieceGraph& graph, const Reference& reference) {
+  return reference.target_piece >= 0 && !graph.piece(reference.target_piece).name.empty()
+             ? graph.piece(reference.target_piece).name
+             : std::string_view(graph.object().symbols()[reference.symbol].name);
+}
+
+bool refers_to(const PieceGraph& graph, const Piece& user, Names names) {
+  return std::ranges::any_of(user.references, [&](const Reference& reference) {
+    return is_one_of(name_of(graph, reference), names);
+  });
+}
+
+// What may run after what in a function, from its entry on.
+class Ways {
+ public:
+  Ways(const Side& side, std::int32_t function)
+      : side_(side),
+        function_(function),
+        split_(fmt::format("{}.cold", side.graph.piece(function).name)) {
+    enter({function, 0}, nullptr);
+    while (!work_.empty()) {
+      Step& step = steps_.at(work_.back());
+      work_.pop_back();
+      follow(step);
+    }
+  }
+
+  bool returns() const {
+    return std::ranges::any_of(steps_, [](const auto& step) { return step.second.leaves; });
+  }
+
+  // It sleeps in a loop that nothing leads out of.
+  bool sleeps_for_ever() const {
+    return std::ranges::any_of(steps_, [&](const auto& entry) {
+      const Step& step = entry.second;
+      if (!is_one_of(step.calls, sleepers) && !is_one_of(step.calls, timed_sleepers)) {
+        return false;
+      }
+      const std::set<const Step*> after = reach(step, &Step::next);
+      return after.contains(&step) && std::ranges::none_of(after, &Step::leaves);
+    });
+  }
+
+  // It sleeps without a deadline, works, and comes round to sleep again.
+  bool waits_for_work() const {
+    return std::ranges::any_of(steps_, [&](const auto& entry) {
+      const Step& step = entry.second;
+      if (!is_one_of(step.calls, sleepers)) {
+        return false;
+      }
+      const std::set<const Step*> before = reach(step, &Step::previous);
+      return std::ranges::any_of(reach(step, &Step::next), [&](const Step* other) {
+        return before.contains(other) && !other->calls.empty() &&
+               !is_one_of(other->calls, sleepers) &&
+               std::ranges::none_of(parts_of_a_wait,
+                                    [&](auto start) { return other->calls.starts_with(start); });
+      });
+    });
+  }
+
+ private:
+  using Place = std::pair<std::int32_t, std::uint64_t>;  // piece and offset
+
+  struct Step {
+    Place place;
+    bool leaves = false;     // it returns, goes elsewhere, or ends the task
+    std::string_view calls;  // empty where it calls nothing, or what cannot be named
+    std::vector<const Step*> next;
+    std::vector<const Step*> previous;
+  };
+
+  static std::set<const Step*> reach(const Step& from, std::vector<const Step*> Step::*edges) {
+    std::set<const Step*> seen;
+    std::vector<const Step*> work(from.*edges);
+    while (!work.empty()) {
+      const Step* step = work.back();
+      work.pop_back();
+      if (seen.insert(step).second) {
+        work.insert(work.end(), (step->*edges).begin(), (step->*edges).end());
+      }
+    }
+    return seen;
+  }
+
+  bool inside(std::int32_t piece) const {
+    return piece == function_ ||
+           (piece >= 0 && (side_.graph.piece(piece).kind == PieceKind::blob ||
+                           side_.graph.piece(piece).name.starts_with(split_)));
+  }
+
+  void enter(Place place, Step* from) {
+    auto [it, fresh] = steps_.try_emplace(place);
+    it->second.place = place;
+    if (fresh) {
+      work_.push_back(place);
+    }
+    if (from != nullptr) {
+      from->next.push_back(&it->second);
+      it->second.previous.push_back(from);
+    }
+  }
+
+  void follow(Step& step) {
+    const auto [index, offset] = step.place;
+    const Piece& piece = side_.graph.piece(index);
+    const auto insn = side_.graph.arch().next(side_.graph.bytes(piece), offset);
+    if (!insn) {
+      return;  // behind the last call: it does not return
+    }
+    bool goes_on = insn->goes_on || follow_tables(step);
+    step.leaves = insn->returns;
+    if (insn->is_branch) {
+      goes_on = follow_branch(step, *insn) && goes_on;
+    }
+    if (goes_on && offset + insn->length < piece.size) {
+      enter({index, offset + insn->length}, &step);
+    }
+  }
+
+  // Whether what follows may run next, as far as the branch has a say in it.
+  bool follow_branch(Step& step, const elf::Instruction& insn) {
+    const Piece& piece = side_.graph.piece(step.place.first);
+    auto it = std::ranges::find(piece.references, insn.offset + insn.field, &Reference::offset);
+    if (it == piece.references.end()) {
+      enter({step.place.first, static_cast<std::uint64_t>(insn.target)}, &step);
+      return true;
+    }
+    if (insn.is_call) {
+      step.calls = name_of(side_.graph, *it);
+      step.leaves = is_one_of(step.calls, ends_of_tasks);
+      return !step.leaves && !is_one_of(step.calls, ends_of_machines);
+    }
+    if (inside(it->target_piece) && it->target_offset >= 0) {
+      enter({it->target_piece, static_cast<std::uint64_t>(it->target_offset)}, &step);
+    } else {
+      step.leaves = true;
+    }
+    return true;
+  }
+
+  // Jump labels, exceptions and alternatives lead elsewhere, too; from a warning's trap the kernel
+  // goes on.
+  bool follow_tables(Step& step) {
+    bool goes_on = false;
+    for (const TableEntry& entry : side_.tables.of(step.place.first)) {
+      const auto names = [&](const Reference& reference) {
+        return reference.target_piece == step.place.first && reference.target_offset >= 0 &&
+               static_cast<std::uint64_t>(reference.target_offset) == step.place.second;
+      };
+      if (entry.references.empty() || !names(entry.references[0])) {
+        continue;
+      }
+      for (const Reference& other : entry.references) {
+        if (inside(other.target_piece) && other.target_offset >= 0 && !names(other)) {
+          enter({other.target_piece, static_cast<std::uint64_t>(other.target_offset)}, &step);
+        }
+      }
+      const elf::Section& section = side_.graph.object().sections()[entry.section];
+      constexpr unsigned warning = 1;  // BUGFLAG_WARNING of the flags that end a struct bug_entry
+      const auto flags = read_le<std::uint16_t>(section.data, entry.offset + entry.size - 2);
+      goes_on = goes_on || (section.name == "__bug_table" && flags && (*flags & warning) != 0) ||
+                section.name == ".altinstructions";
+    }
+    return goes_on;
+  }
+
+  const Side& side_;
+  const std::int32_t function_;
+  const std::string split_;
+  std::map<Place, Step> steps_;
+  std::vector<Place> work_;
+};
+
+class Judge {
+ public:
+  Judge(const Side& pre, const Side& post, ObjectDiff& out) : pre_(pre), post_(post), out_(out) {}
+
+  void run() {
+    const std::set<std::int32_t> mains = thread_mains();
+    for (std::size_t i = 0; i < out_.fate.size(); ++i) {
+      const auto index = static_cast<std::int32_t>(i);
+      if (out_.fate[i] == Fate::changed) {
+        judge(index, mains.contains(index));
+      }
+    }
+  }
+
+ private:
+  std::set<std::int32_t> thread_mains() const {
+    std::set<std::int32_t> out;
+    for (const Piece& user : post_.graph.pieces()) {
+      if (!refers_to(post_.graph, user, thread_starters)) {
+        continue;
+      }
+      for (const Reference& reference : user.references) {
+        if (reference.target_piece >= 0 && !reference.is_branch && reference.target_offset == 0) {
+          out.insert(reference.target_piece);
+        }
+      }
+    }
+    return out;
+  }
+
+  void judge(std::int32_t function, bool main) {
+    const std::int32_t before = out_.correlation.pre_of[static_cast<std::size_t>(function)];
+    const std::string name(post_.graph.piece(function).name);
+    const Ways ways(pre_, before);
+    const bool returns = ways.returns();
+    if (ways.sleeps_for_ever()) {
+      refuse(name,
+             "it sleeps in a loop that nothing leads out of: a task that has come there stays");
+    } else if (main && (refers_to(pre_.graph, pre_.graph.piece(before), stop_questions) ||
+                        !returns || ways.waits_for_work())) {
+      refuse(name,
+             "it is the main function of a kernel thread, which stays in it until it is "
+             "stopped");
+    } else if (main) {
+      out_.notes.push_back(
+          fmt::format("{} is the main function of a kernel thread: one that sleeps in it holds the "
+                      "transition up until it ends",
+                      name));
+    } else if (!returns) {
+      out_.notes.push_back(fmt::format(
+          "{} does not return: a task that sleeps in it holds the transition up until it ends",
+          name));
+    }
+  }
+
+  void refuse(const std::string& name, std::string_view why) {
+    out_.refusals.push_back(
+        Error{Code::thread_main, name,
+              fmt::format("{}, so the transition would never end, and the task would never run the "
+                          "new code",
+                          why),
+              "move the change into a function that it calls, or stop the thread: reload the "
+              "module that owns it, or reboot"});
+  }
+
+  const Side& pre_;
+  const Side& post_;
+  ObjectDiff& out_;
+};
+
+}  // namespace
+
+void judge_threads(const Side& pre, const Side& post, ObjectDiff& out) {
+  Judge(pre, post, out).run();
+}
+
+}  // namespace suture::diff
