@@ -33,6 +33,7 @@ std::string_view code_name(Code code) {
     case Code::module_exit: return "module-exit";
     case Code::init_needed: return "init-needed";
     case Code::state_conflict: return "state-conflict";
+    case Code::callback_conflict: return "callback-conflict";
     case Code::wrong_kernel: return "wrong-kernel";
     case Code::unsupported_kernel: return "unsupported-kernel";
     case Code::config_mismatch: return "config-mismatch";
@@ -100,7 +101,8 @@ int exit_code(Code code) {
     case Code::thread_main:
     case Code::module_exit:
     case Code::init_needed:
-    case Code::state_conflict: return 3;
+    case Code::state_conflict:
+    case Code::callback_conflict: return 3;
     case Code::wrong_kernel:
     case Code::unsupported_kernel:
     case Code::config_mismatch:

@@ -39,6 +39,7 @@ enum class Code {
   module_exit,
   init_needed,
   state_conflict,
+  callback_conflict,
   // It is not for this kernel (exit 4).
   wrong_kernel,
   unsupported_kernel,

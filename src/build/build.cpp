@@ -60,6 +60,7 @@ class Builder {
     TRY(open_signer());
     units_ = TRY(kernel::Units::open(kernel_, progress_));
     intake_ = TRY(take_in(request_, units_));
+    out_.notes = intake_.notes;
     for (const std::string& path : intake_.touched.ignored) {
       out_.notes.push_back(fmt::format("{} is no kernel code: left out", path));
     }
@@ -157,13 +158,15 @@ class Builder {
     }
     const std::string compiler = commands.at(0).compiler.at(0);
     // The kernel is read while the compiler runs.
-    auto reading = std::async(std::launch::async, [&] {
-      return KernelSide::open(kernel_, modules_, compiler, request_.core);
+    auto reading = std::async(std::launch::async, [&]() -> Status {
+      side_ = TRY(KernelSide::open(kernel_, modules_, compiler, request_.core));
+      extent_ = TRY(Extent::open(kernel_, side_.image()));
+      return {};
     });
     Result<Compiled> compiled =
         compile_units(kernel_, intake_.files, std::move(commands),
                       type_changes(intake_.files, intake_.touched), place_, posts_);
-    Result<KernelSide> side = reading.get();
+    Status read = reading.get();
     Compiled made = TRY(std::move(compiled));
     std::ranges::move(made.failures, std::back_inserter(out_.refusals));
     for (Unit& unit : made.units) {
@@ -173,7 +176,7 @@ class Builder {
       out_.compiled_objects += 2 - kept;
       works_.emplace_back().unit = std::move(unit);
     }
-    side_ = TRY(std::move(side));
+    TRY(std::move(read));
     out_.seconds.compile = now_seconds() - start;
     return {};
   }
@@ -263,6 +266,7 @@ class Builder {
                       fmt::format("{} has none of its functions", work.run->name()),
                       "leave the file out of the diff: this kernel is configured without it");
         }
+        absent_.push_back(work.unit.command.path());
         it = works_.erase(it);
       } else {
         ++it;
@@ -595,6 +599,8 @@ class Builder {
   Status check(const Bytes& module) {
     double start = now_seconds();
     prove::Case about = proof_case(side_);
+    extent_->set(proof_files(intake_.files), absent_);
+    about.scope = &extent_->scope();
     std::vector<KeptUnit> kept;
     for (const std::list<Work>* works : {&works_, &untouched_}) {
       for (const Work& work : *works) {
@@ -612,7 +618,7 @@ class Builder {
     }
     if (!request_.keep_objects.empty()) {
       const std::string& compiler = works_.front().unit.command.compiler.at(0);
-      TRY(keep_objects(request_.keep_objects, compiler, kept));
+      TRY(keep_objects(request_.keep_objects, compiler, kept, extent_->scope().files));
     }
     out_.proof = prove::prove(module, about);
     out_.seconds.prove = now_seconds() - start;
@@ -631,9 +637,11 @@ class Builder {
   PostCache posts_;
   Modules modules_;
   KernelSide side_;
+  std::unique_ptr<Extent> extent_;
   std::optional<module::Signer> signer_;
   std::list<Work> works_;
-  std::list<Work> untouched_;  // they see another text, and compile to the same
+  std::vector<std::string> absent_;  // sources that see another text, and whose code does not run
+  std::list<Work> untouched_;        // they see another text, and compile to the same
 };
 
 }  // namespace

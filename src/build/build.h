@@ -25,7 +25,9 @@ struct Signing {
 
 struct Request {
   kernel::Kernel kernel;
-  std::vector<fs::path> patches;
+  std::vector<fs::path> patches;  // diffs, mailboxes, series: source/diff_files.h
+  std::optional<unsigned> strip;  // patch -p; nothing: what makes files of their names
+  unsigned fuzz = 0;              // patch -F
   std::string name;               // of the module; empty: from the first patch's file name
   std::string version;            // empty: 1
   std::string description;        // empty: the first line of the first patch's own text
@@ -34,7 +36,7 @@ struct Request {
   fs::path keep_objects;  // where the compiled objects are left for `check --prove`; may be empty
   module::Core core = module::Core::livepatch;
   bool replace = true;
-  bool all_units = false;  // compile all units that a header reaches, however many
+  bool all_units = false;                   // compile all units that a header reaches, however many
   std::vector<module::SystemState> states;  // beside those that the diffs state
   std::vector<module::Ignored> ignored;     // likewise
   fs::path onto;                            // a patch that it is to be loaded onto; may be empty

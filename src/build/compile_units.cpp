@@ -72,7 +72,8 @@ bool is_for_people(std::string_view path) {
          (is_under(path, folders) || std::ranges::find(names, name) != std::end(names));
 }
 
-// Changes there never reach the kernel's code.
+}  // namespace
+
 bool is_not_code(std::string_view path) {
   constexpr std::string_view folders[] = {"Documentation/", "LICENSES/", "samples/", "debian/"};
   constexpr std::string_view names[] = {"MAINTAINERS", "CREDITS", ".mailmap",
@@ -81,6 +82,8 @@ bool is_not_code(std::string_view path) {
   return is_under(path, folders) || std::ranges::find(names, name) != std::end(names) ||
          path.ends_with(".rst") || is_for_people(path);
 }
+
+namespace {
 
 std::unexpected<Error> cannot_build(const std::string& path, std::string reason,
                                     std::string remedy) {

@@ -63,6 +63,9 @@ std::vector<std::string> options_of(const source::CompileCommand& command);
 // runs their code, or maps it into processes as a whole.
 bool is_other_program(std::string_view path);
 
+// Whether changes of that file never reach the kernel's code (documentation, programs beside it).
+bool is_not_code(std::string_view path);
+
 struct Compiled {
   std::vector<Unit> units;      // of which both sides compiled
   std::vector<Error> failures;  // why the others did not: does-not-compile, in the compiler's words

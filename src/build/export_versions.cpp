@@ -8,7 +8,8 @@
 // every type that it reaches. The kernel's own genksyms reads what the preprocessor makes of the
 // patched file, as kbuild has it, and its numbers are compared with Module.symvers, which states
 // those of the running kernel. Only where one differs is the unpatched file read too: if that
-// differs as well, the fault is not the patch's.
+// differs as well, the fault is not the patch's. If it does not, what genksyms made the two numbers
+// of is compared (export_types.h): knowing more of a type changes the number, and no prototype.
 //
 // Invariant: a number that cannot be had is an error, never "the same".
 #include "build/export_versions.h"
@@ -20,6 +21,7 @@
 
 #include "base/digest.h"
 #include "base/process.h"
+#include "build/export_types.h"
 #include "kernel/prepare.h"
 
 namespace suture::build {
@@ -27,6 +29,11 @@ namespace suture::build {
 namespace {
 
 using Versions = std::map<std::string, std::uint32_t, std::less<>>;
+
+struct Exports {
+  Versions versions;
+  ExportTypes types;
+};
 
 std::unexpected<Error> cannot_tell(const source::CompileCommand& command, std::string reason) {
   return fail(Code::prepare_failed, command.source, std::move(reason),
@@ -57,8 +64,8 @@ Result<Versions> read_versions(const source::CompileCommand& command, std::strin
 }
 
 // The versions of what the file exports, as it is in `directory`: the tree or its shadow.
-Result<Versions> versions_in(const kernel::Kernel& kernel, const source::CompileCommand& command,
-                             const fs::path& directory, const WorkPlace& place) {
+Result<Exports> exports_in(const kernel::Kernel& kernel, const source::CompileCommand& command,
+                           const fs::path& directory, const WorkPlace& place) {
   const fs::path text =
       place.objects /
       (sha256_hex(as_bytes(directory.string() + command.source)).substr(0, 32) + ".i");
@@ -67,16 +74,21 @@ Result<Versions> versions_in(const kernel::Kernel& kernel, const source::Compile
                     {"-E", "-D__GENKSYMS__", "-o", text.string(), command.source});
   TRY(run_checked(Command{.argv = preprocess, .directory = directory}, Code::does_not_compile,
                   command.source, "mend the diff"));
+  fs::path types = text;
+  types.replace_extension(".types");
   const fs::path program = kernel.source / "scripts/genksyms/genksyms";
   if (!fs::exists(program)) {
     return cannot_tell(command, fmt::format("{} is missing", program.string()));
   }
-  Finished finished =
-      TRY(run_checked(Command{.argv = {program.string(), "-r", "/dev/null"}, .input = text},
-                      Code::prepare_failed, command.source, "check the source tree"));
+  Finished finished = TRY(run_checked(
+      Command{.argv = {program.string(), "-r", "/dev/null", "-T", types.string()}, .input = text},
+      Code::prepare_failed, command.source, "check the source tree"));
+  Exports out{.versions = TRY(read_versions(command, finished.out)),
+              .types = ExportTypes(TRY(read_text(types)))};
   std::error_code ec;
   fs::remove(text, ec);
-  return read_versions(command, finished.out);
+  fs::remove(types, ec);
+  return out;
 }
 
 // Without CONFIG_MODVERSIONS exports are bound by name alone, and Module.symvers has no numbers.
@@ -86,13 +98,28 @@ Result<bool> has_versions(const kernel::Kernel& kernel) {
 
 std::string as_crc(std::uint32_t crc) { return fmt::format("{:#010x}", crc); }
 
-Error changed(std::string_view name, std::uint32_t before, std::uint32_t after) {
-  return Error{Code::export_changed, std::string(name),
-               fmt::format("its CRC goes from {} to {}: modules that were built for this kernel "
-                           "call it as it was declared before",
-                           as_crc(before), as_crc(after)),
-               "keep the prototype and the types in it, or put the change into a new function that "
-               "is not exported"};
+// "a, b, c and 7 more"
+std::string some_of(const std::vector<std::string_view>& names) {
+  constexpr std::size_t most = 4;
+  const std::size_t shown = names.size() <= most ? names.size() : most - 1;
+  std::string out =
+      fmt::format("{}", fmt::join(names.begin(), names.begin() + std::ptrdiff_t(shown), ", "));
+  return shown == names.size() ? out : out + fmt::format(" and {} more", names.size() - shown);
+}
+
+Error changed(const std::vector<std::string_view>& names, const ExportChange& change) {
+  constexpr std::string_view callers = "modules that were built for this kernel";
+  if (change.what.empty()) {
+    return Error{Code::export_changed, some_of(names),
+                 fmt::format("its prototype was '{}' and is '{}': {} call it as it was",
+                             change.before, change.after, callers),
+                 "keep the prototype, and put the change into a new function that is not exported"};
+  }
+  return Error{Code::export_changed, some_of(names),
+               fmt::format("{}, which {} reach{}, had '{}' and has '{}': {} know it as it was",
+                           change.what, names.size() == 1 ? "it" : "they",
+                           names.size() == 1 ? "es" : "", change.before, change.after, callers),
+               fmt::format("leave {} as it is, or keep it out of what exports reach", change.what)};
 }
 
 Error foreign(std::string_view name, std::uint32_t theirs, std::uint32_t ours) {
@@ -112,27 +139,34 @@ Result<std::vector<Error>> changed_exports(const kernel::Kernel& kernel, const U
   if (exports.empty() || !TRY(has_versions(kernel))) {
     return out;
   }
-  const Versions post = TRY(versions_in(kernel, unit.command, place.shadow, place));
-  std::optional<Versions> pre;
+  const Exports post = TRY(exports_in(kernel, unit.command, place.shadow, place));
+  std::optional<Exports> pre;
+  // Many exports reach one type: told once.
+  std::map<ExportChange, std::vector<std::string_view>> changes;
   for (std::string_view name : exports) {
     const kernel::Export* shipped = symvers.find(name);
-    auto after = post.find(name);
+    auto after = post.versions.find(name);
     if (shipped == nullptr) {
       continue;  // new, and left out
     }
-    if (after == post.end()) {
+    if (after == post.versions.end()) {
       return cannot_tell(unit.command, fmt::format("genksyms gives no CRC for {}", name));
     }
     if (after->second == shipped->crc) {
       continue;
     }
     if (!pre) {
-      pre = TRY(versions_in(kernel, unit.command, kernel.source, place));
+      pre = TRY(exports_in(kernel, unit.command, kernel.source, place));
     }
-    auto before = pre->find(name);
-    out.push_back(before != pre->end() && before->second != shipped->crc
-                      ? foreign(name, shipped->crc, before->second)
-                      : changed(name, shipped->crc, after->second));
+    auto before = pre->versions.find(name);
+    if (before != pre->versions.end() && before->second != shipped->crc) {
+      out.push_back(foreign(name, shipped->crc, before->second));
+    } else if (auto change = export_change(pre->types, post.types, name)) {
+      changes[*change].push_back(name);
+    }
+  }
+  for (const auto& [change, names] : changes) {
+    out.push_back(changed(names, change));
   }
   return out;
 }

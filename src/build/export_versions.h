@@ -12,8 +12,9 @@
 
 namespace suture::build {
 
-// export-changed, one for each export of the unit whose CRC post changes; run-pre-mismatch where
-// the unpatched source does not give the kernel's CRC either.
+// export-changed, one for each prototype that post changes, and one for each type that exports
+// reach and post changes; run-pre-mismatch where the unpatched source does not give the kernel's
+// CRC.
 Result<std::vector<Error>> changed_exports(const kernel::Kernel& kernel, const Unit& unit,
                                            const std::vector<std::string_view>& exports,
                                            const kernel::Symvers& symvers, const WorkPlace& place);

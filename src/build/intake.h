@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "build/build.h"
@@ -16,11 +17,15 @@ struct Intake {
   std::vector<source::ChangedFile> files;
   Touched touched;
   module::Metadata metadata;  // name, version, release, description, diffs, vulnerabilities
+  std::vector<std::string> notes;
 };
 
+// Whether the text is the name of a vulnerability: CVE, a year, four digits or more.
+bool is_cve(std::string_view text);
+
 // Reads and applies the diffs, in memory. does-not-apply, bad-diff, unsafe-path, unsupported-file,
-// not-in-kernel;
-// no-change where they touch no code; usage for a name that no module can have.
+// not-in-kernel; no-change where they touch no code; usage for a name that no module can have, or
+// for a CVE that is none.
 Result<Intake> take_in(const Request& request, const kernel::Units& units);
 
 }  // namespace suture::build

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "build/intake.h"
+
 namespace suture::build {
 
 namespace {
@@ -140,6 +142,12 @@ class Reader {
     TRY(text(*patch, "version", out_.version));
     TRY(text(*patch, "description", out_.description));
     TRY(texts(*patch, "cves", out_.cves));
+    for (const std::string& cve : out_.cves) {
+      if (!is_cve(cve)) {
+        return wrong(patch->get("cves")->source(),
+                     fmt::format("'{}' is no CVE: they are called like CVE-2026-1234", cve));
+      }
+    }
     if (const toml::node* replace = patch->get("replace")) {
       out_.replace = replace->value_exact<bool>();
       if (!out_.replace) {

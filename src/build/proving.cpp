@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "kernel/prepare.h"
+
 namespace suture::build {
 
 namespace {
@@ -23,7 +25,14 @@ constexpr const char* list_name = "objects.json";
 struct KeptObjects {
   std::string compiler;
   std::vector<KeptUnit> units;
+  std::vector<prove::Scope::File> files;
 };
+
+Result<std::string> read_kept(const fs::path& directory, const nlohmann::json& file,
+                              const char* side) {
+  const std::string name = file.value(side, "");
+  return name.empty() ? std::string() : TRY(read_text(directory / name));
+}
 
 Result<KeptObjects> read_list(const fs::path& directory) {
   const fs::path path = directory / list_name;
@@ -53,6 +62,14 @@ Result<KeptObjects> read_list(const fs::path& directory) {
       }
       kept.ignored.emplace_back(entry.value("name", ""), entry.value("reason", ""));
     }
+  }
+  for (const auto& file : list.value("files", nlohmann::json::array())) {
+    if (!file.is_object()) {
+      return bad();
+    }
+    out.files.push_back({.path = file.value("path", ""),
+                         .before = TRY(read_kept(directory, file, "before")),
+                         .after = TRY(read_kept(directory, file, "after"))});
   }
   return out;
 }
@@ -91,10 +108,41 @@ prove::Unit proof_unit(const std::string& source, const match::RunObject& run,
   return unit;
 }
 
+Result<std::unique_ptr<Extent>> Extent::open(const kernel::Kernel& kernel,
+                                             const kernel::Image& image) {
+  const std::string config = TRY(read_text(kernel.config));
+  auto out = std::make_unique<Extent>();
+  out->scope_.tree = kernel.source;
+  out->scope_.configuration = prove::Configuration(config);
+  prove::TreeIndex::Kernel about{
+      .tree = kernel.source,
+      .arch = TRY(kernel::config_identity(config, kernel.config.string())).arch,
+      .configuration = &out->scope_.configuration,
+      .image = &image,
+      .modules = {}};
+  if (!kernel.modules.empty()) {
+    about.modules = TRY(kernel::ModuleDirectory::open(kernel.modules)).all();
+  }
+  out->index_ = TRY(prove::TreeIndex::open(about, kernel.derived / "proof-index"));
+  out->scope_.index = &out->index_;
+  return out;
+}
+
+std::vector<prove::Scope::File> proof_files(const std::vector<source::ChangedFile>& files) {
+  std::vector<prove::Scope::File> out;
+  for (const source::ChangedFile& file : files) {
+    out.push_back({.path = file.path, .before = file.before, .after = file.after});
+  }
+  return out;
+}
+
 Status keep_objects(const fs::path& directory, const std::string& compiler,
-                    const std::vector<KeptUnit>& units) {
-  nlohmann::ordered_json list{
-      {"schema", 1}, {"compiler", compiler}, {"units", nlohmann::ordered_json::array()}};
+                    const std::vector<KeptUnit>& units,
+                    const std::vector<prove::Scope::File>& files) {
+  nlohmann::ordered_json list{{"schema", 1},
+                              {"compiler", compiler},
+                              {"units", nlohmann::ordered_json::array()},
+                              {"files", nlohmann::ordered_json::array()}};
   for (const KeptUnit& unit : units) {
     const std::string pre = unit.source + ".pre.o";
     const std::string post = unit.source + ".post.o";
@@ -113,18 +161,34 @@ Status keep_objects(const fs::path& directory, const std::string& compiler,
                              {"post", post},
                              {"ignored", std::move(ignored)}});
   }
+  for (const prove::Scope::File& file : files) {
+    nlohmann::ordered_json entry{{"path", file.path}};
+    TRY(make_directories((directory / file.path).parent_path()));
+    for (const auto& [side, text] : {std::pair("before", &file.before), {"after", &file.after}}) {
+      if (!text->empty()) {
+        entry[side] = fmt::format("{}.{}", file.path, side);
+        TRY(write_file(directory / fmt::format("{}.{}", file.path, side), *text));
+      }
+    }
+    list["files"].push_back(std::move(entry));
+  }
   return write_file(directory / list_name, list.dump(2) + "\n");
 }
 
 Result<std::unique_ptr<Witness>> Witness::open(const kernel::Kernel& kernel, module::Core core,
                                                const fs::path& objects) {
-  const KeptObjects kept = TRY(read_list(objects));
+  KeptObjects kept = TRY(read_list(objects));
   auto witness = std::make_unique<Witness>();
   witness->modules_ = TRY(Modules::open(kernel));
   witness->side_ = TRY(KernelSide::open(kernel, witness->modules_, kept.compiler, core));
   witness->about_ = proof_case(witness->side_);
   for (const KeptUnit& unit : kept.units) {
     TRY(witness->add(unit));
+  }
+  if (!kept.files.empty()) {
+    witness->extent_ = TRY(Extent::open(kernel, witness->side_.image()));
+    witness->extent_->set(std::move(kept.files), {});
+    witness->about_.scope = &witness->extent_->scope();
   }
   return witness;
 }

@@ -10,6 +10,7 @@
 #include "build/kernel_side.h"
 #include "match/match.h"
 #include "prove/prove.h"
+#include "source/patch.h"
 
 namespace suture::build {
 
@@ -20,15 +21,37 @@ prove::Unit proof_unit(const std::string& source, const match::RunObject& run,
                        const diff::PieceGraph& pre, const elf::ObjectFile& post,
                        const match::MatchResult& matched);
 
+// What the diff is, for the proof that the patch is all of it.
+class Extent {
+ public:
+  // Reads the whole kernel for the first diff to it; `image` is used only by this.
+  static Result<std::unique_ptr<Extent>> open(const kernel::Kernel& kernel,
+                                              const kernel::Image& image);
+  // The files that the diff changes, and the sources that the build takes for no part of the
+  // kernel.
+  void set(std::vector<prove::Scope::File> files, std::vector<std::string> absent) {
+    scope_.files = std::move(files);
+    scope_.absent = std::move(absent);
+  }
+  const prove::Scope& scope() const { return scope_; }
+
+ private:
+  prove::TreeIndex index_;
+  prove::Scope scope_;
+};
+std::vector<prove::Scope::File> proof_files(const std::vector<source::ChangedFile>& files);
+
 // What a build leaves of its units for others to prove the module again: DIR/SOURCE.pre.o and
-// .post.o, and DIR/objects.json, which says whose they are.
+// .post.o, what the diff changes as DIR/PATH.before and .after, and DIR/objects.json, which says
+// whose they are.
 struct KeptUnit {
   std::string source, object;
   fs::path pre, post;
   std::vector<std::pair<std::string, std::string>> ignored;  // by the manifest: name and reason
 };
 Status keep_objects(const fs::path& directory, const std::string& compiler,
-                    const std::vector<KeptUnit>& units);
+                    const std::vector<KeptUnit>& units,
+                    const std::vector<prove::Scope::File>& files);
 
 // Proves modules again by what was kept, matching included.
 class Witness {
@@ -50,6 +73,7 @@ class Witness {
   Modules modules_;
   KernelSide side_;
   std::list<Unit> units_;
+  std::unique_ptr<Extent> extent_;
   prove::Case about_;
 };
 

@@ -28,10 +28,7 @@ Json to_json(const live::ApplyOutcome& outcome) {
                               {"transition_seconds", patch.transition_seconds}});
   }
   for (const Error& failure : outcome.failures) {
-    out["failures"].push_back({{"code", code_name(failure.code)},
-                               {"where", failure.where},
-                               {"reason", failure.reason},
-                               {"remedy", failure.remedy}});
+    out["failures"].push_back(error_json(failure));
   }
   return out;
 }

@@ -38,10 +38,7 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
                     {module::core_name(outcome.metadata.core), outcome.metadata.core_symbols}};
   out["refusals"] = Json::array();
   for (const Error& refusal : outcome.refusals) {
-    out["refusals"].push_back({{"code", code_name(refusal.code)},
-                               {"where", refusal.where},
-                               {"reason", refusal.reason},
-                               {"remedy", refusal.remedy}});
+    out["refusals"].push_back(error_json(refusal));
   }
   out["pinned"] = Json::array();
   for (const module::Pin& pin : outcome.metadata.pinned) {
@@ -83,9 +80,7 @@ std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel,
     out += fmt::format("note: {}\n", note);
   }
   for (const Error& refusal : outcome.refusals) {
-    out += fmt::format("{} {}\n{} {}: {}\n", paint("next:", Tone::strong, fd), refusal.remedy,
-                       paint(fmt::format("refused[{}]:", code_name(refusal.code)), Tone::bad, fd),
-                       refusal.where, refusal.reason);
+    out += error_text(refusal, fd);
   }
   if (!outcome.refusals.empty()) {
     return out;
@@ -147,7 +142,6 @@ Status add_manifest(Options& options) {
 Result<Report> run(Options& options, bool json) {
   options.request.kernel = TRY(options.kernel.find());
   TRY(add_manifest(options));
-  options.request.replace = !options.no_replace;
   if (!options.signing.key.empty()) {
     options.request.signing = options.signing;
   }
@@ -171,7 +165,17 @@ void register_build(Commands& commands) {
   auto options = std::make_shared<Options>();
   CLI::App* command = commands.app().add_subcommand("build", "Make a patch module of diffs");
   build::Request& request = options->request;
-  command->add_option("PATCH", request.patches, "Unified diffs, applied in this order (-p1)");
+  command->add_option("PATCH", request.patches,
+                      "Unified diffs, applied in this order: files (also .gz, .xz, .zst, .bz2), "
+                      "mailboxes of git format-patch, quilt directories and series files");
+  command->add_option("-p,--strip", request.strip,
+                      "How many leading parts of the names in the diffs to strip, as patch -p "
+                      "(default: 1, or what makes them files of the source)");
+  command
+      ->add_option("--fuzz", request.fuzz,
+                   "Of so many lines of context at either end of a hunk it does not matter whether "
+                   "they fit, as patch -F has it (default: 0)")
+      ->check(CLI::Range(0U, 10U));
   command->add_option("--manifest", options->manifest,
                       "A TOML file with what the diffs do not say: docs/patch-author-guide.md");
   options->kernel.add_options(command);

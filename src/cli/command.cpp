@@ -17,21 +17,8 @@ bool colours(int fd) {
   return ::isatty(fd) != 0 && (no_color == nullptr || *no_color == '\0');
 }
 
-// What a person should do next comes first: it is what they read.
-void print_error(const Error& error) {
-  std::string text;
-  if (!error.remedy.empty()) {
-    text += fmt::format("{} {}\n", paint("next:", Tone::strong, STDERR_FILENO), error.remedy);
-  }
-  text += fmt::format(
-      "{} ", paint(fmt::format("error[{}]:", code_name(error.code)), Tone::bad, STDERR_FILENO));
-  if (!error.where.empty()) {
-    text += fmt::format("{}: ", error.where);
-  }
-  text += error.reason;
-  text += '\n';
-  std::fputs(text.c_str(), stderr);
-}
+// Refused, not failed: the diff or module is not to be had, whatever one tries.
+bool is_refusal(Code code) { return exit_code(code) == exit_code(Code::no_change); }
 
 Json with_schema(const Json& body) {
   Json out;
@@ -48,6 +35,11 @@ void print_json(const Json& body) {
 }  // namespace
 
 void Commands::on_run(CLI::App* command, std::function<Result<Report>()> body) {
+  for (CLI::Option* option : command->get_options()) {
+    if (!option->get_positional()) {
+      option->allow_extra_args(false);
+    }
+  }
   command->add_flag("--json", json_, "Print one JSON object on standard output");
   command->callback([this, body = std::move(body)] { finish(body()); });
 }
@@ -55,13 +47,14 @@ void Commands::on_run(CLI::App* command, std::function<Result<Report>()> body) {
 void Commands::finish(Result<Report> result) {
   if (!result) {
     const Error& error = result.error();
-    print_error(error);
+    std::fputs(error_text(error, STDERR_FILENO).c_str(), stderr);
     if (json_) {
       Json body;
-      body["error"] = {{"code", code_name(error.code)},
-                       {"where", error.where},
-                       {"reason", error.reason},
-                       {"remedy", error.remedy}};
+      if (is_refusal(error.code)) {
+        body["refusals"] = Json::array({error_json(error)});
+      } else {
+        body["error"] = error_json(error);
+      }
       print_json(body);
     }
     exit_status_ = exit_code(error.code);
@@ -99,6 +92,27 @@ std::string paint(std::string_view text, Tone tone, int fd) {
                       : tone == Tone::strong ? "\033[1m"
                                              : "\033[2m";
   return fmt::format("{}{}\033[0m", start, text);
+}
+
+std::string error_text(const Error& error, int fd) {
+  std::string text;
+  if (!error.remedy.empty()) {
+    text += fmt::format("{} {}\n", paint("next:", Tone::strong, fd), error.remedy);
+  }
+  const std::string what =
+      fmt::format("{}[{}]:", is_refusal(error.code) ? "refused" : "error", code_name(error.code));
+  text += fmt::format("{} ", paint(what, Tone::bad, fd));
+  if (!error.where.empty()) {
+    text += fmt::format("{}: ", error.where);
+  }
+  return text + error.reason + '\n';
+}
+
+Json error_json(const Error& error) {
+  return {{"code", code_name(error.code)},
+          {"where", error.where},
+          {"reason", error.reason},
+          {"remedy", error.remedy}};
 }
 
 std::string joined(const std::vector<std::string>& words) {

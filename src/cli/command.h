@@ -32,7 +32,8 @@ class Commands {
  public:
   explicit Commands(CLI::App& app) : app_(app) {}
   CLI::App& app() { return app_; }
-  // Adds --json to `command` and runs `body` when it was chosen.
+  // Adds --json to `command` and runs `body` when it was chosen. Options take one value each time
+  // they are given, also those that may be repeated: what follows is never swallowed.
   void on_run(CLI::App* command, std::function<Result<Report>()> body);
   int exit_status() const { return exit_status_; }
   // Whether people's text goes to standard error because standard output is for JSON.
@@ -53,6 +54,11 @@ kernel::Progress progress();
 // Colours, only where the stream is a terminal and NO_COLOR is not set.
 enum class Tone { plain, good, bad, strong, faint };
 std::string paint(std::string_view text, Tone tone, int fd);
+
+// An error as people read it: what to do next comes first. What was refused says so, and does not
+// look like a failure.
+std::string error_text(const Error& error, int fd);
+Json error_json(const Error& error);
 
 // "a, b, c"
 std::string joined(const std::vector<std::string>& words);

@@ -72,7 +72,7 @@ Words values(const CLI::Option* option) {
 }
 
 // Text between single quotes of sh, zsh and fish alike. One line.
-std::string quoted(std::string_view text, std::string_view also_escaped = {}) {
+std::string within_quotes(std::string_view text, std::string_view also_escaped = {}) {
   std::string out;
   for (char c : text) {
     if (c == '\'') {
@@ -175,8 +175,8 @@ std::string zsh_function(const CLI::App* app) {
                                : listed.empty()     ? ":value:_files"
                                                     : fmt::format(":value:({})", spaced(listed));
     for (const std::string& spelled : spellings(option)) {
-      out += fmt::format(" \\\n    '*{}[{}]{}'", spelled, quoted(option->get_description(), "[]:"),
-                         action);
+      out += fmt::format(" \\\n    '*{}[{}]{}'", spelled,
+                         within_quotes(option->get_description(), "[]:"), action);
     }
   }
   const std::vector<const CLI::App*> below = shown_commands(app);
@@ -187,7 +187,7 @@ std::string zsh_function(const CLI::App* app) {
   std::string calls;
   for (const CLI::App* command : below) {
     out += fmt::format("\n      '{}:{}'", command->get_name(),
-                       quoted(command->get_description(), ":"));
+                       within_quotes(command->get_description(), ":"));
     calls += fmt::format("      {}) _{} ;;\n", command->get_name(), full_name(command, '_'));
   }
   return out + fmt::format(
@@ -224,7 +224,7 @@ std::string fish_lines(const CLI::App* app) {
   std::string out;
   for (const CLI::App* command : shown_commands(app)) {
     out += fmt::format("complete -c suture -f -n '{}' -a {} -d '{}'\n", condition,
-                       command->get_name(), quoted(command->get_description()));
+                       command->get_name(), within_quotes(command->get_description()));
   }
   for (const CLI::Option* option : named_options(app)) {
     out += fmt::format("complete -c suture -n '{}'", condition);
@@ -239,7 +239,7 @@ std::string fish_lines(const CLI::App* app) {
     } else if (takes_value(option)) {
       out += " -r";
     }
-    out += fmt::format(" -d '{}'\n", quoted(option->get_description()));
+    out += fmt::format(" -d '{}'\n", within_quotes(option->get_description()));
   }
   return out;
 }

@@ -37,13 +37,6 @@ std::vector<Tool> tools() {
   return out;
 }
 
-Json error_json(const Error& error) {
-  return {{"code", code_name(error.code)},
-          {"where", error.where},
-          {"reason", error.reason},
-          {"remedy", error.remedy}};
-}
-
 Json installed_json(const live::InstalledRelease& entry) {
   Json out{{"release", entry.release},
            {"guard",

@@ -6,10 +6,15 @@
 namespace suture::cli {
 
 Json proof_json(const prove::Proof& proof) {
-  Json out{{"proven", proof.accusations.empty()}, {"loads", proof.loads},
-           {"redirects", proof.redirects},        {"functions", proof.functions},
-           {"variables", proof.variables},        {"references", proof.references},
-           {"table_entries", proof.entries},      {"compared", proof.compared},
+  Json out{{"proven", proof.accusations.empty()},
+           {"loads", proof.loads},
+           {"redirects", proof.redirects},
+           {"functions", proof.functions},
+           {"variables", proof.variables},
+           {"references", proof.references},
+           {"table_entries", proof.entries},
+           {"compared", proof.compared},
+           {"unseen", proof.unseen},
            {"accusations", Json::array()}};
   for (const Error& accusation : proof.accusations) {
     out["accusations"].push_back({{"code", code_name(accusation.code)},
@@ -20,8 +25,12 @@ Json proof_json(const prove::Proof& proof) {
 }
 
 std::string proof_text(const prove::Proof& proof) {
-  return fmt::format("{} references and {} table entries are proven", proof.references,
-                     proof.entries);
+  std::string out =
+      fmt::format("{} references and {} table entries are proven", proof.references, proof.entries);
+  for (const std::string& what : proof.unseen) {
+    out += fmt::format("\nnot looked at: {}", what);
+  }
+  return out;
 }
 
 }  // namespace suture::cli

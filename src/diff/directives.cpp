@@ -54,9 +54,15 @@ class Reader {
     const bool one = piece.references.size() == 1 && piece.references[0].target_piece >= 0 &&
                      piece.references[0].target_offset == 0 && piece.size == 8 &&
                      graph_.piece(piece.references[0].target_piece).kind == PieceKind::function;
-    if (!one || std::ranges::find(out_.callbacks, kind, &Directives::Callback::kind) !=
-                    out_.callbacks.end()) {
+    if (!one) {
       return misused(section, "a callback is one function that this file defines");
+    }
+    if (std::ranges::find(out_.callbacks, kind, &Directives::Callback::kind) !=
+        out_.callbacks.end()) {
+      return fail(
+          Code::callback_conflict, section,
+          fmt::format("the file states two {} callbacks, and its object can have one", kind),
+          "call both functions from one callback");
     }
     out_.callbacks.push_back({kind, piece.references[0].target_piece});
     return {};

@@ -48,6 +48,9 @@ class Output {
     return std::span(bytes_).subspan(used_, size);
   }
   void took(std::size_t size) { used_ += size; }
+  // The stream ends at this byte of the input.
+  void ends_at(std::size_t position) { input_end_ = position; }
+  std::size_t input_end() const { return input_end_; }
   std::size_t size() const { return used_; }
   Bytes finish() && {
     bytes_.resize(used_);
@@ -58,6 +61,7 @@ class Output {
   static constexpr std::size_t first_step = std::size_t{256} << 10;
   Bytes bytes_;
   std::size_t used_ = 0;
+  std::size_t input_end_ = 0;
 };
 
 // Why unpacking failed; an empty reason means that it did not.
@@ -92,6 +96,7 @@ Reason unpack_gzip(ByteView in, Output& out) {
     int status = inflate(&stream, Z_NO_FLUSH);
     out.took(room.size() - stream.avail_out);
     if (status == Z_STREAM_END) {
+      out.ends_at(fed - stream.avail_in);
       return {};
     }
     if (status == Z_BUF_ERROR ||
@@ -126,6 +131,7 @@ Reason unpack_bzip2(ByteView in, Output& out) {
     int status = BZ2_bzDecompress(&stream);
     out.took(room.size() - stream.avail_out);
     if (status == BZ_STREAM_END) {
+      out.ends_at(fed - stream.avail_in);
       return {};
     }
     if (status != BZ_OK) {
@@ -161,6 +167,7 @@ Reason unpack_lzma(ByteView in, Output& out, bool alone) {
     status = lzma_code(&stream, LZMA_RUN);
     out.took(room.size() - stream.avail_out);
     if (status == LZMA_STREAM_END) {
+      out.ends_at(in.size() - stream.avail_in);
       return {};
     }
     if (status == LZMA_MEMLIMIT_ERROR) {
@@ -196,6 +203,7 @@ Reason unpack_zstd(ByteView in, Output& out) {
       return damaged();
     }
     if (status == 0) {
+      out.ends_at(input.pos);
       return {};
     }
     if (input.pos == input.size && output.pos < output.size) {
@@ -218,6 +226,7 @@ Reason unpack_lz4(ByteView in, Output& out) {
     }
     at += 4;
     if (at == in.size() && out.size() != 0 && *length == out.size()) {
+      out.ends_at(at);
       return {};
     }
     if (*length == lz4_magic) {  // frames may follow each other
@@ -242,6 +251,7 @@ Reason unpack_lz4(ByteView in, Output& out) {
     }
     out.took(static_cast<std::size_t>(got));
   }
+  out.ends_at(at);
   return out.size() == 0 ? cut_off() : Reason{};
 }
 
@@ -268,6 +278,7 @@ class BigEndianReader {
     return *part;
   }
   bool ok() const { return ok_; }
+  std::size_t position() const { return at_; }
 
  private:
   ByteView bytes_;
@@ -328,6 +339,7 @@ Reason unpack_lzo(ByteView in, Output& out) {
       return cut_off();
     }
     if (unpacked == 0) {
+      out.ends_at(reader.position());
       return {};
     }
     const auto packed = reader.take<std::uint32_t>();
@@ -402,6 +414,21 @@ Result<Bytes> decompress(ByteView bytes, const std::string& where, Code code) {
   Output out;
   if (Reason reason = unpack(compression_of(bytes), bytes, out); !reason.empty()) {
     return fail(code, where, std::move(reason), "fetch or build the file again");
+  }
+  return std::move(out).finish();
+}
+
+Result<Bytes> decompress_all(ByteView bytes, const std::string& where, Code code) {
+  Output out;
+  for (bool first = true; first || compression_of(bytes) != Compression::none; first = false) {
+    if (Reason reason = unpack(compression_of(bytes), bytes, out); !reason.empty()) {
+      return fail(code, where, std::move(reason), "fetch or build the file again");
+    }
+    bytes = bytes.subspan(out.input_end());
+  }
+  if (std::ranges::any_of(bytes, [](std::uint8_t byte) { return byte != 0; })) {
+    return fail(code, where, "something else follows the compressed data",
+                "fetch or build the file again");
   }
   return std::move(out).finish();
 }

@@ -24,4 +24,8 @@ inline constexpr std::size_t max_unpacked = std::size_t{512} << 20;
 // max_unpacked or of no known format is `code`.
 Result<Bytes> decompress(ByteView bytes, const std::string& where, Code code = Code::bad_image);
 
+// Unpacks all streams of `bytes`, one behind the other as `cat a.gz b.gz` leaves them. What is
+// behind the last one but zero bytes is an error, too.
+Result<Bytes> decompress_all(ByteView bytes, const std::string& where, Code code);
+
 }  // namespace suture::kernel

@@ -74,6 +74,29 @@ std::optional<Space> space_at(fs::path path) {
                .read_only = (st.f_flag & ST_RDONLY) != 0};
 }
 
+// What is wrong with the core that boot would load for patches of that release.
+std::optional<Error> bad_installed_core(const Machine& machine, const std::string& release) {
+  const fs::path core = installed_core(machine, release);
+  const std::string remedy =
+      fmt::format("suture core build -k {} -o {}", release, core.parent_path().string());
+  std::error_code ec;
+  if (!fs::exists(core, ec)) {
+    return Error{Code::no_core, core.string(),
+                 "installed patches need Suture's core, which is not there", remedy};
+  }
+  auto object = elf::ObjectFile::open(core);
+  auto facts = object ? module::read_metadata(*object, core.string())
+                      : Result<module::Metadata>(std::unexpected(object.error()));
+  if (!facts) {
+    return Error{Code::bad_module, core.string(), facts.error().reason, remedy};
+  }
+  if (facts->release != release) {
+    return Error{Code::wrong_kernel, core.string(),
+                 fmt::format("this core is for {}, not for {}", facts->release, release), remedy};
+  }
+  return std::nullopt;
+}
+
 InstalledRelease installed_release(const Machine& machine, const Store& store,
                                    const std::string& release, Diagnosis& out) {
   InstalledRelease entry{.release = release};
@@ -133,29 +156,6 @@ std::optional<Error> broken_boot_unit(const Machine& machine) {
       }
     }
     break;
-  }
-  return std::nullopt;
-}
-
-// What is wrong with the core that boot would load for patches of that release.
-std::optional<Error> bad_installed_core(const Machine& machine, const std::string& release) {
-  const fs::path core = installed_core(machine, release);
-  const std::string remedy =
-      fmt::format("suture core build -k {} -o {}", release, core.parent_path().string());
-  std::error_code ec;
-  if (!fs::exists(core, ec)) {
-    return Error{Code::no_core, core.string(),
-                 "installed patches need Suture's core, which is not there", remedy};
-  }
-  auto object = elf::ObjectFile::open(core);
-  auto facts = object ? module::read_metadata(*object, core.string())
-                      : Result<module::Metadata>(std::unexpected(object.error()));
-  if (!facts) {
-    return Error{Code::bad_module, core.string(), facts.error().reason, remedy};
-  }
-  if (facts->release != release) {
-    return Error{Code::wrong_kernel, core.string(),
-                 fmt::format("this core is for {}, not for {}", facts->release, release), remedy};
   }
   return std::nullopt;
 }

@@ -186,9 +186,10 @@ class Linker {
       const std::string kind(callback.kind);
       const auto slot = static_cast<std::size_t>(callback.function);
       if (!content_.objects[object].callbacks.emplace(kind, source.places[slot]).second) {
-        return fail(Code::bad_manifest, input.source,
-                    fmt::format("another file gives {} a {} callback, too", object, kind),
-                    "call both from one callback");
+        return fail(Code::callback_conflict, input.source,
+                    fmt::format("another file gives {} a {} callback, too, and it can have one",
+                                object, kind),
+                    "call both functions from one callback");
       }
       metadata_.callbacks.push_back(
           Callback{.object = object,

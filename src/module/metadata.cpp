@@ -101,7 +101,7 @@ void read_own_key(Metadata& metadata, std::string_view key, std::string_view val
   } else if (key == "pinned") {
     metadata.pinned.push_back(Pin{.source = part(0), .name = part(1), .by = part(2)});
   } else if (key == "diff") {
-    metadata.diffs.push_back(SourceDiff{.sha256 = part(0), .file = part(1)});
+    metadata.diffs.push_back(SourceDiff{.sha256 = part(0), .file = rest_after(value, 1)});
   } else if (key == "object") {
     object_named(metadata, part(0)).build_id = part(1);
   } else if (key == "func") {

@@ -44,6 +44,10 @@ class Finder {
       before_.add(i, files[i].run->name(), files[i].pre->graph);
       after_.add(i, files[i].run->name(), files[i].post->graph);
     }
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      before_.add_own(i, files[i].run->name(), files[i].pre->graph, after_);
+      after_.add_own(i, files[i].run->name(), files[i].post->graph, before_);
+    }
   }
 
   Moves run() {

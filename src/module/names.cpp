@@ -7,24 +7,46 @@
 
 namespace suture::module {
 
-void Names::add(std::size_t file, const std::string& object, const diff::PieceGraph& graph) {
-  OfObject& names = objects_[object];
+namespace {
+
+// Every name of the graph's functions and variables, and its symbol.
+template <class Take>
+void each_name(const diff::PieceGraph& graph, const Take& take) {
   const auto& symbols = graph.object().symbols();
-  const auto exports = diff::exports_of(graph.object());
   for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
     const diff::Piece& piece = graph.pieces()[i];
-    if (piece.name.empty() ||
-        (piece.kind != diff::PieceKind::function && piece.kind != diff::PieceKind::data)) {
-      continue;
+    if (!piece.name.empty() &&
+        (piece.kind == diff::PieceKind::function || piece.kind == diff::PieceKind::data)) {
+      take(static_cast<std::int32_t>(i), symbols[piece.symbol]);
+      for (std::uint32_t alias : piece.aliases) {
+        take(static_cast<std::int32_t>(i), symbols[alias]);
+      }
     }
-    auto define = [&](std::uint32_t symbol) {
-      const elf::Symbol& named = symbols[symbol];
-      names[named.name].push_back(Definition{file, static_cast<std::int32_t>(i), named.binding,
-                                             exports.contains(named.name)});
-    };
-    define(piece.symbol);
-    std::ranges::for_each(piece.aliases, define);
   }
+}
+
+}  // namespace
+
+void Names::add(std::size_t file, const std::string& object, const diff::PieceGraph& graph) {
+  OfObject& names = objects_[object];
+  const auto exports = diff::exports_of(graph.object());
+  each_name(graph, [&](std::int32_t piece, const elf::Symbol& symbol) {
+    if (symbol.binding != STB_LOCAL) {
+      names[symbol.name].push_back(
+          Definition{file, piece, symbol.binding, exports.contains(symbol.name)});
+    }
+  });
+}
+
+void Names::add_own(std::size_t file, const std::string& object, const diff::PieceGraph& graph,
+                    const Names& also) {
+  OfObject& names = objects_[object];
+  each_name(graph, [&](std::int32_t piece, const elf::Symbol& symbol) {
+    if (symbol.binding == STB_LOCAL &&
+        (sees(object, symbol.name) || also.sees(object, symbol.name))) {
+      names[symbol.name].push_back(Definition{file, piece, STB_LOCAL, false});
+    }
+  });
 }
 
 const std::vector<Definition>& Names::of(std::string_view object, std::string_view name) const {

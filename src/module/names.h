@@ -26,8 +26,11 @@ class Names {
  public:
   using OfObject = std::unordered_map<std::string_view, std::vector<Definition>>;
 
-  // `graph` must outlive this.
+  // The names that other files see. `graph` must outlive this.
   void add(std::size_t file, const std::string& object, const diff::PieceGraph& graph);
+  // The file's own things of names that other files see of others, here or in `also`.
+  void add_own(std::size_t file, const std::string& object, const diff::PieceGraph& graph,
+               const Names& also);
 
   const std::vector<Definition>& of(std::string_view object, std::string_view name) const;
   // What the object's linker takes for the name where another file says it: the strong definition,
@@ -37,6 +40,10 @@ class Names {
   const std::map<std::string, OfObject, std::less<>>& objects() const { return objects_; }
 
  private:
+  bool sees(std::string_view object, std::string_view name) const {
+    return !of(object, name).empty();
+  }
+
   std::map<std::string, OfObject, std::less<>> objects_;
 };
 

@@ -147,6 +147,7 @@ class Finder {
         count_(post.object.parts().size()) {
     out_.differs.resize(count_, false);
     out_.stale.resize(count_, false);
+    out_.at_boot.resize(count_, false);
     users_.resize(count_);
     for (std::size_t i = 0; i < count_; ++i) {
       for (const Field& field : post_.fields[i]) {
@@ -197,9 +198,13 @@ class Finder {
     const std::int32_t before = pairing_.pre(index);
     const std::string_view own = post_.object.name(part(index));
     if (before < 0 || ignored_.contains(own) || ignored_.contains(split_from(own)) ||
-        ignored_.contains(post_.object.section_of(part(index)).name) || boot_only(index) ||
+        ignored_.contains(post_.object.section_of(part(index)).name) ||
         is_copy_as_good(post_.object, part(index)) ||
         Comparer(pre_, post_, pairing_).same(before, index)) {
+      return;
+    }
+    if (boot_only(index)) {
+      out_.at_boot[static_cast<std::size_t>(index)] = true;
       return;
     }
     out_.differs[static_cast<std::size_t>(index)] = true;

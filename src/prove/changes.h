@@ -15,7 +15,9 @@ namespace suture::prove {
 struct Changes {
   std::vector<bool> differs;  // by post part: it is paired, and means something else
   std::vector<bool> stale;    // by post part: code that the running kernel's own must not run for
-  std::vector<Error> lost;    // changes that no patch of functions can bring about
+  std::vector<bool>
+      at_boot;              // by post part: it differs, and its section says that it runs only then
+  std::vector<Error> lost;  // changes that no patch of functions can bring about
 };
 
 // `ignored`: the names of what the author leaves as it runs.

@@ -29,9 +29,9 @@ std::string effect(const Object& object, const Part& part, const Field& field) {
     return {};
   }
   const ByteView code = object.bytes(part);
-  for (std::uint64_t at = 0; auto insn = object.arch().next(code, at); at += insn->length) {
-    if (field.offset < at + insn->length) {
-      const std::string words = object.arch().memory_effect(code.subspan(at, insn->length));
+  for (const elf::Instruction& insn : object.arch().decode(code)) {
+    if (field.offset < std::uint64_t{insn.offset} + insn.length) {
+      const std::string words = object.arch().memory_effect(code.subspan(insn.offset, insn.length));
       return words.empty() ? words : fmt::format("{} at {}", words, field.target.offset);
     }
   }

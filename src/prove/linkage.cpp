@@ -19,6 +19,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_map>
 
 namespace suture::prove {
 
@@ -27,17 +28,21 @@ class Genealogist {
   Genealogist(std::deque<Side>& sides, Running& running) : sides_(sides), running_(running) {}
 
   Result<Linkage> run() {
-    for (std::size_t i = 0; i < sides_.size(); ++i) {
-      if (sides_[i].unit != nullptr) {
-        read(i, sides_[i].pre, before_);
-        read(i, sides_[i].post, after_);
+    for (bool own : {false, true}) {
+      for (std::size_t i = 1; i < sides_.size(); ++i) {  // behind the glue
+        read(i, sides_[i].pre, own, before_);
+        read(i, sides_[i].post, own, after_);
       }
     }
-    for (const auto& [key, named] : after_) {
-      TRY(look_back(key, named));
+    for (const auto& [object, names] : after_) {
+      for (const auto& [name, named] : names) {
+        TRY(look_back({object, name}, named));
+      }
     }
-    for (const auto& [key, named] : before_) {
-      look_ahead(key, named);
+    for (const auto& [object, names] : before_) {
+      for (const auto& [name, named] : names) {
+        look_ahead({object, name}, named);
+      }
     }
     for (std::size_t next = 0; next < found_.size(); ++next) {
       follow(found_[next].first, found_[next].second);
@@ -47,7 +52,7 @@ class Genealogist {
   }
 
  private:
-  using Key = std::pair<std::string, std::string>;  // object and name
+  using Key = std::pair<std::string_view, std::string_view>;  // object and name
   struct Named {
     std::vector<Place> strong, weak, own;  // own: its file's alone
     bool at_boot = false;                  // a file has it, and it is freed after boot
@@ -58,14 +63,24 @@ class Genealogist {
     }
   };
 
-  void read(std::size_t side, const Read& from, std::map<Key, Named>& into) {
+  using Names = std::map<std::string_view, std::unordered_map<std::string_view, Named>>;
+
+  // A file's own things count where other files see one of that name.
+  void read(std::size_t side, const Read& from, bool own, Names& into) {
     const Object& object = from.object;
+    const std::string_view whole = sides_[side].unit->object;
+    auto& names = into[whole];
     for (std::size_t i = 0; i < object.parts().size(); ++i) {
       const Part& part = object.parts()[i];
       const bool at_boot = is_boot_only(object.section_of(part).name);
       for (std::uint32_t number : part.symbols) {
         const elf::Symbol& symbol = object.elf().symbols()[number];
-        Named& named = into[{sides_[side].unit->object, std::string(symbol.name)}];
+        const bool is_own = symbol.binding == STB_LOCAL;
+        if (is_own != own || (own && !before_[whole].contains(symbol.name) &&
+                              !after_[whole].contains(symbol.name))) {
+          continue;
+        }
+        Named& named = names[symbol.name];
         if (at_boot) {
           named.at_boot = named.at_boot || symbol.binding != STB_LOCAL;
           continue;
@@ -78,10 +93,14 @@ class Genealogist {
     }
   }
 
-  static const Named& in(const std::map<Key, Named>& names, const Key& key) {
+  static const Named& in(const Names& names, const Key& key) {
     static const Named none;
-    auto it = names.find(key);
-    return it == names.end() ? none : it->second;
+    auto object = names.find(key.first);
+    if (object == names.end()) {
+      return none;
+    }
+    auto it = object->second.find(key.second);
+    return it == object->second.end() ? none : it->second;
   }
 
   static std::optional<Place> in_file(const Named& named, std::size_t side) {
@@ -124,9 +143,9 @@ class Genealogist {
     if (mine || old.at_boot) {
       return {};
     }
-    const auto running = TRY(running_.global(key.first, key.second));
+    const auto running = TRY(running_.global(std::string(key.first), key.second));
     if (running) {
-      inherit_running(key.first, *now, named.strong.empty(), *running);
+      inherit_running(std::string(key.first), *now, named.strong.empty(), *running);
       return {};
     }
     // One file's own, which now says the name of another's.
@@ -252,7 +271,7 @@ class Genealogist {
 
   std::deque<Side>& sides_;
   Running& running_;
-  std::map<Key, Named> before_, after_;
+  Names before_, after_;
   std::vector<std::pair<Place, Place>> found_;  // ancestor and heir
   std::set<Place> here_;  // parts of post that all files meant by their name before
   Linkage out_;
@@ -263,7 +282,7 @@ Result<Linkage> Linkage::find(std::deque<Side>& sides, Running& running) {
 }
 
 std::optional<Place> Linkage::definition(std::string_view object, std::string_view name) const {
-  auto it = definitions_.find(std::pair(std::string(object), std::string(name)));
+  auto it = definitions_.find(std::pair(object, name));
   return it == definitions_.end() ? std::nullopt : std::optional(it->second);
 }
 

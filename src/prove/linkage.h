@@ -51,8 +51,8 @@ class Linkage {
 
  private:
   friend class Genealogist;
-  // By object and name; null parts (-1) where it cannot be told.
-  std::map<std::pair<std::string, std::string>, Place, std::less<>> definitions_;
+  // By object and name, whose characters are the units'.
+  std::map<std::pair<std::string_view, std::string_view>, Place> definitions_;
   std::map<Place, Ancestor> ancestors_;
   std::map<Place, Place> heirs_;
   std::map<std::pair<std::string, std::uint64_t>, Place> heirs_at_;

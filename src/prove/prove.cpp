@@ -3,8 +3,8 @@
 // Problem: a patch module that loads and does the wrong thing is the worst that can come of a
 // build, and whoever wrote a module cannot be its own witness.
 //
-// Method: six questions, each answered from the bytes of the module, the compiled objects and the
-// shipped kernel.
+// Method: seven questions, each answered from the bytes of the module, the compiled objects and the
+// shipped kernel; the last one from the texts, too.
 //   1. Would the kernel load it (load.h), and does it say of itself what is true?
 //   2. Does its init function hand the core a patch, and what does that redirect (patch_data.h, of
 //      one for Suture's core core_data.h and core_redirects.h)? Each redirect is resolved as the
@@ -15,6 +15,7 @@
 //      redirected, and every one that goes on as another file's (linkage.h)? Does nothing in the
 //      module count on what is left out (left_out.h)?
 //   6. Can nobody call into it when the kernel has freed it (escapes.h)?
+//   7. Are the compiled objects all that the diff changes in this kernel (whole.h)?
 //
 // Invariant: what is not shown is an accusation; nothing is taken for proven because it is unusual.
 #include "prove/prove.h"
@@ -30,6 +31,7 @@
 #include "prove/left_out.h"
 #include "prove/meaning.h"
 #include "prove/patch_data.h"
+#include "prove/whole.h"
 
 namespace suture::prove {
 
@@ -75,6 +77,11 @@ class Prover {
     check_nothing_left_out(meaning);
     check_escapes(meaning);
     check_left_out(meaning, sides_);
+    if (about_.scope != nullptr) {
+      check_whole(*about_.scope, sides_, running_, proof_);
+    } else {
+      proof_.unseen.emplace_back("whether it holds all objects that its diff changes");
+    }
     return {};
   }
 
@@ -204,6 +211,7 @@ class Prover {
     if (!taken_.insert(*address).second) {
       meaning.accuse(where, "another one redirects the same function");
     }
+    bool gone = false;
     for (std::size_t i = 1; i < sides_.size(); ++i) {
       const Side& side = sides_[i];
       auto found = side.functions_at.find(*address);
@@ -214,8 +222,10 @@ class Prover {
       const std::int32_t post = side.pairing.post(found->second);
       const auto to = post < 0 ? linkage_.heir(from) : std::optional(Place{i, post});
       if (!to) {
-        meaning.accuse(where, "the function is gone after the patch");
-      } else if (!side.pre.tables.traceable[static_cast<std::size_t>(found->second)]) {
+        gone = true;  // of this file, which may have had a weak one beside it
+        continue;
+      }
+      if (!side.pre.tables.traceable[static_cast<std::size_t>(found->second)]) {
         meaning.accuse(where, "the function has no entry that ftrace can redirect");
       } else {
         accept(redirect, from, *to);
@@ -226,8 +236,9 @@ class Prover {
       accept(redirect, {to->first, -1}, *to);
       return;
     }
-    meaning.accuse(where, fmt::format("no function of the compiled files runs at {}",
-                                      running_.describe(*address)));
+    meaning.accuse(where, gone ? "the function is gone after the patch"
+                               : fmt::format("no function of the compiled files runs at {}",
+                                             running_.describe(*address)));
   }
 
   void accept(const Redirect& redirect, Place from, Place to) {

@@ -11,6 +11,7 @@
 
 #include "prove/running.h"
 #include "prove/tables.h"
+#include "prove/tree_index.h"
 
 namespace suture::prove {
 
@@ -28,6 +29,19 @@ struct Unit {
   std::vector<std::pair<std::string, std::string>> ignored;
 };
 
+// What the diff is, and what it was made against; `index` must outlive it.
+struct Scope {
+  struct File {
+    std::string path;           // from the tree's root
+    std::string before, after;  // empty where there is no such file
+  };
+  std::vector<File> files;
+  std::vector<std::string> absent;  // sources that are said to be no part of this kernel
+  fs::path tree;
+  Configuration configuration;
+  const TreeIndex* index = nullptr;
+};
+
 // What the proof is about, besides the module; all of it must outlive the call.
 struct Case {
   std::vector<Unit> units;
@@ -39,17 +53,19 @@ struct Case {
   const kernel::Symvers* core_exports = nullptr;
   const elf::ObjectFile* glue = nullptr;  // the compiled part that all patches have alike
   const Constants* constants = nullptr;
+  const Scope* scope = nullptr;  // null where no diff of a kernel is known
 };
 
 struct Proof {
   bool loads = false;  // the kernel would take it
   std::size_t redirects = 0;
-  std::size_t functions = 0;       // in the module, parts of functions included
-  std::size_t variables = 0;       // in the module
-  std::size_t references = 0;      // fields that point where post's mean
-  std::size_t entries = 0;         // of tables about code, rows for unwinding included
-  std::size_t compared = 0;        // parts of pre and post
-  std::vector<Error> accusations;  // proof-failed, each; none: it is proven
+  std::size_t functions = 0;        // in the module, parts of functions included
+  std::size_t variables = 0;        // in the module
+  std::size_t references = 0;       // fields that point where post's mean
+  std::size_t entries = 0;          // of tables about code, rows for unwinding included
+  std::size_t compared = 0;         // parts of pre and post
+  std::vector<std::string> unseen;  // what was not looked at, for people
+  std::vector<Error> accusations;   // proof-failed, each; none: it is proven
 };
 
 // Never fails as a whole: what cannot be read or understood is an accusation.

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Problem: put hunks into files whose lines may have moved, and never into the wrong place: a
-// patch that lands in the neighbouring function compiles, loads and breaks the machine.
+// Problem: put hunks into files whose lines may have moved, and tell of each that was not where its
+// diff says.
 //
-// Method: the file is a list of lines, each with the number it had before all patches. A hunk's old
-// side (context and removed lines) must be found whole. The line that the header names, shifted by
-// what earlier hunks moved, is tried first, then lines ever farther away on both sides. Away from
-// the named line a hunk that touches the start or the end of its file (it has less context there)
-// must do so here too; two places equally far away are refused.
+// Method: the file is a list of lines, each with the number it had before all patches. hunk_place.h
+// finds each hunk's place: its header's line, shifted by what earlier hunks moved, and the function
+// that the header names. Where that fails, larger fuzzes are tried over the whole diffs, only to
+// say which would do; and the hunk's new side is looked for, which is there where the change is in
+// already.
 //
 // Invariants: hunks land in order and do not overlap; lines that no patch touched keep their number
 // (which line_sync needs); nothing is written, and no file outside the tree is read.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
 #include <map>
 #include <optional>
 
+#include "source/hunk_place.h"
 #include "source/line_sync.h"
 #include "source/patch.h"
 
@@ -53,87 +55,6 @@ std::string join_lines(const std::vector<NumberedLine>& lines) {
   return text;
 }
 
-bool same_line(const NumberedLine& have, const HunkLine& want) {
-  std::string_view text = have.text;
-  bool newline = text.ends_with('\n');
-  if (newline) {
-    text.remove_suffix(1);
-  }
-  return newline == want.newline && text == want.text;
-}
-
-// The old side of a hunk, and how much of it is context at either end.
-struct OldSide {
-  std::vector<const HunkLine*> lines;
-  std::size_t leading = 0;
-  std::size_t trailing = 0;
-};
-
-OldSide old_side(const Hunk& hunk) {
-  OldSide old;
-  auto is_context = [](const HunkLine& line) { return line.kind == ' '; };
-  for (const HunkLine& line : hunk.lines) {
-    if (line.kind != '+') {
-      old.lines.push_back(&line);
-    }
-  }
-  auto first = std::ranges::find_if_not(hunk.lines, is_context);
-  old.leading = static_cast<std::size_t>(first - hunk.lines.begin());
-  auto last = std::find_if_not(hunk.lines.rbegin(), hunk.lines.rend(), is_context);
-  old.trailing = static_cast<std::size_t>(last - hunk.lines.rbegin());
-  return old;
-}
-
-bool matches_at(const std::vector<NumberedLine>& lines, const OldSide& old, std::size_t at) {
-  if (at > lines.size() || old.lines.size() > lines.size() - at) {
-    return false;
-  }
-  for (std::size_t i = 0; i < old.lines.size(); ++i) {
-    if (!same_line(lines[at + i], *old.lines[i])) {
-      return false;
-    }
-  }
-  return true;
-}
-
-// A hunk cut short by the start or the end of its file may only move with that end.
-bool may_move_to(const std::vector<NumberedLine>& lines, const OldSide& old, std::size_t at) {
-  bool at_start = old.leading >= old.trailing || at == 0;
-  bool at_end = old.trailing >= old.leading || at + old.lines.size() == lines.size();
-  return at_start && at_end;
-}
-
-enum class Miss { no_place, two_places, not_the_end };
-
-// Where the old side stands in `lines`, not before `floor`, nearest to `expected`.
-std::expected<std::size_t, Miss> locate(const std::vector<NumberedLine>& lines, const OldSide& old,
-                                        std::size_t floor, std::size_t expected) {
-  if (expected >= floor && matches_at(lines, old, expected)) {
-    return expected;
-  }
-  if (old.lines.empty() || old.lines.size() > lines.size()) {
-    return std::unexpected(Miss::no_place);  // without context every line would do
-  }
-  const std::size_t last = lines.size() - old.lines.size();
-  auto fits = [&](std::size_t at) {
-    return at >= floor && matches_at(lines, old, at) && may_move_to(lines, old, at);
-  };
-  // The header may name a line far past the end, where there is nothing to try.
-  const std::size_t nearest = expected > last ? expected - last : 1;
-  const std::size_t farthest = std::max(expected, last);
-  for (std::size_t distance = nearest; distance <= farthest; ++distance) {
-    bool above = expected >= distance && fits(expected - distance);
-    bool below = fits(expected + distance);
-    if (above && below) {
-      return std::unexpected(Miss::two_places);
-    }
-    if (above || below) {
-      return above ? expected - distance : expected + distance;
-    }
-  }
-  return std::unexpected(Miss::no_place);
-}
-
 // Would the hunk fit if carriage returns did not count?
 bool only_line_ends_differ(const std::vector<NumberedLine>& lines, const Hunk& hunk) {
   if (lines.empty() || hunk.lines.empty()) {
@@ -144,21 +65,79 @@ bool only_line_ends_differ(const std::vector<NumberedLine>& lines, const Hunk& h
   return file_crlf != hunk_crlf;
 }
 
-std::unexpected<Error> does_not_apply(const FilePatch& patch, std::size_t index,
-                                      const WorkFile& file, Miss miss) {
-  const Hunk& hunk = patch.hunks[index];
-  std::string_view what = miss == Miss::two_places    ? "fits at two places equally well"
-                          : miss == Miss::not_the_end ? "ends the file where the source goes on"
-                                                      : "does not match the source";
-  std::string reason = fmt::format("hunk {} (line {}) {}", index + 1, hunk.old_start, what);
-  std::string remedy =
-      "port the patch to this kernel's source, or check that it is not in it already";
-  if (miss == Miss::two_places) {
-    remedy = "make the patch with more context ('git diff -U10') from this kernel's source";
-  } else if (only_line_ends_differ(file.lines, hunk)) {
-    remedy = "patch and source end their lines differently (CRLF and LF): convert the patch";
+std::unexpected<Error> does_not_apply(const FilePatch& patch, std::size_t index, std::string what,
+                                      std::string remedy) {
+  return fail(Code::does_not_apply, patch.path,
+              fmt::format("hunk {} (line {}) {}", index + 1, patch.hunks[index].old_start, what),
+              std::move(remedy));
+}
+
+constexpr std::string_view port = "port the patch to this kernel's source";
+
+// Lines from 1, the first few.
+std::string line_list(const std::vector<std::size_t>& places) {
+  constexpr std::size_t most = 5;
+  std::string out;
+  for (std::size_t i = 0; i < std::min(most, places.size()); ++i) {
+    out += fmt::format("{}{}", i == 0 ? "" : ", ", places[i] + 1);
   }
-  return fail(Code::does_not_apply, patch.path, std::move(reason), std::move(remedy));
+  return places.size() > most ? out + ", ..." : out;
+}
+
+// What the heading names, for people.
+std::string function_of(const Hunk& hunk) {
+  std::string name = named_by(hunk.heading);
+  if (name.empty()) {
+    return fmt::format("'{}'", hunk.heading);
+  }
+  return name.find('(') == std::string::npos ? name
+         : name.ends_with('(')               ? name + ')'
+                                             : name + "...)";
+}
+
+// The other way round: what it removes is what is there once it is in.
+Hunk reversed(const Hunk& hunk) {
+  Hunk out = hunk;
+  std::swap(out.old_start, out.new_start);
+  std::swap(out.old_count, out.new_count);
+  for (HunkLine& line : out.lines) {
+    line.kind = line.kind == '+' ? '-' : line.kind == '-' ? '+' : ' ';
+  }
+  return out;
+}
+
+// A hunk that only removes leaves nothing to be found.
+bool is_in_already(const Surroundings& file, const Hunk& hunk, std::ptrdiff_t expected) {
+  bool adds = std::ranges::any_of(hunk.lines, [](const HunkLine& l) { return l.kind == '+'; });
+  return adds && context_of(hunk) > 0 && find_place(file, reversed(hunk), expected, 0);
+}
+
+std::unexpected<Error> missed(const FilePatch& patch, std::size_t index, const Surroundings& file,
+                              std::ptrdiff_t expected, const Miss& miss) {
+  const Hunk& hunk = patch.hunks[index];
+  if (miss.kind == Miss::Kind::several) {
+    std::string reason = fmt::format("fits equally well at lines {}", line_list(miss.places));
+    return does_not_apply(patch, index, std::move(reason),
+                          "make the patch with more context ('git diff -U10') from this kernel's "
+                          "source");
+  }
+  if (is_in_already(file, hunk, expected)) {
+    return does_not_apply(patch, index, "is in this source already",
+                          "leave it out: the kernel has that change");
+  }
+  if (miss.kind == Miss::Kind::other_function) {
+    return does_not_apply(patch, index,
+                          fmt::format("is for {}, and does not match the source there; it would "
+                                      "fit in another function, at line {}",
+                                      function_of(hunk), line_list(miss.places)),
+                          std::string(port));
+  }
+  if (only_line_ends_differ(file.lines, hunk)) {
+    return does_not_apply(
+        patch, index, "does not match the source",
+        "patch and source end their lines differently (CRLF and LF): convert the patch");
+  }
+  return does_not_apply(patch, index, "does not match the source", std::string(port));
 }
 
 // The hunk's new side in place of the `old` lines at `at`; context keeps its numbers.
@@ -182,26 +161,84 @@ void replace_lines(std::vector<NumberedLine>& lines, const Hunk& hunk, std::size
   lines.insert(position, fresh.begin(), fresh.end());
 }
 
+// The hunk without the lines of context that a fuzz leaves unlooked at: the file's own stay.
+Hunk without_context(const Hunk& hunk, std::size_t leading, std::size_t trailing) {
+  Hunk out = hunk;
+  auto at = [](std::size_t n) { return static_cast<std::ptrdiff_t>(n); };
+  out.lines.erase(out.lines.end() - at(trailing), out.lines.end());
+  out.lines.erase(out.lines.begin(), out.lines.begin() + at(leading));
+  out.old_count -= leading + trailing;
+  out.new_count -= leading + trailing;
+  return out;
+}
+
 // A line without a newline is the last of its file.
 bool ends_file(const Hunk& hunk) {
   return std::ranges::any_of(
       hunk.lines, [](const HunkLine& line) { return line.kind != '-' && !line.newline; });
 }
 
+// How a hunk came to its place.
+struct Landed {
+  Place place;
+  std::ptrdiff_t offset = 0;  // from the line that the diff says
+};
+
+// Notes of what is not as the diff says; hunks in a row that moved alike are told together.
+void tell(const FilePatch& patch, const std::vector<Landed>& landed,
+          std::vector<std::string>& notes) {
+  for (std::size_t i = 0; i < landed.size();) {
+    const auto& [place, offset] = landed[i];
+    const Hunk& hunk = patch.hunks[i];
+    std::size_t next = i + 1;
+    std::string how;
+    if (place.fuzz != 0) {
+      how += fmt::format(" with fuzz {}", place.fuzz);
+    }
+    if (offset != 0) {
+      how += fmt::format("{} {} line{} {} where the diff says", place.fuzz != 0 ? "," : "",
+                         std::abs(offset), std::abs(offset) == 1 ? "" : "s",
+                         offset < 0 ? "above" : "below");
+    }
+    if (place.others != 0) {
+      how += fmt::format("{}, in {}: it would also fit elsewhere", how.empty() ? " as it says" : "",
+                         function_of(hunk));
+    } else if (place.heading_is_gone) {
+      how += fmt::format("{}, the only place; this source has no {}",
+                         how.empty() ? " where it says" : "", function_of(hunk));
+    } else {
+      while (next < landed.size() && landed[next].offset == offset &&
+             landed[next].place.fuzz == place.fuzz && landed[next].place.others == 0 &&
+             !landed[next].place.heading_is_gone) {
+        ++next;
+      }
+    }
+    // What is at its line, in its function, needs no word.
+    if (place.fuzz != 0 || offset != 0 || place.heading_is_gone) {
+      std::string which = next == i + 1 ? fmt::format("hunk {}", i + 1)
+                                        : fmt::format("hunks {} to {}", i + 1, next);
+      notes.push_back(fmt::format("{} of {} applied{}", which, patch.path, how));
+    }
+    i = next;
+  }
+}
+
 class Applier {
  public:
-  explicit Applier(const fs::path& tree) : tree_(tree) {}
+  Applier(const fs::path& tree, unsigned fuzz) : tree_(tree), fuzz_(fuzz) {}
 
   Status apply(const FilePatch& patch);
-  std::vector<ChangedFile> changed_files() const;
+  Applied finish();
 
  private:
   Result<WorkFile*> open(const std::string& path);
   Status apply_hunks(const FilePatch& patch, WorkFile& file);
 
   const fs::path& tree_;
+  unsigned fuzz_;
   std::map<std::string, WorkFile> files_;
   std::deque<std::string> storage_;  // texts of added lines; a deque does not move them
+  std::vector<std::string> notes_;
 };
 
 // No symbolic link on the way: neither out of the tree, nor to a second name of the same file.
@@ -236,30 +273,39 @@ Result<WorkFile*> Applier::open(const std::string& path) {
 }
 
 Status Applier::apply_hunks(const FilePatch& patch, WorkFile& file) {
-  std::size_t floor = 0;
-  std::ptrdiff_t shift = 0;  // from the old side's numbers to the lines as they stand now
+  const Headings headings(file.lines);
+  Surroundings around{.lines = file.lines, .headings = headings};
+  std::ptrdiff_t offset = 0;  // of the hunk before
+  std::vector<Landed> landed;
   for (std::size_t i = 0; i < patch.hunks.size(); ++i) {
     const Hunk& hunk = patch.hunks[i];
-    OldSide old = old_side(hunk);
-    auto named =
+    const auto named =
         static_cast<std::ptrdiff_t>(hunk.old_count == 0 ? hunk.old_start : hunk.old_start - 1);
-    auto expected = static_cast<std::size_t>(std::max<std::ptrdiff_t>(0, named + shift));
-    auto at = locate(file.lines, old, floor, expected);
-    if (!at) {
-      return does_not_apply(patch, i, file, at.error());
+    const std::ptrdiff_t stated = named + around.grown;
+    auto place = find_place(around, hunk, stated + offset, fuzz_);
+    if (!place) {
+      return missed(patch, i, around, stated + offset, place.error());
     }
-    replace_lines(file.lines, hunk, *at, old.lines.size(), storage_);
-    floor = *at + hunk.new_count;
-    if (ends_file(hunk) && floor != file.lines.size()) {
-      return does_not_apply(patch, i, file, Miss::not_the_end);
+    const Hunk middle = without_context(hunk, place->leading, place->trailing);
+    const std::size_t at = place->at + place->leading;
+    replace_lines(file.lines, middle, at, middle.old_count, storage_);
+    around.floor = at + middle.new_count;
+    around.grown +=
+        static_cast<std::ptrdiff_t>(hunk.new_count) - static_cast<std::ptrdiff_t>(hunk.old_count);
+    offset = static_cast<std::ptrdiff_t>(place->at) - stated;
+    landed.push_back({*place, offset});
+    if (ends_file(middle) && around.floor != file.lines.size()) {
+      return does_not_apply(patch, i, "ends the file where the source goes on", std::string(port));
     }
-    shift =
-        static_cast<std::ptrdiff_t>(floor) - named - static_cast<std::ptrdiff_t>(hunk.old_count);
   }
+  tell(patch, landed, notes_);
   return {};
 }
 
 Status Applier::apply(const FilePatch& patch) {
+  if (patch.unsupported) {
+    return std::unexpected(*patch.unsupported);
+  }
   WorkFile& file = *TRY(open(patch.path));
   if (patch.creates && file.exists) {
     return fail(Code::does_not_apply, patch.path, "the patch creates this file, and it is there",
@@ -282,8 +328,8 @@ Status Applier::apply(const FilePatch& patch) {
 // `#line` is C; nothing else that a patch may touch has a use for it.
 bool is_c(std::string_view path) { return path.ends_with(".c") || path.ends_with(".h"); }
 
-std::vector<ChangedFile> Applier::changed_files() const {
-  std::vector<ChangedFile> out;
+Applied Applier::finish() {
+  Applied out{.notes = std::move(notes_)};
   for (const auto& [path, file] : files_) {
     ChangedFile changed;
     changed.path = path;
@@ -296,21 +342,54 @@ std::vector<ChangedFile> Applier::changed_files() const {
     }
     changed.after_synced =
         file.existed && file.exists && is_c(path) ? sync_lines(file.lines) : changed.after;
-    out.push_back(std::move(changed));
+    out.files.push_back(std::move(changed));
   }
   return out;
 }
 
-}  // namespace
-
-Result<std::vector<ChangedFile>> apply(const std::vector<Patch>& patches, const fs::path& tree) {
-  Applier applier(tree);
+Result<Applied> apply_with(const std::vector<Patch>& patches, const fs::path& tree, unsigned fuzz) {
+  Applier applier(tree, fuzz);
   for (const Patch& patch : patches) {
     for (const FilePatch& file : patch.files) {
       TRY(applier.apply(file));
     }
   }
-  return applier.changed_files();
+  return applier.finish();
+}
+
+// The smallest fuzz above `fuzz` that takes all of it; nothing where none does.
+std::optional<unsigned> larger_fuzz(const std::vector<Patch>& patches, const fs::path& tree,
+                                    unsigned fuzz) {
+  constexpr std::size_t enough = 10;
+  std::size_t most = 0;
+  for (const Patch& patch : patches) {
+    for (const FilePatch& file : patch.files) {
+      for (const Hunk& hunk : file.hunks) {
+        most = std::max(most, context_of(hunk));
+      }
+    }
+  }
+  for (unsigned larger = fuzz + 1; larger <= std::min(most, enough); ++larger) {
+    if (apply_with(patches, tree, larger)) {
+      return larger;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<Applied> apply(const std::vector<Patch>& patches, const fs::path& tree, unsigned fuzz) {
+  Result<Applied> applied = apply_with(patches, tree, fuzz);
+  if (!applied && applied.error().code == Code::does_not_apply) {
+    if (auto larger = larger_fuzz(patches, tree, fuzz)) {
+      applied.error().remedy += fmt::format(
+          "; or build with --fuzz {0}, by which it applies as with patch -F{0}, and read what that "
+          "makes of the source first",
+          *larger);
+    }
+  }
+  return applied;
 }
 
 }  // namespace suture::source

@@ -414,6 +414,9 @@ class Cutter {
     chunk.defines = std::move(shape.defines);
     chunk.shapes = std::move(shape.shapes);
     chunk.head = std::move(shape.head);
+    chunk.declares_function = whole && !chunk.defines.empty() &&
+                              (chunk.kind == ChunkKind::function || !chunk.head.empty());
+    note_values(chunk);
     chunk.uses = std::move(inner_names_);
     inner_names_ = {};
     for (const Token& token : pending_) {
@@ -428,15 +431,32 @@ class Cutter {
     add(std::move(chunk));
   }
 
+  // A type, or a declaration without a value, has to do with a function only where it calls it.
+  void note_values(Chunk& chunk) const {
+    const bool computes = std::ranges::any_of(pending_, [](const Token& token) {
+      return is(token, "=") || is(token, "sizeof") || token.text.starts_with("typeof") ||
+             token.text.starts_with("__typeof") || token.text.starts_with("__builtin");
+    });
+    chunk.takes_values = computes || !inner_names_.empty() ||
+                         (chunk.kind != ChunkKind::type && chunk.kind != ChunkKind::declaration);
+    for (std::size_t i = 0; i + 1 < pending_.size(); ++i) {
+      if (is_name(pending_[i]) && is(pending_[i + 1], "(")) {
+        chunk.called.push_back(pending_[i].text);
+      }
+    }
+  }
+
   void add(Chunk chunk) {
     for (const Condition& condition : conditions_) {
       chunk.uses.insert(chunk.uses.end(), condition.names.begin(), condition.names.end());
+      chunk.called.insert(chunk.called.end(), condition.names.begin(), condition.names.end());
       chunk.text += " #if " + condition.text;
     }
     sort_names(chunk.defines);
     sort_names(chunk.uses);
     sort_names(chunk.shapes);
     sort_names(chunk.head);
+    sort_names(chunk.called);
     out_.chunks.push_back(std::move(chunk));
   }
 

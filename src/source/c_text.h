@@ -100,8 +100,12 @@ struct Chunk {
   // Of the names in it, those that would declare something else were they macros; sorted.
   std::vector<std::string_view> shapes;
   std::vector<std::string_view> head;  // of a function: the names before its body; sorted
-  std::string_view macro;              // of a macro: what stands behind "define"
-  std::string text;                    // to compare: tokens and blanks, and the conditions
+  // Of what cannot take a function's value (a type, a declaration): the names that are called.
+  std::vector<std::string_view> called;
+  bool takes_values = true;
+  bool declares_function = false;  // and nothing else
+  std::string_view macro;          // of a macro: what stands behind "define"
+  std::string text;                // to compare: tokens and blanks, and the conditions
 };
 
 struct CText {

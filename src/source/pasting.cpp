@@ -37,7 +37,7 @@ using Argument = std::vector<Token>;
 
 // A macro with more patterns than that may make anything of what it is given.
 constexpr std::size_t most_patterns = 2000;
-constexpr int deepest_call = 4;
+constexpr int deepest_call = 10;
 
 int parameter_number(const Macro& macro, std::string_view name) {
   auto it = std::ranges::find(macro.parameters, name);
@@ -96,14 +96,23 @@ std::size_t read_arguments(std::span<const Token> body, std::size_t at,
 
 // A name that begins with a digit is none.
 bool may_make_a_name(const Pattern& pattern) {
-  const std::string* first = nullptr;
   for (const Part& part : pattern) {
     if (part.parameter >= 0 || part.hole != 0 || !part.letters.empty()) {
-      first = part.parameter >= 0 || part.hole != 0 ? nullptr : &part.letters;
-      break;
+      bool digit = !part.letters.empty() && part.letters[0] >= '0' && part.letters[0] <= '9';
+      return part.hole != Pasting::number && !digit;
     }
   }
-  return first == nullptr || (*first)[0] < '0' || (*first)[0] > '9';
+  return true;
+}
+
+// The argument is "a ## b" itself.
+bool is_pasted(const Argument& argument) {
+  for (std::size_t i = 0; i < argument.size(); ++i) {
+    if (i % 2 == 0 ? !may_be_pasted(argument[i]) : argument[i].text != "##") {
+      return false;
+    }
+  }
+  return argument.size() % 2 == 1;
 }
 
 bool gives(const Pattern& pattern) {
@@ -164,10 +173,12 @@ class PastingFinder {
     }
   }
 
-  // The patterns that the macro has by the calls in its body.
+  // The patterns that the macro has by the calls in its body. What an inner call makes for an outer
+  // one to paste is a part of that one's.
   void hand_on(const Macro& macro, std::vector<std::string_view>& grown) {
+    std::vector<bool> inner(macro.body.size(), false);
     for (std::size_t k = 0; k + 1 < macro.body.size(); ++k) {
-      if (!is_call(macro, k)) {
+      if (!is_call(macro, k) || inner[k]) {
         continue;
       }
       for (Pattern& pattern : of_call(macro, macro.body, k, deepest_call)) {
@@ -175,6 +186,30 @@ class PastingFinder {
           add(macro.name, std::move(pattern), grown);
         }
       }
+      mark_pasted(macro, k, inner);
+    }
+  }
+
+  // Marks what the call at `at` pastes of its arguments.
+  void mark_pasted(const Macro& macro, std::size_t at, std::vector<bool>& inner) const {
+    auto patterns = patterns_.find(macro.body[at].text);
+    if (patterns == patterns_.end()) {
+      return;
+    }
+    std::set<int> pasted;
+    for (const Pattern& pattern : patterns->second) {
+      for (const Part& part : pattern) {
+        pasted.insert(part.parameter);
+      }
+    }
+    std::vector<Argument> arguments;
+    const std::size_t end = read_arguments(macro.body, at + 1, arguments);
+    std::size_t token = at + 2;
+    for (std::size_t i = 0; i < arguments.size() && token < end; ++i) {
+      for (std::size_t k = 0; k < arguments[i].size(); ++k, ++token) {
+        inner[token] = inner[token] || pasted.contains(static_cast<int>(i));
+      }
+      ++token;  // the comma
     }
   }
 
@@ -223,6 +258,13 @@ class PastingFinder {
     if (argument.size() == 1) {
       return may_be_pasted(argument[0]) ? of_word(part_of(macro, argument[0]))
                                         : std::vector<Pattern>{};
+    }
+    if (is_pasted(argument)) {
+      std::vector<Pattern> made(1);
+      for (std::size_t i = 0; i < argument.size(); i += 2) {
+        append(made, {{part_of(macro, argument[i])}});
+      }
+      return made;
     }
     std::vector<Argument> ignored;
     if (argument[0].kind == TokenKind::name && argument[1].text == "(" &&

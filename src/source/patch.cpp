@@ -5,9 +5,10 @@
 // patch.
 //
 // Method: one pass over the lines. Outside a file's section every line is prose, unless it starts a
-// section (`diff `, `Index: `, or `--- ` followed by `+++ `) or says what a text diff cannot say
-// (binary, rename). Inside a hunk the header's counts rule: exactly so many old and new lines are
-// taken, and the line after them may not look like one more.
+// section (`diff `, `Index: `, or `--- ` followed by `+++ `). What hunks cannot say (binary,
+// rename, link) is kept with the file as the error that it is where the file matters. Inside a hunk
+// the header's counts rule: exactly so many old and new lines are taken, and the line after them
+// may not look like one more.
 //
 // Invariants of what is returned: every path is relative and stays inside the tree; hunks are in
 // order and do not overlap; a line without a newline is the last of its side.
@@ -72,6 +73,13 @@ bool take_range(std::string_view& text, std::size_t& start, std::size_t& count) 
     count = *second;
   }
   return count == 0 || start > 0;
+}
+
+std::string trimmed(std::string_view text) {
+  std::size_t start = text.find_first_not_of(" \t\r\n");
+  std::size_t end = text.find_last_not_of(" \t\r\n");
+  return start == std::string_view::npos ? std::string{}
+                                         : std::string(text.substr(start, end + 1 - start));
 }
 
 // A name as git quotes it when it holds unusual bytes: "a/f\303\266.c". Nothing where the quoting
@@ -146,11 +154,15 @@ struct Section {
   bool mode_changes = false;
   bool empty_blob = false;  // what is created or deleted is an empty file
   bool has_text = false;    // it is not: hunks must follow
+  std::string from, to;     // of a rename or copy, without the prefixes that the names have else
+  bool copies = false;
+  std::optional<Error> unsupported;  // what hunks cannot say
 };
 
 class Parser {
  public:
-  Parser(std::string_view text, const std::string& where) : text_(text), where_(where) {}
+  Parser(std::string_view text, const std::string& where, unsigned strip)
+      : text_(text), where_(where), strip_(strip) {}
 
   Result<Patch> parse();
 
@@ -166,14 +178,17 @@ class Parser {
     return fail(Code::bad_diff, fmt::format("{}:{}", where_, line_), std::move(reason),
                 std::string(resend));
   }
-  std::unexpected<Error> unsupported(std::string reason, std::string remedy) const {
-    return fail(Code::unsupported_file, fmt::format("{}:{}", where_, line_), std::move(reason),
-                std::move(remedy));
+  Error unsupported(std::string reason, std::string_view remedy) const {
+    return Error{Code::unsupported_file, fmt::format("{}:{}", where_, line_), std::move(reason),
+                 std::string(remedy)};
   }
+  Error renamed(const std::string& from, const std::string& to, bool copies) const;
 
-  Result<std::string> tree_path(const std::string& name) const;
+  Result<std::string> tree_path(const std::string& name, unsigned strip) const;
+  Result<std::string> tree_path(const std::string& name) const { return tree_path(name, strip_); }
   Status prose(std::string_view line);
-  Status git_header(std::string_view line);
+  Status binary(std::string_view names);
+  void git_header(std::string_view line);
   Status finish_section();
   bool ends_in_header() const;
   Status file();
@@ -184,6 +199,7 @@ class Parser {
 
   std::string_view text_;
   const std::string& where_;
+  unsigned strip_;
   std::size_t position_ = 0;
   std::size_t line_ = 1;  // of position_
   std::optional<std::size_t> description_end_;
@@ -219,8 +235,8 @@ bool Parser::next_is_new_name() const {
   return text_.substr(next).starts_with("+++ ");
 }
 
-// The path inside the tree: the name without its first component, as patch -p1 has it.
-Result<std::string> Parser::tree_path(const std::string& name) const {
+// The path inside the tree: the name without its first components, as patch -pN has it.
+Result<std::string> Parser::tree_path(const std::string& name, unsigned strip) const {
   auto unsafe = [&](std::string_view why) {
     return fail(Code::unsafe_path, fmt::format("{}:{}", where_, line_),
                 fmt::format("the patch names '{}', {}", name, why),
@@ -233,38 +249,55 @@ Result<std::string> Parser::tree_path(const std::string& name) const {
     return unsafe("an absolute path");
   }
   fs::path stripped;
-  bool first = true;
+  unsigned left = strip;
   for (const fs::path& part : fs::path(name)) {
     if (part == "..") {
       return unsafe("which leaves the tree");
     }
-    if (!first && part != "." && !part.empty()) {
+    if (left > 0) {
+      --left;
+    } else if (part != "." && !part.empty()) {
       stripped /= part;
     }
-    first = false;
   }
   if (stripped.empty()) {
-    return unsafe("which has no directory to strip: names must look like a/fs/file.c");
+    return unsafe(strip == 1 ? "which has no directory to strip: names must look like a/fs/file.c"
+                             : fmt::format("of which -p{} leaves nothing", strip));
   }
   return stripped.string();
 }
 
-// "diff --git a/NAME b/NAME": the name, where both are the same (the line alone cannot tell two
-// different names with blanks apart, and only renames have them).
-std::string git_names(std::string_view rest) {
-  if (rest.starts_with('"')) {
-    return unquote(rest).value_or("");
-  }
-  if (rest.size() % 2 == 0) {
+// Two names with `between` between them of which all but the first part is the same: the first one
+// (the line alone cannot tell two different names with blanks apart).
+std::string same_names(std::string_view both, std::string_view between) {
+  if (both.size() < between.size()) {
     return {};
   }
-  std::string_view left = rest.substr(0, rest.size() / 2);
-  std::string_view right = rest.substr(rest.size() / 2 + 1);
-  std::size_t slash = left.find('/');
-  std::size_t other = right.find('/');
-  bool same = slash != std::string_view::npos && other != std::string_view::npos &&
-              left.substr(slash) == right.substr(other);
-  return same ? std::string(left) : std::string{};
+  for (std::size_t at = both.find(between); at != std::string_view::npos;
+       at = both.find(between, at + 1)) {
+    std::string_view left = both.substr(0, at);
+    std::string_view right = both.substr(at + between.size());
+    std::size_t slash = left.find('/');
+    std::size_t other = right.find('/');
+    if (slash != std::string_view::npos && other != std::string_view::npos &&
+        left.substr(slash) == right.substr(other)) {
+      return std::string(left);
+    }
+  }
+  return {};
+}
+
+// "diff --git a/NAME b/NAME": the name, where both are the same; only renames have others.
+std::string git_names(std::string_view rest) {
+  return rest.starts_with('"') ? unquote(rest).value_or("") : same_names(rest, " ");
+}
+
+Error Parser::renamed(const std::string& from, const std::string& to, bool copies) const {
+  return copies ? unsupported(fmt::format("the diff copies {} to {}", from, to),
+                              "put the new code into a file that this kernel has")
+                : unsupported(fmt::format("the diff renames {} to {}", from, to),
+                              "the running kernel was built from the old name: make the change "
+                              "there, without the rename");
 }
 
 // A git section without hunks still creates or deletes an empty file, or changes a mode, which is
@@ -274,42 +307,60 @@ Status Parser::finish_section() {
   if (!section.git) {
     return {};  // diff -N says no more of an empty file
   }
+  const unsigned past_prefix = strip_ == 0 ? 0 : strip_ - 1;
+  FilePatch file;
+  if (!section.from.empty() && !section.to.empty()) {
+    file.from = TRY(tree_path(section.from, past_prefix));
+    file.path = TRY(tree_path(section.to, past_prefix));
+    file.unsupported = renamed(file.from, file.path, section.copies);
+    patch_.files.push_back(std::move(file));
+    return {};
+  }
   bool empty_file = section.creates != section.deletes && section.empty_blob;
-  if (section.has_text || (!empty_file && !section.mode_changes)) {
+  if (!section.unsupported && (section.has_text || (!empty_file && !section.mode_changes))) {
     return bad("the header of a file is not followed by its hunks");
   }
-  if (!empty_file) {
+  if (!section.unsupported && !empty_file) {
     return {};
   }
   if (section.git_path.empty()) {
-    return bad("a file is created or deleted without a name");
+    return bad("a file is changed without a name");
   }
-  FilePatch file;
   file.path = TRY(tree_path(section.git_path));
   file.creates = section.creates;
   file.deletes = section.deletes;
+  file.unsupported = std::move(section.unsupported);
   patch_.files.push_back(std::move(file));
   return {};
 }
 
+constexpr std::string_view leave_binary = "leave it out: only source can be live-patched";
+
 // An extended header line of git, before "--- ".
-Status Parser::git_header(std::string_view line) {
-  static const std::string split =
-      "send the change as a deletion and a new file ('git diff "
-      "--no-renames')";
-  if (line.starts_with("rename from ") || line.starts_with("rename to ") ||
-      line.starts_with("copy from ") || line.starts_with("copy to ")) {
-    return unsupported(fmt::format("the patch renames or copies a file: '{}'", line), split);
+void Parser::git_header(std::string_view line) {
+  for (std::string_view what : {"rename", "copy"}) {
+    std::string_view rest = line;
+    if (!take(rest, what)) {
+      continue;
+    }
+    section_.copies = section_.copies || what == "copy";
+    std::string* name = take(rest, " from ") ? &section_.from
+                        : take(rest, " to ") ? &section_.to
+                                             : nullptr;
+    if (name != nullptr) {
+      *name = rest.starts_with('"') ? unquote(rest).value_or("") : std::string(rest);
+    }
   }
   if (line == "GIT binary patch") {
-    return unsupported("the patch changes a binary file",
-                       "leave the binary file out; only source can be live-patched");
+    section_.unsupported =
+        unsupported("the diff changes a binary file: " + section_.git_path, leave_binary);
   }
   bool makes = line.starts_with("new file mode ");
   bool removes = line.starts_with("deleted file mode ");
   if ((makes || removes) && !line.ends_with("100644") && !line.ends_with("100755")) {
-    return unsupported(fmt::format("the patch changes something that is no plain file: '{}'", line),
-                       "leave symbolic links and submodules out of the patch");
+    section_.unsupported =
+        unsupported(fmt::format("the patch changes something that is no plain file: '{}'", line),
+                    "leave symbolic links and submodules out of the patch");
   }
   if (take(line, "index ")) {
     std::size_t dots = line.find("..");
@@ -321,6 +372,32 @@ Status Parser::git_header(std::string_view line) {
   section_.mode_changes = section_.mode_changes || line.starts_with("new mode ");
   section_.creates = section_.creates || makes;
   section_.deletes = section_.deletes || removes;
+}
+
+// "Binary files a/NAME and b/NAME differ", without the first and the last words.
+Status Parser::binary(std::string_view names) {
+  constexpr std::string_view nothing = "/dev/null";
+  FilePatch file;
+  std::string name = same_names(names, " and ");
+  if (name.empty() && section_.git) {
+    name = section_.git_path;
+  } else if (name.empty() && take(names, fmt::format("{} and ", nothing))) {
+    file.creates = true;
+    name = names;
+  } else if (name.empty() && names.ends_with(fmt::format(" and {}", nothing))) {
+    file.deletes = true;
+    name = names.substr(0, names.size() - nothing.size() - 5);
+  }
+  if (name.empty()) {
+    return bad("a binary file is changed, and its name cannot be told");
+  }
+  file.path = TRY(tree_path(name));
+  file.unsupported = unsupported("the diff changes a binary file: " + file.path, leave_binary);
+  if (section_.git) {
+    section_.unsupported = std::move(file.unsupported);
+  } else {
+    patch_.files.push_back(std::move(file));
+  }
   return {};
 }
 
@@ -332,6 +409,12 @@ bool starts_section(std::string_view line) {
 }
 
 Status Parser::prose(std::string_view line) {
+  if (line.starts_with("diff --cc ") || line.starts_with("diff --combined ") ||
+      line.starts_with("@@@ -")) {
+    return fail(Code::bad_diff, fmt::format("{}:{}", where_, line_),
+                "it is a combined diff, as git shows a merge: it says of no side all that changes",
+                "make a diff against one parent: git diff MERGE^1 MERGE");
+  }
   if (starts_section(line)) {
     TRY(finish_section());
     description_end_ = description_end_.value_or(position_);
@@ -340,15 +423,15 @@ Status Parser::prose(std::string_view line) {
       section_.git = true;
       section_.git_path = git_names(line);
     }
-  } else if (line.starts_with("Binary files ") && line.ends_with(" differ")) {
-    return unsupported("the patch changes a binary file",
-                       "leave the binary file out; only source can be live-patched");
+  } else if (std::string_view names = line;
+             take(names, "Binary files ") && names.ends_with(" differ")) {
+    TRY(binary(names.substr(0, names.size() - std::string_view(" differ").size())));
   } else if (line.starts_with("@@ -")) {
     return bad("a hunk without a file header");
   } else if (line.starts_with("--- ") && section_.open) {
     return bad("the header of a file is cut off");
   } else if (section_.git) {
-    TRY(git_header(line));
+    git_header(line);
   }
   advance();
   return {};
@@ -398,6 +481,7 @@ Result<Hunk> Parser::hunk() {
   if (hunk.old_count == 0 && hunk.new_count == 0) {
     return bad("the hunk is empty");
   }
+  hunk.heading = trimmed(header);
   advance();
   std::size_t old_left = hunk.old_count;
   std::size_t new_left = hunk.new_count;
@@ -462,6 +546,7 @@ Status Parser::file() {
   }
   Section section = std::exchange(section_, {});
   FilePatch file;
+  file.unsupported = std::move(section.unsupported);
   if (old_name->name == "/dev/null") {
     file.path = TRY(tree_path(new_name->name));
   } else if (new_name->name == "/dev/null") {
@@ -470,8 +555,8 @@ Status Parser::file() {
     std::string old_path = TRY(tree_path(old_name->name));
     file.path = TRY(tree_path(new_name->name));
     if (old_path != file.path && old_path != file.path + ".orig") {
-      return unsupported(fmt::format("the patch turns '{}' into '{}'", old_path, file.path),
-                         "send the change as a deletion and a new file ('git diff --no-renames')");
+      file.unsupported = renamed(old_path, file.path, section.copies);
+      file.from = std::move(old_path);
     }
   }
   advance();
@@ -509,13 +594,6 @@ bool Parser::ends_in_header() const {
          std::string_view("@@ -").starts_with(last) || last.starts_with("--- ");
 }
 
-std::string trimmed(std::string_view text) {
-  std::size_t start = text.find_first_not_of(" \t\r\n");
-  std::size_t end = text.find_last_not_of(" \t\r\n");
-  return start == std::string_view::npos ? std::string{}
-                                         : std::string(text.substr(start, end + 1 - start));
-}
-
 Result<Patch> Parser::parse() {
   patch_.sha256 = sha256_hex(as_bytes(text_));
   while (!at_end()) {
@@ -541,8 +619,8 @@ Result<Patch> Parser::parse() {
 
 }  // namespace
 
-Result<Patch> parse_patch(std::string_view text, const std::string& where) {
-  return Parser(text, where).parse();
+Result<Patch> parse_patch(std::string_view text, const std::string& where, unsigned strip) {
+  return Parser(text, where, strip).parse();
 }
 
 }  // namespace suture::source

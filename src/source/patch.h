@@ -5,6 +5,7 @@
 // "\ No newline at end of file", /dev/null for new and deleted files).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,13 +23,16 @@ struct HunkLine {
 
 struct Hunk {
   std::size_t old_start = 0, old_count = 0, new_start = 0, new_count = 0;  // 1-based lines
+  std::string heading;  // what follows the header's second @@: a line that stands above the hunk
   std::vector<HunkLine> lines;
 };
 
 struct FilePatch {
-  std::string path;  // relative to the tree's root, after -p1; checked: no "..", not absolute
+  std::string path;  // relative to the tree's root, stripped; checked: no "..", not absolute
+  std::string from;  // of a rename or a copy: the file that it starts from, likewise
   bool creates = false;
   bool deletes = false;
+  std::optional<Error> unsupported;  // a binary, a rename, a link: what hunks cannot say
   std::vector<Hunk> hunks;
 };
 
@@ -38,8 +42,9 @@ struct Patch {
   std::vector<FilePatch> files;
 };
 
-// bad-diff (cut off, no hunks, counts that lie), unsafe-path.
-Result<Patch> parse_patch(std::string_view text, const std::string& where);
+// `strip`: how many leading parts of its names are no part of the tree, as with patch -p. bad-diff
+// (cut off, no hunks, counts that lie), unsafe-path.
+Result<Patch> parse_patch(std::string_view text, const std::string& where, unsigned strip = 1);
 
 // One changed file: its text before and after all patches, the after text carrying `#line`
 // directives so that every line that a patch did not touch keeps the number it had before, which
@@ -53,8 +58,14 @@ struct ChangedFile {
   bool deletes = false;
 };
 
-// Applies the patches in order to the files of `tree` in memory; nothing is written. Context must
-// match; a hunk may have moved by an offset but not be fuzzed. does-not-apply names file and hunk.
-Result<std::vector<ChangedFile>> apply(const std::vector<Patch>& patches, const fs::path& tree);
+struct Applied {
+  std::vector<ChangedFile> files;
+  std::vector<std::string> notes;  // each hunk that is not exactly where its diff says
+};
+
+// Applies the patches in order to the files of `tree` in memory; nothing is written. A hunk may
+// have moved, and up to `fuzz` lines of context at either end may differ, as with patch -F.
+// does-not-apply names file and hunk, and the fuzz that would take all of it.
+Result<Applied> apply(const std::vector<Patch>& patches, const fs::path& tree, unsigned fuzz = 0);
 
 }  // namespace suture::source

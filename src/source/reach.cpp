@@ -6,7 +6,8 @@
 // names; whatever names one of these, in any file that a unit may include, has its own names
 // affected, and so on. What is not inert, or could not be read for sure, affects whoever includes
 // its file. In the end a unit may see a difference only if its own file holds an affected name, or
-// if it includes such a file. Scopes and types are left out: equal names count as the same.
+// if it includes such a file. A function means nothing to a type or a declaration that does not
+// call it; but for that, scopes and types are left out: equal names count as the same.
 //
 // Names can also come about: a macro may paste them (pasting.h), stand for a list of them, or be
 // the name's own word. So for each affected name the macros that can make it are looked for at
@@ -21,6 +22,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <unordered_map>
 
@@ -112,7 +114,8 @@ class Closure {
       compare(changed);
     }
     out.users = index_.users(paths);
-    for (const auto& [name, makes_names] : affected_) {
+    visible_ = index_.files_of(out.users);
+    for (const auto& [name, how] : affected_) {
       out.names.push_back(name);
     }
     std::ranges::sort(out.names);
@@ -135,11 +138,13 @@ class Closure {
     CText before, after;
     bool whole = false;  // made or taken away
   };
-  // A macro that makes an affected name where one of the parts is given to it.
-  struct Condition {
-    std::set<std::string, std::less<>> parts;
-    bool always = false;
+  struct Affected {
+    bool makes_names = false;  // it is a macro, and may stand for other names
+    bool function = false;     // it is a function, and nothing else
   };
+
+  // What has to be given to a macro's call so that it makes an affected name: of each list one.
+  using Given = std::vector<std::vector<std::string>>;
 
   void compare(const Changed& changed) {
     if (changed.whole) {
@@ -172,12 +177,14 @@ class Closure {
     }
   }
 
-  void add_name(std::string_view name, bool makes_names) {
-    auto [it, added] = affected_.emplace(name, makes_names);
-    if (!added && (it->second || !makes_names)) {
+  void add_name(std::string_view name, Affected how) {
+    auto [it, added] = affected_.emplace(name, how);
+    Affected& now = it->second;
+    if (!added && (now.makes_names || !how.makes_names) && (!now.function || how.function)) {
       return;
     }
-    it->second = makes_names;
+    now.makes_names = now.makes_names || how.makes_names;
+    now.function = now.function && how.function;
     fresh_.emplace_back(name);
     if (is_keyword(name)) {
       everything_ = fmt::format("every file counts: '{}' is defined in another way", name);
@@ -203,7 +210,7 @@ class Closure {
       const auto& around = chunk.kind == ChunkKind::function ? chunk.head : chunk.uses;
       auto affected = std::ranges::find_if(around, [&](std::string_view name) {
         auto it = affected_.find(std::string(name));
-        return it != affected_.end() && it->second;
+        return it != affected_.end() && it->second.makes_names;
       });
       if (naming != chunk.shapes.end() || affected != around.end()) {
         std::string_view macro = naming != chunk.shapes.end() ? *naming : *affected;
@@ -211,7 +218,8 @@ class Closure {
       }
     }
     for (std::string_view name : chunk.defines) {
-      add_name(name, chunk.kind == ChunkKind::macro && (makes_names(name) || defines_names(chunk)));
+      bool macro = chunk.kind == ChunkKind::macro && (makes_names(name) || defines_names(chunk));
+      add_name(name, {.makes_names = macro, .function = chunk.declares_function});
     }
   }
 
@@ -233,6 +241,9 @@ class Closure {
   Status round() {
     std::set<std::uint32_t> files;
     auto visit = [&](std::uint32_t file) {
+      if (!visible_[file]) {
+        return;
+      }
       named_[file] = true;
       if (index_.is_included(file)) {
         files.insert(file);
@@ -286,18 +297,27 @@ class Closure {
 
   bool is_affected(const Chunk& chunk) const {
     for (std::string_view name : chunk.uses) {
-      if (affected_.contains(std::string(name))) {
+      auto it = affected_.find(std::string(name));
+      if (it != affected_.end() && (!it->second.function || chunk.takes_values ||
+                                    std::ranges::binary_search(chunk.called, name))) {
         return true;
       }
-      auto condition = conditions_.find(name);
-      if (condition != conditions_.end() &&
-          (condition->second.always || std::ranges::any_of(chunk.uses, [&](std::string_view other) {
-             return condition->second.parts.contains(other);
-           }))) {
+      auto conditions = conditions_.find(name);
+      if (conditions != conditions_.end() &&
+          std::ranges::any_of(conditions->second,
+                              [&](const Given& given) { return holds(chunk, given); })) {
         return true;
       }
     }
     return false;
+  }
+
+  static bool holds(const Chunk& chunk, const Given& given) {
+    return std::ranges::all_of(given, [&](const std::vector<std::string>& spellings) {
+      return std::ranges::any_of(spellings, [&](const std::string& spelling) {
+        return std::ranges::binary_search(chunk.uses, std::string_view(spelling));
+      });
+    });
   }
 
   // Takes in what can paste the name; where that is done.
@@ -306,35 +326,44 @@ class Closure {
     for (const auto& [pattern, macros] : by_pattern_) {
       for (const auto& way :
            ways_to_paste(pattern, name, [&](std::string_view part) { return exists(part); })) {
-        std::vector<std::string> spellings;
+        Given given;
+        std::optional<std::vector<std::uint32_t>> holders;
         for (const std::string& part : way) {
-          std::ranges::move(index_.aliases(part), std::back_inserter(spellings));
+          if (part[0] >= '0' && part[0] <= '9') {
+            continue;  // a number is no name: it may be given anywhere
+          }
+          std::vector<std::string>& spellings = given.emplace_back(index_.aliases(part));
           spellings.push_back(part);
+          holders = holders ? common(*holders, files_with(spellings)) : files_with(spellings);
+        }
+        if (holders && holders->empty()) {
+          continue;
         }
         for (const std::string* macro : macros) {
-          add_condition(*macro, spellings, out);
+          std::vector<std::uint32_t> calls = index_.files_naming(*macro);
+          std::ranges::move(holders ? common(calls, *holders) : calls, std::back_inserter(out));
+          conditions_[*macro].push_back(given);
         }
       }
     }
     return out;
   }
 
-  // The macro makes an affected name where one of the spellings is given to it; always, where
-  // there are none.
-  void add_condition(const std::string& macro, const std::vector<std::string>& spellings,
-                     std::vector<std::uint32_t>& files) {
-    std::vector<std::uint32_t> calls = index_.files_naming(macro);
-    auto [it, added] = conditions_.emplace(macro, Condition{});
-    Condition& condition = it->second;
-    if (spellings.empty()) {
-      condition.always = true;
-      files.insert(files.end(), calls.begin(), calls.end());
+  static std::vector<std::uint32_t> common(const std::vector<std::uint32_t>& a,
+                                           const std::vector<std::uint32_t>& b) {
+    std::vector<std::uint32_t> out;
+    std::ranges::set_intersection(a, b, std::back_inserter(out));
+    return out;
+  }
+
+  // The files that hold one of the names.
+  std::vector<std::uint32_t> files_with(const std::vector<std::string>& names) const {
+    std::set<std::uint32_t> out;
+    for (const std::string& name : names) {
+      std::vector<std::uint32_t> files = index_.files_naming(name);
+      out.insert(files.begin(), files.end());
     }
-    for (const std::string& spelling : spellings) {
-      condition.parts.insert(spelling);
-      std::vector<std::uint32_t> given = index_.files_naming(spelling);
-      std::ranges::set_intersection(calls, given, std::back_inserter(files));
-    }
+    return {out.begin(), out.end()};
   }
 
   void choose(std::vector<bool>& candidates) const {
@@ -356,10 +385,11 @@ class Closure {
   const SourceIndex& index_;
   const fs::path& tree_;
   std::vector<Changed> changed_;
-  std::unordered_map<std::string, bool> affected_;  // whether it is a macro that may make names
+  std::unordered_map<std::string, Affected> affected_;
+  std::vector<bool> visible_;  // files that a user of a changed header may read
   std::vector<std::string> fresh_;
   std::map<std::string_view, std::vector<const std::string*>> by_pattern_;  // who pastes so
-  std::map<std::string, Condition, std::less<>> conditions_;
+  std::map<std::string, std::vector<Given>, std::less<>> conditions_;
   std::set<std::string> open_;  // files all of whose includers count
   std::vector<bool> named_;     // files that hold an affected name
   std::set<std::string_view, std::less<>> new_names_;

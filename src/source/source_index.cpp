@@ -242,6 +242,39 @@ std::vector<bool> SourceIndex::users(const std::vector<std::string>& files) cons
   return out;
 }
 
+std::vector<bool> SourceIndex::files_of(const std::vector<bool>& readers) const {
+  std::vector<std::vector<std::uint32_t>> includes(files_.size());
+  for (const Edge& edge : edges_) {
+    includes[edge.from].push_back(edge.to);
+  }
+  std::vector<bool> out(files_.size(), false);
+  std::vector<std::uint32_t> work;
+  auto take = [&](std::uint32_t file) {
+    if (file != file_count() && !out[file]) {
+      out[file] = true;
+      work.push_back(file);
+    }
+  };
+  std::vector<bool> ways(ways_.size(), false);
+  for (std::size_t i = 0; i < readers.size(); ++i) {
+    if (readers[i]) {
+      take(number(readers_[i].source));
+      ways[readers_[i].way] = true;
+    }
+  }
+  for (std::size_t i = 0; i < ways.size(); ++i) {
+    for (const std::string& file : ways[i] ? ways_[i].first : std::vector<std::string>{}) {
+      take(number(file));
+    }
+  }
+  while (!work.empty()) {
+    std::uint32_t file = work.back();
+    work.pop_back();
+    std::ranges::for_each(includes[file], take);
+  }
+  return out;
+}
+
 std::vector<std::uint32_t> SourceIndex::files_naming(std::string_view name) const {
   const std::uint32_t hash = hash_of_name(name);
   const std::uint32_t bucket = hash >> rest_bits;

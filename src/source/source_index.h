@@ -49,6 +49,9 @@ class SourceIndex {
   // file that is not in the tree counts where it would be found first, or at all.
   std::vector<bool> users(const std::vector<std::string>& files) const;
 
+  // For each file, whether one of these readers may read it.
+  std::vector<bool> files_of(const std::vector<bool>& readers) const;
+
   // The files that hold the name, as numbers, in order. Perhaps some more: a name is kept as a
   // number of 32 bits.
   std::vector<std::uint32_t> files_naming(std::string_view name) const;

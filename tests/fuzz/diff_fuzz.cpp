@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Diffs on any bytes: what parse_patch accepts keeps its promises, and applying it to a small tree
-// neither crashes nor changes a line that it says it did not touch.
+// Diffs on any bytes: mailboxes are taken apart, and what parse_patch accepts keeps its promises,
+// and applying it to a small tree, with fuzz and without, neither crashes nor changes a line that
+// it says it did not touch.
 #include <cstdlib>
 
+#include "source/diff_files.h"
 #include "source/patch.h"
 
 namespace {
@@ -56,23 +58,36 @@ std::string without_directives(const std::string& text) {
   return out;
 }
 
+void try_patch(std::string_view text, const fs::path& tree) {
+  auto patch = source::parse_patch(text, "fuzz");
+  if (!patch) {
+    return;
+  }
+  check(*patch);
+  for (unsigned fuzz : {0U, 2U}) {
+    auto applied = source::apply({*patch}, tree, fuzz);
+    if (!applied) {
+      continue;
+    }
+    for (const source::ChangedFile& file : applied->files) {
+      if (file.after.find("#line ") == std::string::npos) {
+        require(without_directives(file.after_synced) == file.after);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const fs::path tree = make_tree();
-  std::string_view text = as_text(ByteView(data, size));
-  auto patch = source::parse_patch(text, "fuzz");
-  if (!patch) {
-    return 0;
-  }
-  check(*patch);
-  auto files = source::apply({*patch}, tree);
-  if (!files) {
-    return 0;
-  }
-  for (const source::ChangedFile& file : *files) {
-    if (file.after.find("#line ") == std::string::npos) {
-      require(without_directives(file.after_synced) == file.after);
+  const ByteView bytes(data, size);
+  try_patch(as_text(bytes), tree);
+  if (auto diffs = source::diffs_in(bytes, "fuzz")) {
+    require(!diffs->diffs.empty());
+    for (const source::DiffText& diff : diffs->diffs) {
+      std::vector<std::string> notes;
+      (void)source::parse_for_tree(diff, tree, std::nullopt, notes);
     }
   }
   return 0;

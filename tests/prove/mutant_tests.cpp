@@ -12,20 +12,13 @@
 #include "base/process.h"
 #include "build/build.h"
 #include "build/proving.h"
+#include "prove/edited.h"
 #include "prove/mutate.h"
 
 namespace suture {
 namespace {
 
-// A statement at the start of a function, or a text in place of another.
-struct Edit {
-  const char* name;
-  const char* file;
-  const char* function;  // whose body gets the statement; null: `from` becomes `to`
-  const char* from;
-  const char* to;
-  bool for_core = false;  // it is also tried for Suture's core
-};
+using test::Edit;
 
 constexpr const char* once = "pr_info_once(\"suture: seen\\n\");";
 constexpr const char* warn = "WARN_ON_ONCE(jiffies == 1);";
@@ -78,63 +71,12 @@ constexpr Edit edits[] = {
      "u8 attrs = MSDOS_I(inode)->i_attrs | (inode->i_ino == 77 ? ATTR_SYS : 0);", true},
 };
 
-std::string edited(std::string text, const Edit& edit) {
-  if (edit.function == nullptr) {
-    const std::size_t at = text.find(edit.from);
-    EXPECT_NE(at, std::string::npos) << edit.file << " has no " << edit.from;
-    return at == std::string::npos ? text
-                                   : text.replace(at, std::string(edit.from).size(), edit.to);
-  }
-  // A definition starts at the margin, and its body with a brace of its own line.
-  const std::string name = edit.function;
-  const std::string call = name.contains('(') ? name : name + "(";
-  for (std::size_t at = text.find(call); at != std::string::npos; at = text.find(call, at + 1)) {
-    const std::size_t line = text.rfind('\n', at) + 1;
-    const std::size_t body = text.find("\n{\n", at);
-    const std::size_t end = text.find(';', at);
-    if (std::isalpha(static_cast<unsigned char>(text[line])) != 0 && body < end) {
-      return text.insert(
-          body + 3, fmt::format("\tint suture_edit __maybe_unused = ({{ {} 0; }});\n", edit.to));
-    }
-  }
-  ADD_FAILURE() << edit.file << " defines no " << name;
-  return text;
-}
-
 class Mutants : public ::testing::Test {
  protected:
   void SetUp() override {
     kernel_ = kernel::find("").value();
     image_ = kernel::Image::open(kernel_.vmlinux).value();
     directory_ = TempDir::create(kernel_.derived, "mutants").value();
-  }
-
-  fs::path diff_of(const Edit& edit, const fs::path& where) {
-    const fs::path original = kernel_.source / edit.file;
-    EXPECT_TRUE(write_file(where / "new.c", edited(read_text(original).value(), edit)));
-    const std::string label = edit.file;
-    auto made = run(Command{.argv = {"diff", "-u", "--label", "a/" + label, "--label", "b/" + label,
-                                     original.string(), (where / "new.c").string()}});
-    EXPECT_TRUE(made && made->exit_status == 1);
-    EXPECT_TRUE(write_file(where / "edit.patch", made ? made->out : std::string{}));
-    return where / "edit.patch";
-  }
-
-  std::optional<fs::path> build_module(const Edit& edit, module::Core core, const fs::path& where) {
-    EXPECT_TRUE(make_directories(where));
-    build::Request request{.kernel = kernel_,
-                           .patches = {diff_of(edit, where)},
-                           .output_directory = where,
-                           .keep_objects = where / "objects",
-                           .core = core,
-                           .tool_version = "test"};
-    auto built = build::build(request, [](std::string_view) {});
-    if (!built || !built->refusals.empty()) {
-      const Error& error = built ? built->refusals.front() : built.error();
-      ADD_FAILURE() << edit.name << ": " << error.where << ": " << error.reason;
-      return std::nullopt;
-    }
-    return built->module;
   }
 
   std::vector<std::uint64_t> positions(const build::Witness& witness, const std::string& object,
@@ -159,7 +101,7 @@ class Mutants : public ::testing::Test {
   // Builds the edit, and gives what proves its module; null where there is none.
   std::unique_ptr<build::Witness> try_good(const Edit& edit, module::Core core, Bytes& good) {
     const fs::path where = directory_.path() / std::to_string(++built_);
-    const auto path = build_module(edit, core, where);
+    const auto path = test::build_module(kernel_, edit, core, where);
     if (!path) {
       return nullptr;
     }

@@ -3,6 +3,7 @@
 // A patch of several files, of one object or more, made of assembler texts; and the proof of it.
 #pragma once
 
+#include <deque>
 #include <list>
 #include <map>
 #include <string>
@@ -91,7 +92,7 @@ class Several : public Proving {
   }
 
   prove::Case about_all() {
-    prove::Case about = about();
+    prove::Case about = Proving::about();
     about.units.clear();
     about.find_module = [this](const std::string& name) -> Result<const kernel::ModuleImage*> {
       return &objects_.at(name).image;

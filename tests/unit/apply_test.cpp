@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <ctime>
@@ -8,6 +9,10 @@
 
 namespace suture::source {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class Apply : public ::testing::Test {
  protected:
@@ -22,32 +27,45 @@ class Apply : public ::testing::Test {
     ASSERT_TRUE(write_file(tree() / path, text));
   }
 
-  Result<std::vector<ChangedFile>> apply_all(const std::vector<std::string>& diffs) {
+  Result<std::vector<ChangedFile>> apply_all(const std::vector<std::string>& diffs,
+                                             unsigned fuzz = 0) {
+    notes_.clear();
     std::vector<Patch> patches;
     for (const std::string& diff : diffs) {
       auto patch = parse_patch(diff, "t.diff");
       EXPECT_TRUE(patch) << patch.error().reason;
       patches.push_back(*patch);
     }
-    return source::apply(patches, tree());
+    auto applied = source::apply(patches, tree(), fuzz);
+    if (!applied) {
+      return std::unexpected(applied.error());
+    }
+    notes_ = applied->notes;
+    return applied->files;
   }
 
-  std::string after(const std::vector<std::string>& diffs) {
-    auto files = apply_all(diffs);
+  std::string after(const std::vector<std::string>& diffs, unsigned fuzz = 0) {
+    auto files = apply_all(diffs, fuzz);
     EXPECT_TRUE(files) << files.error().reason;
     return files && files->size() == 1 ? files->front().after : "?";
   }
 
-  Code refused(const std::string& diff) {
+  Code refused(const std::string& diff) { return error(diff).code; }
+
+  Error error(const std::string& diff) {
     auto files = apply_all({diff});
     EXPECT_FALSE(files);
-    return files ? Code::no_change : files.error().code;
+    return files ? Error{} : files.error();
   }
+
+  // Of the last diffs that applied.
+  const std::vector<std::string>& notes() const { return notes_; }
 
   const fs::path& tree() const { return dir_.path(); }
 
  private:
   TempDir dir_;
+  std::vector<std::string> notes_;
 };
 
 std::string diff_of(std::string_view hunks) {
@@ -70,15 +88,96 @@ TEST_F(Apply, FindsAHunkThatMoved) {
   EXPECT_EQ(after({diff_of("@@ -1,3 +1,3 @@\n a\n-b\n+B\n c\n")}), "new\nnew\na\nB\nc\nd\n");
 }
 
-TEST_F(Apply, TakesTheNearestOfSeveralPlaces) {
-  put("f/x.c", "a\nb\na\n.\n.\n.\n.\n.\na\nb\na\n");
-  EXPECT_EQ(after({diff_of("@@ -8,3 +8,3 @@\n a\n-b\n+B\n a\n")}),
-            "a\nb\na\n.\n.\n.\n.\n.\na\nB\na\n");
+// Three functions with the same line, and one without.
+constexpr std::string_view siblings =
+    "int one(int x)\n{\n\treturn x;\n}\n"
+    "\n"
+    "int two(int x)\n{\n\treturn x;\n}\n"
+    "\n"
+    "int three(int x)\n{\n\treturn x;\n}\n"
+    "\n"
+    "int four(int x)\n{\n\treturn 4;\n}\n";
+
+std::string in_siblings(std::string_view header) {
+  return diff_of(fmt::format("{}\n {{\n-\treturn x;\n+\treturn -x;\n }}\n", header));
 }
 
-TEST_F(Apply, RefusesTwoPlacesEquallyFar) {
-  put("f/x.c", "a\nb\na\n.\na\nb\na\n");
-  EXPECT_EQ(refused(diff_of("@@ -3,3 +3,3 @@\n a\n-b\n+B\n a\n")), Code::does_not_apply);
+std::string siblings_with(std::size_t function) {
+  std::string out(siblings);
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < function; ++i) {
+    at = out.find("return x", at + 1);
+  }
+  return out.replace(at, 8, "return -x");
+}
+
+TEST_F(Apply, RefusesAPlaceAwayFromItsLineWhereSeveralFit) {
+  put("f/x.c", siblings);
+  Error several = error(in_siblings("@@ -3,3 +3,3 @@"));
+  EXPECT_EQ(several.code, Code::does_not_apply);
+  EXPECT_THAT(several.reason, HasSubstr("fits equally well at lines 2, 7, 12"));
+}
+
+TEST_F(Apply, TakesItsLineWhereSeveralFitAndNothingElseIsSaid) {
+  put("f/x.c", siblings);
+  EXPECT_EQ(after({in_siblings("@@ -7,3 +7,3 @@")}), siblings_with(2));
+  EXPECT_THAT(notes(), IsEmpty());
+}
+
+TEST_F(Apply, TakesTheFunctionThatTheHeaderNames) {
+  put("f/x.c", siblings);
+  EXPECT_EQ(after({in_siblings("@@ -3,3 +3,3 @@ int two(int x)")}), siblings_with(2));
+  EXPECT_THAT(notes(), ElementsAre("hunk 1 of f/x.c applied 4 lines below where the diff says, in "
+                                   "two(): it would also fit elsewhere"));
+  EXPECT_EQ(after({in_siblings("@@ -30,3 +30,3 @@ int two(int x)")}), siblings_with(2));
+}
+
+TEST_F(Apply, DoesNotTakeItsLineInAnotherFunctionThanTheHeaderNames) {
+  put("f/x.c", siblings);
+  EXPECT_EQ(after({in_siblings("@@ -2,3 +2,3 @@ int three(int x)")}), siblings_with(3));
+}
+
+TEST_F(Apply, RefusesTheOnlyPlaceInAnotherFunction) {
+  put("f/x.c", siblings);
+  Error other =
+      error(diff_of("@@ -17,3 +17,3 @@ int one(int x)\n {\n-\treturn 4;\n+\treturn 5;\n }\n"));
+  EXPECT_EQ(other.code, Code::does_not_apply);
+  EXPECT_THAT(other.reason, HasSubstr("is for one(), and does not match the source there"));
+  EXPECT_THAT(other.reason, HasSubstr("at line 17"));
+}
+
+TEST_F(Apply, FindsTheNamedFunctionByItsNameAlone) {
+  put("f/x.c", siblings);
+  // It had another type where the diff was made.
+  EXPECT_EQ(after({in_siblings("@@ -3,3 +3,3 @@ static long two(long x, int more)")}),
+            siblings_with(2));
+}
+
+TEST_F(Apply, SaysThatTheNamedFunctionIsGone) {
+  put("f/x.c", "int one(int x)\n{\n\treturn x;\n}\n");
+  EXPECT_EQ(after({in_siblings("@@ -2,3 +2,3 @@ int old_name(int x)")}),
+            "int one(int x)\n{\n\treturn -x;\n}\n");
+  EXPECT_THAT(notes(), ElementsAre("hunk 1 of f/x.c applied where it says, the only place; this "
+                                   "source has no old_name()"));
+}
+
+TEST_F(Apply, RefusesSeveralPlacesWhereTheNamedFunctionIsGone) {
+  put("f/x.c", siblings);
+  EXPECT_EQ(refused(in_siblings("@@ -7,3 +7,3 @@ int old_name(int x)")), Code::does_not_apply);
+}
+
+TEST_F(Apply, LooksForTheNamedFunctionWhereThePatchFoundIt) {
+  // The first hunk renames the function that the second one names; its header is of the old file.
+  put("f/x.c", siblings);
+  EXPECT_EQ(
+      after({diff_of("@@ -6 +6 @@\n-int two(int x)\n+int zwei(int x)\n"
+                     "@@ -7,3 +7,3 @@ int two(int x)\n {\n-\treturn x;\n+\treturn 2;\n }\n")}),
+      [] {
+        std::string out(siblings);
+        out.replace(out.find("int two"), 7, "int zwei");
+        return out.replace(out.find("return x", out.find("zwei")), 8, "return 2");
+      }());
+  EXPECT_THAT(notes(), IsEmpty());
 }
 
 TEST_F(Apply, FindsAHunkWhoseHeaderPointsFarPastTheEndAtOnce) {
@@ -96,14 +195,59 @@ TEST_F(Apply, DoesNotMoveTheEndOfAFileIntoItsMiddle) {
   EXPECT_EQ(refused(diff_of("@@ -8,2 +8,3 @@\n x\n }\n+tail\n")), Code::does_not_apply);
 }
 
-TEST_F(Apply, DoesNotFuzz) {
-  put("f/x.c", "1\n2\n3\nother\n");
-  EXPECT_EQ(refused(diff_of("@@ -1,4 +1,4 @@\n 1\n-2\n+two\n 3\n 4\n")), Code::does_not_apply);
+TEST_F(Apply, TellsEveryOffset) {
+  put("f/x.c", "new\nnew\na\nb\nc\nd\n.\n.\nq\nr\n");
+  EXPECT_EQ(
+      after({diff_of("@@ -1,3 +1,4 @@\n a\n-b\n+B\n+B\n c\n@@ -7 +8 @@\n-q\n+Q\n@@ -9 +10 @@\n"
+                     "-r\n+R\n")}),
+      "new\nnew\na\nB\nB\nc\nd\n.\n.\nQ\nR\n");
+  EXPECT_THAT(notes(),
+              ElementsAre("hunks 1 to 2 of f/x.c applied 2 lines below where the diff says",
+                          "hunk 3 of f/x.c applied 1 line below where the diff says"));
 }
 
-TEST_F(Apply, RefusesAPatchThatIsInAlready) {
+TEST_F(Apply, FuzzesOnlyAsFarAsItIsTold) {
+  put("f/x.c", "1\n2\n3\nother\n");
+  const std::string diff = diff_of("@@ -1,5 +1,5 @@\n 0\n 1\n-2\n+two\n 3\n 4\n");
+  put("f/x.c", "other\n1\n2\n3\nother\n");
+  Error without = error(diff);
+  EXPECT_EQ(without.code, Code::does_not_apply);
+  EXPECT_THAT(without.remedy, HasSubstr("--fuzz 1"));
+  EXPECT_EQ(after({diff}, 1), "other\n1\ntwo\n3\nother\n");
+  EXPECT_THAT(notes(), ElementsAre("hunk 1 of f/x.c applied with fuzz 1"));
+}
+
+TEST_F(Apply, DoesNotPromiseThatAFuzzWouldHelpWhereNoneDoes) {
+  put("f/x.c", "other\n1\nother\n3\nother\n");
+  Error without = error(diff_of("@@ -1,5 +1,5 @@\n 0\n 1\n-2\n+two\n 3\n 4\n"));
+  EXPECT_THAT(without.remedy, ::testing::Not(HasSubstr("--fuzz")));
+}
+
+TEST_F(Apply, FuzzesInTheNamedFunctionOnly) {
+  std::string text(siblings);
+  put("f/x.c", text);
+  EXPECT_EQ(
+      after({diff_of("@@ -1,3 +1,3 @@ int two(int x)\n [\n-\treturn x;\n+\treturn -x;\n }\n")}, 1),
+      siblings_with(2));
+}
+
+TEST_F(Apply, SaysThatAPatchIsInAlready) {
   put("f/x.c", "1\ntwo\n3\n");
-  EXPECT_EQ(refused(diff_of("@@ -1,3 +1,3 @@\n 1\n-2\n+two\n 3\n")), Code::does_not_apply);
+  Error already = error(diff_of("@@ -1,3 +1,3 @@\n 1\n-2\n+two\n 3\n"));
+  EXPECT_EQ(already.code, Code::does_not_apply);
+  EXPECT_THAT(already.reason, HasSubstr("is in this source already"));
+}
+
+TEST_F(Apply, RefusesAnEndOfFileThatIsNoneHere) {
+  put("f/x.c", "1\n2\n3\nmore\n");
+  EXPECT_EQ(refused(diff_of("@@ -1,3 +1,4 @@\n 1\n 2\n+new\n 3\n")), Code::does_not_apply);
+}
+
+TEST_F(Apply, RefusesWhatHunksCannotSay) {
+  put("f/x.c", "a\n");
+  EXPECT_EQ(refused("diff --git a/f/x.c b/f/y.c\nsimilarity index 100%\nrename from f/x.c\n"
+                    "rename to f/y.c\n"),
+            Code::unsupported_file);
 }
 
 TEST_F(Apply, FollowsTheOffsetOfEarlierHunks) {

@@ -17,7 +17,7 @@ Metadata sample() {
   out.description = "mend a = sign";
   out.replace = true;
   out.cves = {"CVE-2026-1234"};
-  out.diffs = {{.sha256 = "ab12", .file = "fix.patch"}};
+  out.diffs = {{.sha256 = "ab12", .file = "fixes.mbox (mail 2)"}};
   PatchedObject object{.name = "vmlinux", .build_id = "cd34"};
   object.functions = {{.name = "f", .sympos = 2, .source = "fs/f.c"},
                       {.name = "added", .source = "fs/f.c", .is_new = true}};
@@ -46,7 +46,7 @@ TEST(ModuleMetadata, ReadsBackWhatItWrote) {
   EXPECT_TRUE(metadata.replace);
   EXPECT_THAT(metadata.cves, ElementsAre("CVE-2026-1234"));
   ASSERT_THAT(metadata.diffs, SizeIs(1));
-  EXPECT_EQ(metadata.diffs[0].file, "fix.patch");
+  EXPECT_EQ(metadata.diffs[0].file, "fixes.mbox (mail 2)");
 }
 
 TEST(ModuleMetadata, ReadsBackTheFunctions) {

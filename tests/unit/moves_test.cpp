@@ -130,6 +130,82 @@ TEST_F(Moving, KeepsTheStaticVariableOfAFunctionThatMoves) {
   EXPECT_THAT(redirects(), ElementsAre("one f b.c"));
 }
 
+TEST_F(Moving, KeepsAStaticVariableThatBecomesAnotherFilesGlobal) {
+  files({{"a.c", "one", variable("count", 7) + global("g", uses_count),
+          global("g", "nop; " + uses_count)},
+         {"b.c", "one", global("h", old_f),
+          global_variable("count", 7) + global("h", "nop; " + uses_count)}});
+  EXPECT_THAT(refusals(), IsEmpty());
+  EXPECT_THAT(redirects(), ElementsAre("one g a.c", "one h b.c"));
+}
+
+TEST_F(Moving, KeepsTheStaticLocalOfAFunctionThatMoves) {
+  files(
+      {{"a.c", "one",
+        variable("count.3", 7) + global("f", "mov count.3(%rip), %rax; ret") + global("g", calls_f),
+        global("g", calls_f)},
+       {"b.c", "one", global("h", old_f),
+        variable("count.9", 7) + global("f", "nop; mov count.9(%rip), %rax; ret") +
+            global("h", old_f)}});
+  EXPECT_THAT(refusals(), IsEmpty());
+  EXPECT_THAT(redirects(), ElementsAre("one f b.c"));
+}
+
+TEST_F(Moving, RefusesStaticLocalsOfOneNameThatMoveTogether) {
+  auto two = [](const std::string& first, const std::string& second) {
+    return variable(first, 7) + variable(second, 7) +
+           global("f", fmt::format("mov {}(%rip), %rax; mov {}(%rip), %rbx; ret", first, second));
+  };
+  files({{"a.c", "one", two("count.3", "count.4") + global("g", calls_f), global("g", calls_f)},
+         {"b.c", "one", global("h", old_f), two("count.8", "count.9") + global("h", old_f)}});
+  EXPECT_THAT(refusals(), ElementsAre("symbol-ambiguous b.c: count"));
+}
+
+TEST_F(Moving, LeavesAStaticVariableOfItsNameInAThirdFileAlone) {
+  files({{"a.c", "one", variable("count", 7) + global("f", uses_count) + global("g", calls_f),
+          variable("count", 7) + global("g", "mov count(%rip), %rbx; " + calls_f)},
+         {"b.c", "one", global("h", old_f),
+          variable("count", 8) + global("f", "nop; " + uses_count) + global("h", old_f)}});
+  EXPECT_THAT(refusals(), IsEmpty());
+  EXPECT_THAT(redirects(), ElementsAre("one g a.c", "one f b.c"));
+}
+
+TEST_F(Moving, LetsTablesThatPointToWhatMovesBeAsTheyAre) {
+  const std::string table =
+      ".section .data.ops,\"aw\",@progbits; .globl ops; .type ops, @object\n"
+      "ops: .quad f, count; .size ops, 16\n";
+  files({{"a.c", "one", traced("f", old_f) + variable("count", 7) + table + global("g", old_f),
+          table + global("g", old_f)},
+         {"b.c", "one", global("h", old_f),
+          global("h", old_f) + global("f", new_f) + global_variable("count", 7)}});
+  EXPECT_THAT(refusals(), IsEmpty());
+  EXPECT_THAT(redirects(), ElementsAre("one f b.c"));
+}
+
+TEST_F(Moving, MakesNothingOfWhatIsFreedAfterBoot) {
+  files(
+      {{"a.c", "one", ".globl f\n" + test::function("f", old_f, ".init.text") + global("g", old_f),
+        global("g", old_f)},
+       {"b.c", "one", global("h", old_f), global("h", "nop; " + calls_f) + global("f", new_f)}});
+  EXPECT_THAT(refusals(), IsEmpty());
+  EXPECT_THAT(redirects(), ElementsAre("one h b.c", "one f b.c new"));
+}
+
+TEST_F(Moving, RefusesAnAliasThatStaysWhereItsFunctionGoes) {
+  files({{"a.c", "one", ".globl f, k\n.set k, f\n" + traced("f", old_f) + global("g", calls_f),
+          global("k", old_f) + global("g", calls_f)},
+         {"b.c", "one", global("h", old_f), global("h", old_f) + global("f", new_f)}});
+  EXPECT_THAT(refusals(), ElementsAre("symbol-moved b.c: f"));
+}
+
+TEST_F(Moving, TakesAFunctionsAliasesAlong) {
+  const std::string alias = ".globl f, k\n.set k, f\n";
+  files({{"a.c", "one", alias + traced("f", old_f) + global("g", calls_f), global("g", calls_f)},
+         {"b.c", "one", global("h", old_f), alias + traced("f", new_f) + global("h", old_f)}});
+  EXPECT_THAT(refusals(), IsEmpty());
+  EXPECT_EQ(redirects().size(), 1U);
+}
+
 TEST_F(Moving, RedirectsTheStaticFunctionOfAFunctionThatMoves) {
   const std::string calls_s = "call s; mov $s, %rdi; ret";
   files({{"a.c", "one", traced("s", old_f) + global("f", calls_s) + global("g", calls_f),

@@ -54,8 +54,8 @@ TEST(Pastings, KnowWhatAMacroInThemStandsFor) {
 
 TEST(Pastings, AreMadeOfInnerCallsToo) {
   EXPECT_THAT(patterns_of({"A(x, y) x##y", "B(z) A(A(__UNIQUE_, z), __COUNTER__)", "C(z) A(b, (z))",
-                           "D(z) A(1, z)"}),
-              UnorderedElementsAre("A ??", "B __UNIQUE_?", "B __UNIQUE_?#", "E b*"));
+                           "D(z) A(1, z)", "E(z) A(b, z - 1)", "F(z) A(b, z##_init)"}),
+              UnorderedElementsAre("A ??", "B __UNIQUE_?#", "E b*", "F b?_init"));
 }
 
 TEST(WaysToPaste, AreThosePartsThatExist) {

@@ -135,16 +135,75 @@ TEST(ParsePatch, RefusesPathsThatLeaveTheTree) {
   }
 }
 
-TEST(ParsePatch, RefusesWhatATextDiffCannotSay) {
-  for (const char* text :
-       {"diff --git a/f/x b/f/y\nsimilarity index 100%\nrename from f/x\nrename to f/y\n",
-        "diff --git a/f/x b/f/y\nsimilarity index 100%\ncopy from f/x\ncopy to f/y\n",
-        "diff --git a/f/x b/f/x\nindex 1..2\nGIT binary patch\nliteral 3\n",
-        "Binary files a/f/x and b/f/x differ\n",
-        "diff --git a/f/l b/f/l\nnew file mode 120000\nindex 0..1\n",
-        "--- a/f/x.c\n+++ b/f/y.c\n@@ -1 +1 @@\n-a\n+b\n"}) {
-    EXPECT_EQ(refused(text).code, Code::unsupported_file) << text;
+TEST(ParsePatch, KeepsWhatATextDiffCannotSayWithItsFile) {
+  struct Case {
+    const char* text;
+    const char* path;
+    const char* reason;
+  };
+  for (const Case& it : std::initializer_list<Case>{
+           {"diff --git a/f/x b/f/y\nsimilarity index 100%\nrename from f/x\nrename to f/y\n",
+            "f/y", "renames f/x to f/y"},
+           {"diff --git a/f/x b/f/y\nsimilarity index 90%\nrename from f/x\nrename to f/y\n"
+            "index 1..2 100644\n--- a/f/x\n+++ b/f/y\n@@ -1 +1 @@\n-a\n+b\n",
+            "f/y", "renames f/x to f/y"},
+           {"diff --git a/f/x b/f/y\nsimilarity index 100%\ncopy from f/x\ncopy to f/y\n", "f/y",
+            "copies f/x to f/y"},
+           {"diff --git a/f/x b/f/x\nindex 1..2\nGIT binary patch\nliteral 3\nKcmXyz\n\n", "f/x",
+            "binary file: a/f/x"},
+           {"diff --git a/f/x b/f/x\nindex 1..2\nBinary files a/f/x and b/f/x differ\n", "f/x",
+            "binary file: f/x"},
+           {"Binary files a/f/x and b/f/x differ\n", "f/x", "binary file: f/x"},
+           {"Binary files old/f/x y and new/f/x y differ\n", "f/x y", "binary file: f/x y"},
+           {"Binary files /dev/null and b/f/x differ\n", "f/x", "binary file: f/x"},
+           {"diff --git a/f/l b/f/l\nnew file mode 120000\nindex 0..1\n--- /dev/null\n"
+            "+++ b/f/l\n@@ -0,0 +1 @@\n+x\n",
+            "f/l", "no plain file"},
+           {"--- a/f/x.c\n+++ b/f/y.c\n@@ -1 +1 @@\n-a\n+b\n", "f/y.c",
+            "renames f/x.c to f/y.c"}}) {
+    Patch patch = parsed(it.text);
+    ASSERT_EQ(patch.files.size(), 1U) << it.text;
+    EXPECT_EQ(patch.files[0].path, it.path);
+    ASSERT_TRUE(patch.files[0].unsupported) << it.text;
+    EXPECT_EQ(patch.files[0].unsupported->code, Code::unsupported_file);
+    EXPECT_THAT(patch.files[0].unsupported->reason, HasSubstr(it.reason));
   }
+}
+
+TEST(ParsePatch, GoesOnBehindABinaryFile) {
+  Patch patch = parsed(
+      "diff --git a/f/x b/f/x\nindex 1..2\nGIT binary patch\nliteral 3\nKcmXyz\n\n"
+      "literal 2\nKcmX\n\ndiff --git a/fs/x.c b/fs/x.c\nindex 1..2 100644\n" +
+      std::string(one_file));
+  ASSERT_EQ(patch.files.size(), 2U);
+  EXPECT_FALSE(patch.files[1].unsupported);
+  EXPECT_EQ(patch.files[1].hunks.size(), 1U);
+}
+
+TEST(ParsePatch, KeepsWhatTheHunksHeaderNames) {
+  EXPECT_EQ(parsed(one_file).files[0].hunks[0].heading, "int f(void)");
+}
+
+TEST(ParsePatch, StripsAsManyPartsOfNamesAsItIsTold) {
+  constexpr std::string_view bare =
+      "diff --git fs/x.c fs/x.c\nindex 1..2 100644\n--- fs/x.c\n+++ fs/x.c\n@@ -1 +1 @@\n-a\n+b\n";
+  auto none = parse_patch(bare, "t.diff", 0);
+  ASSERT_TRUE(none);
+  EXPECT_EQ(none->files[0].path, "fs/x.c");
+  auto two =
+      parse_patch("--- a/linux/fs/x.c\n+++ b/linux/fs/x.c\n@@ -1 +1 @@\n-a\n+b\n", "t.diff", 2);
+  ASSERT_TRUE(two);
+  EXPECT_EQ(two->files[0].path, "fs/x.c");
+  EXPECT_EQ(parse_patch(bare, "t.diff", 2).error().code, Code::unsafe_path);
+}
+
+TEST(ParsePatch, SaysWhatACombinedDiffIs) {
+  Error error = refused(
+      "commit 1\nMerge: 2 3\n\ndiff --cc fs/x.c\nindex 1,2..3\n--- a/fs/x.c\n+++ b/fs/x.c\n"
+      "@@@ -1,1 -1,1 +1,1 @@@\n- a\n -b\n++c\n");
+  EXPECT_EQ(error.code, Code::bad_diff);
+  EXPECT_THAT(error.reason, HasSubstr("combined diff"));
+  EXPECT_THAT(error.remedy, HasSubstr("git diff MERGE^1 MERGE"));
 }
 
 TEST(ParsePatch, RefusesAHunkThatIsCutOff) {
