@@ -24,8 +24,8 @@ struct Intake {
 bool is_cve(std::string_view text);
 
 // Reads and applies the diffs, in memory. does-not-apply, bad-diff, unsafe-path, unsupported-file,
-// not-in-kernel; no-change where they touch no code; usage for a name that no module can have, or for
-// a CVE that is none.
+// not-in-kernel; no-change where they touch no code; usage for a name that no module can have, or
+// for a CVE that is none.
 Result<Intake> take_in(const Request& request, const kernel::Units& units);
 
 }  // namespace suture::build

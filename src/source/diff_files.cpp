@@ -289,7 +289,8 @@ struct Found {
 Found found_in(const Patch& patch, const fs::path& tree) {
   Found out;
   for (const FilePatch& file : patch.files) {
-    if (file.creates) {
+    // A rename alone is named without the prefixes that are to be stripped.
+    if (file.creates || (!file.from.empty() && file.hunks.empty())) {
       continue;
     }
     std::error_code ec;

@@ -250,6 +250,14 @@ TEST_F(StripLevel, IsNotGuessedWhereTwoNameFiles) {
             "tools/lib/s.c");
 }
 
+TEST_F(StripLevel, IsNotToldByARename) {
+  auto patch = parse(
+      "diff --git a/fs/x.c b/fs/y.c\nsimilarity index 100%\nrename from fs/x.c\n"
+      "rename to fs/y.c\n");
+  ASSERT_TRUE(patch) << patch.error().reason;
+  EXPECT_EQ(patch->files[0].from, "fs/x.c");
+}
+
 TEST_F(StripLevel, IsTheUsualOneWhereNoneNamesFiles) {
   EXPECT_EQ(parse(of("a/fs/gone.c", "b/fs/gone.c"))->files[0].path, "fs/gone.c");
 }
