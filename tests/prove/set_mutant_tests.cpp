@@ -40,15 +40,15 @@ constexpr Edit headers[] = {
     {"a macro of TCP", "include/net/tcp.h", nullptr, "#define TCP_DELACK_MIN\t((unsigned)(HZ/25))",
      "#define TCP_DELACK_MIN\t((unsigned)(HZ/20))"},
     {"a macro of the radeon driver", "drivers/gpu/drm/radeon/radeon.h", nullptr,
-     "#define RADEON_DEBUGFS_MAX_COMPONENTS\t32", "#define RADEON_DEBUGFS_MAX_COMPONENTS\t31"},
+     "#define RADEON_FENCE_JIFFIES_TIMEOUT\t\t(HZ / 2)",
+     "#define RADEON_FENCE_JIFFIES_TIMEOUT\t\t(HZ / 3)"},
     {"an inline function of radeon", "drivers/gpu/drm/radeon/radeon.h", nullptr, "if (ibc->kdata)",
      "if (ibc->kdata && idx >= 0)"},
     {"an inline function that everybody sees", "include/linux/skbuff.h", nullptr,
      "return skb->data_len;", "return READ_ONCE(skb->data_len);"},
-    {"a macro of dcache", "include/linux/dcache.h", nullptr,
-     "return d_unhashed(dentry) && "
-     "!simple_positive(dentry);",
-     "return d_unhashed(dentry);"},
+    {"an inline function of dcache", "include/linux/dcache.h", nullptr,
+     "return d_really_is_positive(dentry) && !d_unhashed(dentry);",
+     "return !d_unhashed(dentry) && d_really_is_positive(dentry);"},
 };
 
 class Sets : public ::testing::Test {
