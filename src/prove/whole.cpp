@@ -74,6 +74,11 @@ class Counter {
     for (const std::string& source : scope_.absent) {
       check_absent(source);
     }
+    for (const std::string& source : sources_) {
+      if (std::ranges::find(scope_.files, source, &Scope::File::path) == scope_.files.end()) {
+        check_unit(source);
+      }
+    }
   }
 
  private:
@@ -223,6 +228,23 @@ class Counter {
                          carrier, found->first, listed(found->second)));
     } else if (own.empty() && nameless) {
       cannot_know(carrier);
+    }
+  }
+
+  // What a header's change reaches is patched in every object that has it.
+  void check_unit(const std::string& source) {
+    const auto text = read_text(scope_.tree / source);
+    if (!text) {
+      return;
+    }
+    const std::vector<std::string> own = own_names(read_c(*text, scope_.configuration), source);
+    const std::size_t known = accounted(own);
+    for (const auto& [object, found] : unaccounted(own)) {
+      if (found.size() > 1 && found.size() * 2 >= known) {
+        accuse(source, fmt::format("{} has functions of it that the patch does not account for: {}",
+                                   object, listed(found)));
+        return;
+      }
     }
   }
 

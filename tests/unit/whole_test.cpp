@@ -149,6 +149,11 @@ TEST_F(Whole, MissesTheUsersOfAHeaderThatAreInTheKernel) {
               AllOf(HasSubstr("d/user.c uses what changes"), ::testing::Not(HasSubstr("gone.c"))));
 }
 
+TEST_F(Whole, MissesASecondObjectOfWhatAHeaderReaches) {
+  ship("second", traced("f", old_f) + traced("g", old_f));
+  EXPECT_THAT(all(proof_of({edit_of_h})), HasSubstr("f.c: second has functions of it"));
+}
+
 TEST_F(Whole, CountsTheCopiesOfAHeadersFunction) {
   ship("user", traced("h", old_f));
   EXPECT_THAT(all(proof_of({edit_of_f, edit_of_h})), HasSubstr("user has functions of it"));
