@@ -331,10 +331,19 @@ class Chooser {
       if (at_exit(post_.graph, reader)) {
         refuse_exit(reader, fmt::format("it uses {}, which changes", describe(piece)));
       } else if (boot_only(post_.graph, reader)) {
-        out_.init_changed = true;
+        note_past_use(reader, piece);
       } else if (partner(user.piece) >= 0) {
         differs_[static_cast<std::size_t>(user.piece)] = true;
       }
+    }
+  }
+
+  // Boot code has used what changes, or is new and left out; exit code of vmlinux never runs.
+  void note_past_use(const Piece& boot, const Piece& used) {
+    out_.init_changed = true;
+    if (!boot.name.empty() && !is_exit_section(post_.graph.section_of(boot).name)) {
+      add_note(fmt::format("{} only runs at boot or load, and has used {} as it was",
+                           describe(boot), describe(used)));
     }
   }
 
@@ -472,7 +481,7 @@ class Chooser {
           continue;
         }
         if (init(post_piece(caller))) {
-          out_.init_changed = true;
+          note_past_use(post_piece(caller), piece);
           continue;
         }
         if (partner(caller) < 0) {

@@ -24,7 +24,7 @@ struct LinkInput {
   const diff::ObjectDiff* diff = nullptr;
   const Binder* binder = nullptr;
   diff::OutsideFate outside = {};  // of functions that the file calls; empty: nothing is known
-  std::size_t file = 0;  // its number, as diff::Origin has it
+  std::size_t file = 0;            // its number, as diff::Origin has it
 };
 
 // The kernel and the core that a module is written for.

@@ -106,7 +106,9 @@ class Finder {
   void judge_after(std::string_view object, std::string_view name,
                    const std::vector<Definition>& definitions) {
     const auto strong = [](const Definition& one) { return one.binding == STB_GLOBAL; };
-    if (std::ranges::count_if(definitions, strong) > 1) {
+    // Files of which only one is linked may have it both before and after.
+    if (std::ranges::count_if(definitions, strong) >
+        std::max<std::ptrdiff_t>(1, std::ranges::count_if(before_.of(object, name), strong))) {
       refuse(Code::symbol_ambiguous, std::ranges::find_if(definitions, strong)->file, name,
              fmt::format("two files of {} define it", object));
       return;
@@ -160,7 +162,8 @@ class Finder {
       return;
     }
     const kernel::Export* exported = symvers_.find(name);
-    if (exported != nullptr && exported->module != object) {
+    if (exported != nullptr && exported->module != object &&
+        (exported->module == "vmlinux" || run.depends_on(exported->module))) {
       refuse(Code::symbol_ambiguous, now.file, name,
              fmt::format("{} exports that name, and other files of {} may mean that",
                          exported->module, object),
@@ -274,32 +277,40 @@ class Finder {
   void judge_given_up(std::string_view object, std::string_view name, const Definition& was) {
     const match::RunObject& run = *files_[was.file].run;
     auto symbol = running_global(run, name);
-    if (!symbol || pre(was).kind != PieceKind::function) {
+    if (!symbol || pre(was).kind != PieceKind::function || stays(was)) {
       return;
     }
     std::size_t ours = 0;
-    for (const File& file : files_) {
-      ours += file.run == &run ? calls(file.pre->graph, name) : 0;
+    for (std::size_t i = 0; i < files_.size(); ++i) {
+      ours += files_[i].run == &run ? calls(i, was) : 0;
     }
     if (run.direct_calls(run.symbols().all()[*symbol].address) > ours) {
-      refuse(
-          Code::symbol_moved, was.file, name,
-          fmt::format("it goes away, and files of {} that the diff does not touch call it: a weak "
-                      "definition in one of them would take its place",
-                      object),
-          "change that definition in the same diff, or keep this one");
+      refuse(Code::symbol_moved, was.file, name,
+             fmt::format("it goes away, and files of {} that the diff does not touch call it: a "
+                         "weak definition in one of them would take its place",
+                         object),
+             "change that definition in the same diff, or keep this one");
     }
   }
 
-  // How many calls and jumps of the file go to the start of what has that name.
-  static std::size_t calls(const diff::PieceGraph& graph, std::string_view called) {
+  // How many calls and jumps of the file's code go to the start of the function, by any name.
+  std::size_t calls(std::size_t file, const Definition& called) const {
+    const diff::PieceGraph& home = files_[called.file].pre->graph;
+    const diff::PieceGraph& graph = files_[file].pre->graph;
+    const Piece& function = home.piece(called.piece);
+    std::set<std::string_view> names{function.name};
+    for (std::uint32_t alias : function.aliases) {
+      names.insert(home.object().symbols()[alias].name);
+    }
+    auto goes_there = [&](const Reference& reference) {
+      return reference.is_branch && reference.target_offset == 0 &&
+             (reference.target_piece < 0
+                  ? names.contains(graph.object().symbols()[reference.symbol].name)
+                  : file == called.file && reference.target_piece == called.piece);
+    };
     std::size_t out = 0;
     for (const Piece& piece : graph.pieces()) {
-      out += static_cast<std::size_t>(
-          std::ranges::count_if(piece.references, [&](const Reference& reference) {
-            return reference.is_branch && reference.target_offset == 0 &&
-                   name(graph, reference) == called;
-          }));
+      out += static_cast<std::size_t>(std::ranges::count_if(piece.references, goes_there));
     }
     return out;
   }

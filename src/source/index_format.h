@@ -39,7 +39,7 @@ inline constexpr std::size_t bucket_count = std::size_t{1} << (32 - rest_bits);
 
 std::optional<std::array<ByteView, section_count>> read_sections(ByteView bytes,
                                                                  std::string_view key);
-Bytes write_sections(const std::array<Bytes, section_count>& sections, std::string_view key);
+Bytes write_sections(std::array<Bytes, section_count> sections, std::string_view key);
 
 // Reads the tree.
 Result<Bytes> make_index(const fs::path& tree, const std::vector<IncludeWay>& ways,

@@ -421,9 +421,12 @@ class IndexMaker {
   }
 
   void run() {
+    constexpr std::size_t at_once = 1000;  // what is read of them is in memory twice
     while (!waiting_.empty()) {
-      std::vector<std::uint32_t> now = std::move(waiting_);
-      waiting_.clear();
+      const std::size_t count = std::min(waiting_.size(), at_once);
+      std::vector<std::uint32_t> now(waiting_.end() - static_cast<std::ptrdiff_t>(count),
+                                     waiting_.end());
+      waiting_.resize(waiting_.size() - count);
       std::vector<Facts> facts(now.size());
       parallel_for(now.size(), [&](std::size_t i) {
         thread_local Seen repeated;
@@ -474,7 +477,9 @@ class IndexMaker {
     append_all(section(Section::naming_macros), naming);
     section(Section::pastings) = bytes_of(pasting_text());
     section(Section::aliases) = bytes_of("\n" + aliases_);
+    aliases_.clear();
     write_names(order, section(Section::buckets), section(Section::list));
+    names_.clear();
     return out;
   }
 
@@ -552,12 +557,15 @@ class IndexMaker {
       std::string_view line = rest.substr(0, rest.find('\n'));
       rest.remove_prefix(line.size() + 1);
       std::size_t tab = line.find('\t');
-      parts.words.emplace(line.substr(tab + 1), line.substr(0, tab));
+      parts.words.emplace_back(line.substr(tab + 1), line.substr(0, tab));
     }
+    sort_unique(parts.words);
     std::string out;
     for (const Pasting& pasting : pastings(definitions_, parts)) {
       out += pasting.macro + "\t" + pasting.pattern + "\n";
     }
+    definitions_ = {};
+    made_ = {};
     return out;
   }
 
@@ -652,12 +660,13 @@ std::optional<std::array<ByteView, section_count>> read_sections(ByteView bytes,
   return out;
 }
 
-Bytes write_sections(const std::array<Bytes, section_count>& sections, std::string_view key) {
+Bytes write_sections(std::array<Bytes, section_count> sections, std::string_view key) {
   Bytes out = bytes_of(fmt::format("{}{}\n", format_line, key));
-  for (const Bytes& section : sections) {
+  for (Bytes& section : sections) {
     out.resize((out.size() + 7) / 8 * 8);
     append_le<std::uint64_t>(out, section.size());
     out.insert(out.end(), section.begin(), section.end());
+    section = {};
   }
   return out;
 }

@@ -123,8 +123,8 @@ bool gives(const Pattern& pattern) {
 class PastingFinder {
  public:
   PastingFinder(const std::vector<std::string>& definitions, const Parts& parts) : parts_(parts) {
-    for (const std::string& definition : definitions) {
-      macros_.push_back(read_macro(definition));
+    for (std::size_t i : relevant(definitions)) {
+      macros_.push_back(read_macro(definitions[i]));
     }
   }
 
@@ -158,6 +158,41 @@ class PastingFinder {
   }
 
  private:
+  // The definitions that paste, or call, by whatever way, a macro that does.
+  static std::vector<std::size_t> relevant(const std::vector<std::string>& definitions) {
+    std::unordered_map<std::string_view, std::vector<std::size_t>> callers;
+    std::vector<bool> known(definitions.size(), false);
+    std::vector<std::size_t> work, out;
+    auto take = [&](std::size_t i) {
+      if (!known[i]) {
+        known[i] = true;
+        work.push_back(i);
+      }
+    };
+    for (std::size_t i = 0; i < definitions.size(); ++i) {
+      Macro macro = read_macro(definitions[i]);
+      for (std::size_t k = 0; k + 1 < macro.body.size(); ++k) {
+        if (macro.body[k].text == "##") {
+          take(i);
+        } else if (is_call(macro, k)) {
+          callers[macro.body[k].text].push_back(i);
+        }
+      }
+    }
+    while (!work.empty()) {
+      std::size_t at = work.back();
+      work.pop_back();
+      out.push_back(at);
+      auto it = callers.find(read_macro(definitions[at]).name);
+      if (it != callers.end()) {
+        std::ranges::for_each(it->second, take);
+        it->second.clear();
+      }
+    }
+    std::ranges::sort(out);
+    return out;
+  }
+
   static bool is_call(const Macro& macro, std::size_t at) {
     return macro.function_like && macro.body[at].kind == TokenKind::name &&
            macro.body[at + 1].text == "(";
@@ -294,9 +329,10 @@ class PastingFinder {
       return {{Part{.hole = Pasting::unknown}}};
     }
     std::vector<Pattern> out{{part}};
-    auto [first, last] = parts_.words.equal_range(part.letters);
-    for (; first != last; ++first) {
-      out.push_back({Part{.letters = first->second}});
+    auto words = std::ranges::equal_range(parts_.words, std::string_view(part.letters), {},
+                                          [](const auto& pair) { return pair.first; });
+    for (const auto& [macro, word] : words) {
+      out.push_back({Part{.letters = std::string(word)}});
     }
     return out;
   }

@@ -6,8 +6,8 @@
 #include <functional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace suture::source {
@@ -26,8 +26,8 @@ struct Pasting {
 
 // What is known of macros that are handed on as parts of names.
 struct Parts {
-  // Of macros that stand for one word: that word.
-  std::unordered_multimap<std::string, std::string> words;
+  // Macros that stand for one word, and that word; sorted.
+  std::vector<std::pair<std::string_view, std::string_view>> words;
   // Macros that stand for what other macros make.
   std::unordered_set<std::string> made;
 };

@@ -46,7 +46,8 @@ TEST(Lexer, ALiteralThatDoesNotEndEndsWithItsLine) {
 }
 
 TEST(CutUp, AStaticFunctionIsInertAndDefinesItsName) {
-  CText text = cut_up("static __always_inline struct page *f(int a) __must_hold(x)\n{ return g(a); }\n");
+  CText text =
+      cut_up("static __always_inline struct page *f(int a) __must_hold(x)\n{ return g(a); }\n");
   Chunk chunk = only(text);
   EXPECT_EQ(chunk.kind, ChunkKind::function);
   EXPECT_TRUE(chunk.inert);

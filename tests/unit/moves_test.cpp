@@ -253,6 +253,13 @@ TEST_F(Moving, LetsAFunctionGoThatNobodyElseCalls) {
   EXPECT_THAT(redirects(), ElementsAre("one h b.c"));
 }
 
+TEST_F(Moving, LetsAFunctionGoThatOnlyItsOwnFileCallsByAnAlias) {
+  files({{"b.c", "one",
+          global("h", "call k; nop; ret") + ".globl f, k\n.set k, f\n" + traced("f", old_f),
+          global("h", "nop; ret")}});
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
 TEST_F(Moving, RefusesASecondStrongDefinition) {
   files({{"b.c", "one", global("h", old_f), global("h", old_f) + global("f", new_f)}},
         {{"one", global("f", old_f)}});
