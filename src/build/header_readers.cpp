@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "source/c_text.h"
 
@@ -23,7 +24,7 @@ namespace suture::build {
 
 namespace {
 
-constexpr std::string_view format_line = "suture header readers 1\n";
+constexpr std::string_view format_line = "suture header readers 2\n";
 
 // Lists of names, not of what a rule reads.
 constexpr std::string_view lists[] = {"mandatory-y",     "generic-y",       "generated-y",
@@ -66,19 +67,44 @@ std::vector<std::string_view> logical_lines(std::string_view text) {
   return out;
 }
 
-void add_programs(std::string_view line, const std::string& directory,
-                  std::vector<std::string>& out) {
+std::vector<std::string> words_behind(std::string_view line) {
+  std::vector<std::string> out;
   std::size_t equals = line.find('=');
-  std::string name;
+  std::string word;
   for (char c : fmt::format("{} ", equals == line.npos ? "" : line.substr(equals + 1))) {
     if (is_word_char(c) && c != '\\') {
-      name += c;
-    } else if (!name.empty()) {
-      std::string source = name.ends_with(".o") ? name.substr(0, name.size() - 2) : name;
-      out.push_back(fmt::format("{}/{}.c", directory, source));
-      name.clear();
+      word += c;
+    } else if (!word.empty()) {
+      out.push_back(std::exchange(word, {}));
     }
   }
+  return out;
+}
+
+// The sources of the programs that the lines name as the build's own. A module's parts are listed
+// in the same words, and are none.
+std::vector<std::string> programs_in(const std::vector<std::string_view>& lines,
+                                     const std::string& directory) {
+  std::vector<std::string> out;
+  std::set<std::string> names;
+  for (std::string_view line : lines) {
+    if (line.starts_with("hostprogs")) {
+      for (std::string& name : words_behind(line)) {
+        out.push_back(fmt::format("{}/{}.c", directory, name));
+        names.insert(std::move(name));
+      }
+    }
+  }
+  for (std::string_view line : lines) {
+    std::size_t objects = line.find("-objs");
+    if (objects == line.npos || !names.contains(std::string(line.substr(0, objects)))) {
+      continue;
+    }
+    for (const std::string& part : words_behind(line)) {
+      out.push_back((fs::path(directory) / part).replace_extension(".c").string());
+    }
+  }
+  return out;
 }
 
 // The quoted headers that a program of the build includes, its own and theirs.
@@ -151,7 +177,9 @@ Result<std::string> read_makefiles(const fs::path& tree) {
 
 MakefileNames names_in_makefile(std::string_view text, const std::string& directory) {
   MakefileNames out;
-  for (std::string_view line : logical_lines(text)) {
+  const std::vector<std::string_view> lines = logical_lines(text);
+  out.programs = programs_in(lines, directory);
+  for (std::string_view line : lines) {
     std::size_t first = line.find_first_not_of(" \t");
     if (first == line.npos || line[first] == '#') {
       continue;
@@ -160,9 +188,6 @@ MakefileNames names_in_makefile(std::string_view text, const std::string& direct
     auto lists_names = [&](std::string_view list) { return rest.starts_with(list); };
     if (std::ranges::any_of(lists, lists_names)) {
       continue;
-    }
-    if (rest.starts_with("hostprogs") || rest.find("-objs") < rest.find('=')) {
-      add_programs(rest, directory, out.programs);
     }
     for (std::size_t at = line.find(".h"); at != line.npos; at = line.find(".h", at + 2)) {
       if (at + 2 < line.size() && is_word_char(line[at + 2]) && line[at + 2] != ')') {
@@ -173,7 +198,10 @@ MakefileNames names_in_makefile(std::string_view text, const std::string& direct
         --start;
       }
       std::string_view word = line.substr(start, at + 2 - start);
-      bool included = line.substr(0, start).ends_with("-include ");
+      // An option of the compiler, or what a rule writes into a file.
+      std::string_view before = line.substr(0, start);
+      bool included = before.ends_with("-include ") || before.ends_with("#include \"") ||
+                      before.ends_with("#include \\\"") || before.ends_with("#include <");
       bool made = word.starts_with("$(obj)/") && !word.starts_with("$(obj)/../");
       if (!included && !made && word.find('%') == word.npos && word.find('*') == word.npos) {
         out.headers.push_back(resolved(word, directory));

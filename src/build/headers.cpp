@@ -27,6 +27,7 @@
 #include "build/post_cache.h"
 #include "build/shadow_tree.h"
 #include "source/reach.h"
+#include "source/type_changes.h"
 
 namespace suture::build {
 
@@ -154,8 +155,13 @@ class HeaderUsers {
     return out;
   }
 
+  // What scripts and programs take from a header stands outside of its functions.
   Status look_outside() const {
-    for (const std::string& header : intake_.touched.headers) {
+    for (const source::ChangedFile& file : headers()) {
+      const std::string& header = file.path;
+      if (!source::may_change_types(file.before, file.after)) {
+        continue;
+      }
       if (auto made = units_.made_of(header); !made.empty()) {
         return cannot_reach(header, fmt::format("kbuild makes {} of it, too", made));
       }

@@ -98,7 +98,7 @@ class Applier {
     }
     // One that is under way, forward or back, keeps out all others.
     const auto left = find_patch(machine_, patch.name);
-    stopped_ = loaded.error().code == Code::interrupted || !left || *left;
+    stopped_ = loaded.error().code == Code::interrupted || (left && *left);
     out_.failures.push_back(loaded.error());
     return false;
   }

@@ -106,7 +106,9 @@ class Finder {
   void judge_after(std::string_view object, std::string_view name,
                    const std::vector<Definition>& definitions) {
     const auto strong = [](const Definition& one) { return one.binding == STB_GLOBAL; };
-    if (std::ranges::count_if(definitions, strong) > 1) {
+    // Files of which only one is linked may have it both before and after.
+    if (std::ranges::count_if(definitions, strong) >
+        std::max<std::ptrdiff_t>(1, std::ranges::count_if(before_.of(object, name), strong))) {
       refuse(Code::symbol_ambiguous, std::ranges::find_if(definitions, strong)->file, name,
              fmt::format("two files of {} define it", object));
       return;

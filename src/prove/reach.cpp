@@ -16,6 +16,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 
 namespace suture::prove {
 
@@ -53,8 +55,28 @@ bool takes_arguments(const Item& macro) {
   return end < macro.text.size() && macro.text[end] == '(';
 }
 
+// In one pass, however many names there are: few words share a first letter and a length with one.
 bool mentions_any(std::string_view text, const Names& names) {
-  return std::ranges::any_of(names, [&](const auto& name) { return text.contains(name); });
+  std::array<std::uint64_t, 256> lengths{};
+  auto bit = [](std::size_t length) {
+    return std::uint64_t{1} << std::min<std::size_t>(length, 63);
+  };
+  for (const std::string& name : names) {
+    lengths[static_cast<unsigned char>(name[0])] |= bit(name.size());
+  }
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t end = at;
+    while (end < text.size() &&
+           (std::isalnum(static_cast<unsigned char>(text[end])) != 0 || text[end] == '_')) {
+      ++end;
+    }
+    if ((lengths[static_cast<unsigned char>(text[at])] & bit(end - at)) != 0 &&
+        names.contains(text.substr(at, end - at))) {
+      return true;
+    }
+    at = end + 1;
+  }
+  return false;
 }
 
 bool is_header(std::string_view path) { return path.ends_with(".h"); }

@@ -35,15 +35,18 @@ TEST(MakefileNames, AreTheHeadersThatARuleReads) {
 
 TEST(MakefileNames, ListsAndOptionsAreNone) {
   EXPECT_THAT(names_in_makefile("mandatory-y += errno.h\n# see x.h\n$(obj)/made.h: FORCE\n"
-                                "CFLAGS_a.o := -include $(srctree)/include/linux/x.h -Ia.hidden\n",
+                                "CFLAGS_a.o := -include $(srctree)/include/linux/x.h -Ia.hidden\n"
+                                "\t(echo '#include \"y.h\"'; cat $^) > $@\n",
                                 "a")
                   .headers,
               IsEmpty());
 }
 
 TEST(MakefileNames, ProgramsOfTheBuildHaveSources) {
-  EXPECT_THAT(names_in_makefile("hostprogs := one two\none-objs := part.o\n", "scripts").programs,
-              ElementsAre("scripts/one.c", "scripts/two.c", "scripts/part.c"));
+  EXPECT_THAT(
+      names_in_makefile("hostprogs := one two\none-objs := part.o\nmodule-objs := a.o\n", "scripts")
+          .programs,
+      ElementsAre("scripts/one.c", "scripts/two.c", "scripts/part.c"));
 }
 
 class ReaderOutside : public ::testing::Test {
