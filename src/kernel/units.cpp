@@ -93,30 +93,38 @@ Result<Units> Units::parse(std::string text, const std::string& where) {
   }
   std::ranges::sort(out.units_, {}, &Unit::object);
   for (std::uint32_t i = 0; i < out.units_.size(); ++i) {
-    const Unit& unit = out.units_[i];
-    out.by_path_.emplace_back(unit.path, i);
-    bool plain = unit.path.size() == unit.source.size();
-    out.by_object_.emplace_back(plain ? unit.object : normal(unit.object), i);
+    out.by_path_.push_back(i);
+    if (const Unit& unit = out.units_[i]; unit.path.size() != unit.source.size()) {
+      out.indirect_.emplace_back(normal(unit.object), i);
+    }
   }
   std::ranges::sort(out.included_);
   std::ranges::sort(out.made_);
-  std::ranges::sort(out.by_path_);
-  std::ranges::sort(out.by_object_);
+  // Objects of one path stay in their order.
+  std::ranges::stable_sort(
+      out.by_path_, {}, [&](std::uint32_t i) -> const std::string& { return out.units_[i].path; });
+  std::ranges::sort(out.indirect_);
   return out;
 }
 
 std::vector<const Unit*> Units::of_source(std::string_view path) const {
   std::vector<const Unit*> out;
-  auto it = std::ranges::lower_bound(by_path_, path, {}, &Index::value_type::first);
-  for (; it != by_path_.end() && it->first == path; ++it) {
-    out.push_back(&units_[it->second]);
+  auto path_of = [&](std::uint32_t i) -> std::string_view { return units_[i].path; };
+  for (auto it = std::ranges::lower_bound(by_path_, path, {}, path_of);
+       it != by_path_.end() && units_[*it].path == path; ++it) {
+    out.push_back(&units_[*it]);
   }
   return out;
 }
 
 const Unit* Units::of_object(std::string_view object) const {
-  auto it = std::ranges::lower_bound(by_object_, object, {}, &Index::value_type::first);
-  return it != by_object_.end() && it->first == object ? &units_[it->second] : nullptr;
+  if (auto it = std::ranges::lower_bound(units_, object, {}, &Unit::object);
+      it != units_.end() && it->object == object) {
+    return &*it;
+  }
+  auto it = std::ranges::lower_bound(indirect_, object, {},
+                                     &std::pair<std::string, std::uint32_t>::first);
+  return it != indirect_.end() && it->first == object ? &units_[it->second] : nullptr;
 }
 
 bool Units::may_be_included(std::string_view path) const {

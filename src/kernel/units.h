@@ -63,11 +63,11 @@ class Units {
   std::vector<std::string> objtool(const Unit& unit) const;
 
  private:
-  using Index = std::vector<std::pair<std::string, std::uint32_t>>;
-
   std::vector<std::string> lists_;  // words with slots, between tabs
   std::vector<Unit> units_;
-  Index by_path_, by_object_;
+  std::vector<std::uint32_t> by_path_;  // units_, sorted by path
+  std::vector<std::pair<std::string, std::uint32_t>>
+      indirect_;                                           // objects spelled with "..": sorted
   std::vector<std::string> included_;                      // sorted
   std::vector<std::pair<std::string, std::string>> made_;  // sorted: an input, what is made of it
 };

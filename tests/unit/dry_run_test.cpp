@@ -184,13 +184,15 @@ class UnitsTest : public ::testing::Test {
 
 TEST_F(UnitsTest, FindsEveryUnitOfASource) {
   add("fs/exec.o", "fs/exec.c", {});
-  add("drivers/a/x.o", "drivers/a/../common/x.c", {"a"});
+  add("drivers/a/../common/x.o", "drivers/a/../common/x.c", {"a"});
   add("drivers/b/x.o", "drivers/common/x.c", {"b", "c"});
   Units units = read().value();
   EXPECT_EQ(units.all().size(), 3);
   auto of_x = units.of_source("drivers/common/x.c");
   ASSERT_EQ(of_x.size(), 2);
-  EXPECT_EQ(of_x[0]->object, "drivers/a/x.o");
+  EXPECT_EQ(of_x[0]->object, "drivers/a/../common/x.o");
+  EXPECT_EQ(units.of_object("drivers/common/x.o"), of_x[0]);
+  EXPECT_EQ(units.of_object("drivers/common/y.o"), nullptr);
   EXPECT_EQ(of_x[0]->source, "drivers/a/../common/x.c");
   EXPECT_TRUE(of_x[1]->is_module);
   EXPECT_THAT(of_x[1]->modules, ElementsAre("b", "c"));
