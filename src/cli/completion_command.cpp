@@ -51,7 +51,9 @@ std::vector<const CLI::Option*> named_options(const CLI::App* app) {
   return out;
 }
 
-// The values that the option's type lists: "TEXT:{stop,lazy,hybrid}".
+// The values that the option's type lists: "TEXT:{stop,lazy,hybrid}"; where each stands for
+// something
+// ("{livepatch->0,suture->1}"), what is typed.
 Words values(const CLI::Option* option) {
   const std::string type = option->get_type_name();
   const std::size_t open = type.find('{');
@@ -63,7 +65,8 @@ Words values(const CLI::Option* option) {
   std::string word;
   for (std::size_t i = open + 1; i <= close; ++i) {
     if (type[i] == ',' || i == close) {
-      out.push_back(std::exchange(word, {}));
+      out.push_back(word.substr(0, word.find("->")));
+      word.clear();
     } else {
       word += type[i];
     }

@@ -26,6 +26,7 @@ offers suture build --ker | has --kernel
 offers suture kernel add -- | lacks --onto
 offers suture --json load --mod | has --model
 offers suture load --model '' | has hybrid
+offers suture build --for '' | has livepatch
 (
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
