@@ -136,7 +136,7 @@ static const struct suture_range *look_at_all_words(struct task_struct *task,
 							 &no_stack;
 }
 
-/* Off its CPU and on a runqueue: it did not give the CPU up by itself, or has been woken up since. */
+/* Off its CPU and on a runqueue: it did not give the CPU up by itself, or was woken up since. */
 static bool may_be_preempted(const struct task_struct *task)
 {
 	return task != current && READ_ONCE(task->on_rq);
