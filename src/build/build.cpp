@@ -107,6 +107,10 @@ class Builder {
             "use a kernel without that option; Debian's kernels are");
       }
     }
+    // The units list names the compiler that the source was prepared with; it may have gone since.
+    const kernel::ConfigIdentity identity =
+        TRY(kernel::config_identity(config, kernel_.config.string()));
+    TRY(kernel::find_compiler(identity.compiler_text));
     return {};
   }
 
