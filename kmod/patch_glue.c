@@ -19,8 +19,8 @@ static int __init suture_patch_init(void)
 }
 
 /*
- * The core has disabled the patch by then. Without an exit function a module cannot be unloaded: the
- * module writer leaves this one out where others may still call into the patch.
+ * The core has disabled the patch by then. Without an exit function a module cannot be unloaded:
+ * the module writer leaves this one out where others may still call into the patch.
  */
 static void __exit suture_patch_exit(void)
 {

@@ -105,8 +105,8 @@ struct suture_state {
 
 /*
  * The diff gives the address of this function or variable, which it adds, to the kernel, and the
- * kernel has it no more when the patch has been taken back: the diff's own callbacks see to that. So
- * the module may be freed then. The author answers for that, and says how it is done.
+ * kernel has it no more when the patch has been taken back: the diff's own callbacks see to that.
+ * So the module may be freed then. The author answers for that, and says how it is done.
  */
 #define SUTURE_TAKEN_BACK(name, reason)						\
 	__SUTURE_SAY(".suture.taken_back", __suture_taken_back_##name, #name, reason)
