@@ -45,6 +45,7 @@ in_root dpkg -i /debs/first.deb
 in_root suture --version | grep -F "${version%%-*}"
 in_root test -x "$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' root/usr/lib/systemd/system/suture.service)"
 mkdir -p root/var/lib/suture/6.1.0-1-amd64
+in_root systemctl --quiet enable suture.service
 in_root dpkg -i /debs/later.deb
 in_root dpkg-query -W -f '${Version}\n' suture-live | grep -Fx "$version+later"
 [ -d root/var/lib/suture/6.1.0-1-amd64 ] || { echo "an upgrade lost the installed patches"; exit 1; }
