@@ -191,8 +191,9 @@ Result<std::vector<std::string>> generate(const Kbuild& kbuild, const Missing& f
     std::string_view name = without_rule(line);
     if (!name.empty()) {
       unknown.emplace(name);
-    } else if (!line.contains(makefile.string()) && complaints.size() < 2000) {
-      // That our own goal fails along with a file of it says nothing.
+    } else if (!line.contains(makefile.string()) && !line.contains(": __sub-make] ") &&
+               complaints.size() < 2000) {
+      // That our own goal, or the make that runs it, fails along with a file of it says nothing.
       complaints.append(line).append("\n");
     }
   }));
