@@ -8,22 +8,13 @@
 #include <map>
 #include <thread>
 
+#include "base/text.h"
 #include "kernel/make_units.h"
 #include "kernel/packages.h"
 
 namespace suture::kernel {
 
 namespace {
-
-// Calls `use` with every line of `text`.
-template <class Use>
-void for_each_line(std::string_view text, const Use& use) {
-  while (!text.empty()) {
-    std::size_t end = text.find('\n');
-    use(text.substr(0, end));
-    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
-  }
-}
 
 // The major version at the end of "gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0".
 std::string major_version(std::string_view compiler_text) {

@@ -20,6 +20,7 @@
 #include <charconv>
 
 #include "base/digest.h"
+#include "base/text.h"
 #include "source/index_format.h"
 
 namespace suture::source {
@@ -29,16 +30,6 @@ namespace {
 template <class T>
 std::span<const T> numbers_in(ByteView bytes) {
   return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
-}
-
-// Calls work(line) for each line.
-template <class Work>
-void for_each_line(std::string_view text, const Work& work) {
-  while (!text.empty()) {
-    std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(text.size(), line.size() + 1));
-    work(line);
-  }
 }
 
 std::optional<std::uint32_t> read_varint(ByteView list, std::size_t& at) {
