@@ -20,7 +20,7 @@ Status put(const fs::path& path, std::string_view text) {
 }
 
 // One patch; gives what ftrace says of its functions.
-Result<std::string> add_patch(const live::Machine& machine, int number, int functions) {
+Result<std::string> add_patch(const machine::Machine& machine, int number, int functions) {
   module::Metadata metadata{.name = fmt::format("patch_{}", number), .version = "3"};
   metadata.cves = {fmt::format("CVE-2026-{}", 1000 + number)};
   metadata.objects = {{.name = "vmlinux", .build_id = "00", .functions = {}}};
@@ -44,11 +44,11 @@ Result<std::string> add_patch(const live::Machine& machine, int number, int func
 
 Status run(int patches, int functions) {
   const TempDir directory = TRY(TempDir::create(fs::temp_directory_path(), "suture-status-bench"));
-  const live::Machine machine{.sys = directory.path() / "sys",
-                              .proc = directory.path() / "proc",
-                              .log = directory.path() / "kmsg",
-                              .run = directory.path() / "run",
-                              .modules = directory.path() / "modules"};
+  const machine::Machine machine{.sys = directory.path() / "sys",
+                                 .proc = directory.path() / "proc",
+                                 .log = directory.path() / "kmsg",
+                                 .run = directory.path() / "run",
+                                 .modules = directory.path() / "modules"};
   std::string enabled;
   for (int i = 0; i < patches; ++i) {
     enabled += TRY(add_patch(machine, i, functions));
@@ -62,7 +62,7 @@ Status run(int patches, int functions) {
     TRY(live::machine_status(machine));
     whole = std::min(whole, cpu_ms() - start);
     start = cpu_ms();
-    TRY(live::loaded_patches(machine));
+    TRY(machine::loaded_patches(machine));
     patches_only = std::min(patches_only, cpu_ms() - start);
   }
   fmt::print("{} patches of {} functions: {:.1f} ms, of which the patches' own files {:.1f} ms\n",

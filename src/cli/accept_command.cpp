@@ -13,7 +13,7 @@ namespace {
 
 // All that are on trial, where none are named.
 Result<Report> run(std::vector<std::string> names) {
-  const live::Machine machine;
+  const machine::Machine machine;
   if (names.empty()) {
     for (const live::Record& record : live::read_records(machine)) {
       if (record.trial_seconds > 0) {
@@ -51,7 +51,7 @@ void register_keep_trial(Commands& commands) {
   command->group("");  // not for people
   command->add_option("NAME", *name)->required();
   commands.on_run(command, [name]() -> Result<Report> {
-    TRY(live::keep_trial(live::Machine{}, *name));
+    TRY(live::keep_trial(machine::Machine{}, *name));
     return Report{};
   });
 }

@@ -4,25 +4,25 @@
 
 #include <memory>
 
+#include "boot/boot.h"
 #include "cli/live_report.h"
-#include "live/boot.h"
 
 namespace suture::cli {
 
 namespace {
 
 struct Options {
-  live::ApplyOptions apply;
+  boot::ApplyOptions apply;
   bool confirm = false;
 };
 
-Json to_json(const live::ApplyOutcome& outcome) {
+Json to_json(const boot::ApplyOutcome& outcome) {
   Json out{{"kernel", outcome.release},
            {"nothing", outcome.nothing},
            {"applied", Json::array()},
            {"superseded", outcome.superseded},
            {"failures", Json::array()}};
-  for (const live::AppliedPatch& patch : outcome.applied) {
+  for (const boot::AppliedPatch& patch : outcome.applied) {
     out["applied"].push_back({{"name", patch.name},
                               {"was_loaded", patch.was_loaded},
                               {"transition_seconds", patch.transition_seconds}});
@@ -33,7 +33,7 @@ Json to_json(const live::ApplyOutcome& outcome) {
   return out;
 }
 
-std::string to_text(const live::ApplyOutcome& outcome, int fd) {
+std::string to_text(const boot::ApplyOutcome& outcome, int fd) {
   if (!outcome.nothing.empty()) {
     return fmt::format("nothing is applied: {}\n", outcome.nothing);
   }
@@ -43,7 +43,7 @@ std::string to_text(const live::ApplyOutcome& outcome, int fd) {
                        paint(fmt::format("error[{}]:", code_name(failure.code)), Tone::bad, fd),
                        failure.where, failure.reason);
   }
-  for (const live::AppliedPatch& patch : outcome.applied) {
+  for (const boot::AppliedPatch& patch : outcome.applied) {
     out += patch.was_loaded ? fmt::format("{} is loaded already\n", patch.name)
                             : fmt::format("{} is in force, after {:.1f} s\n", patch.name,
                                           patch.transition_seconds);
@@ -52,7 +52,7 @@ std::string to_text(const live::ApplyOutcome& outcome, int fd) {
 }
 
 Result<Report> run_confirm() {
-  const bool lowered = TRY(live::confirm(live::Machine{}, live::Store{}));
+  const bool lowered = TRY(boot::confirm(machine::Machine{}, boot::Store{}));
   return Report{.json = {{"confirmed", lowered}},
                 .text = lowered
                             ? "the machine is well with its patches: the next boot applies them\n"
@@ -63,8 +63,8 @@ Result<Report> run(const Options& options, bool json) {
   if (options.confirm) {
     return run_confirm();
   }
-  const live::ApplyOutcome outcome =
-      TRY(live::apply_installed(live::Machine{}, live::Store{}, options.apply));
+  const boot::ApplyOutcome outcome =
+      TRY(boot::apply_installed(machine::Machine{}, boot::Store{}, options.apply));
   return Report{
       .json = to_json(outcome),
       .text = to_text(outcome, json ? STDERR_FILENO : STDOUT_FILENO),

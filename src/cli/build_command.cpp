@@ -4,16 +4,16 @@
 
 #include <memory>
 
-#include "build/build.h"
-#include "build/manifest.h"
 #include "cli/command.h"
 #include "cli/proof_report.h"
+#include "patch/build.h"
+#include "patch/manifest.h"
 
 namespace suture::cli {
 
 namespace {
 
-Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
+Json to_json(const patch::Outcome& outcome, const kernel::Kernel& kernel) {
   Json out;
   out["module"] = outcome.module.string();
   out["name"] = outcome.metadata.name;
@@ -52,14 +52,14 @@ Json to_json(const build::Outcome& outcome, const kernel::Kernel& kernel) {
                    {"drops", onto->drops},
                    {"keeps", onto->keeps}};
   }
-  const build::Seconds& s = outcome.seconds;
+  const patch::Seconds& s = outcome.seconds;
   out["seconds"] = {{"source", s.source}, {"compile", s.compile}, {"diff", s.diff},
                     {"match", s.match},   {"link", s.link},       {"prove", s.prove},
                     {"total", s.total}};
   return out;
 }
 
-std::string succession_text(const build::Succession& onto) {
+std::string succession_text(const patch::Succession& onto) {
   std::string out =
       fmt::format("\nonto {}: {}\n", onto.previous,
                   onto.takes_over ? "it takes over from that patch" : "both patches stay in force");
@@ -74,7 +74,7 @@ std::string succession_text(const build::Succession& onto) {
   return out;
 }
 
-std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel, int fd) {
+std::string to_text(const patch::Outcome& outcome, const kernel::Kernel& kernel, int fd) {
   std::string out;
   for (const std::string& note : outcome.notes) {
     out += fmt::format("note: {}\n", note);
@@ -108,17 +108,17 @@ std::string to_text(const build::Outcome& outcome, const kernel::Kernel& kernel,
 
 struct Options {
   KernelChoice kernel;
-  build::Request request;
+  patch::Request request;
   fs::path manifest;
   bool no_replace = false;
-  build::Signing signing;
+  patch::Signing signing;
 };
 
 // The command line wins over the manifest; the diffs of both count, the manifest's first.
 Status add_manifest(Options& options) {
-  build::Request& request = options.request;
+  patch::Request& request = options.request;
   if (!options.manifest.empty()) {
-    build::Manifest manifest = TRY(build::read_manifest(options.manifest));
+    patch::Manifest manifest = TRY(patch::read_manifest(options.manifest));
     request.patches.insert(request.patches.begin(), manifest.diffs.begin(), manifest.diffs.end());
     auto fill = [](std::string& to, const std::optional<std::string>& from) {
       to = to.empty() ? from.value_or("") : to;
@@ -147,7 +147,7 @@ Result<Report> run(Options& options, bool json) {
   }
   options.request.tool_version = SUTURE_VERSION;
   kernel::Progress line = progress();
-  Result<build::Outcome> outcome = build::build(options.request, line);
+  Result<patch::Outcome> outcome = patch::build(options.request, line);
   line("");
   if (!outcome) {
     return std::unexpected(outcome.error());
@@ -164,7 +164,7 @@ Result<Report> run(Options& options, bool json) {
 void register_build(Commands& commands) {
   auto options = std::make_shared<Options>();
   CLI::App* command = commands.app().add_subcommand("build", "Make a patch module of diffs");
-  build::Request& request = options->request;
+  patch::Request& request = options->request;
   command->add_option("PATCH", request.patches,
                       "Unified diffs, applied in this order: files (also .gz, .xz, .zst, .bz2), "
                       "mailboxes of git format-patch, quilt directories and series files");
@@ -205,7 +205,7 @@ void register_build(Commands& commands) {
                     "Leave earlier patches in force instead of taking over from them");
   command->add_flag("--all-units", request.all_units,
                     "Compile all files that a changed header reaches, however many they are");
-  build::Signing& signing = options->signing;
+  patch::Signing& signing = options->signing;
   auto* key = command->add_option("--sign-key", signing.key,
                                   "Sign the module with this private key (PEM; a pass phrase is "
                                   "taken from KBUILD_SIGN_PIN)");

@@ -4,13 +4,13 @@
 
 #include <memory>
 
-#include "build/proving.h"
+#include "check/checks.h"
+#include "check/image_checks.h"
 #include "cli/live_report.h"
 #include "cli/proof_report.h"
-#include "live/checks.h"
-#include "live/image_checks.h"
 #include "module/metadata.h"
 #include "module/signature.h"
+#include "patch/proving.h"
 
 namespace suture::cli {
 
@@ -32,7 +32,7 @@ Result<Report> prove_again(Options options, bool json) {
     options.kernel.release = metadata.release;
   }
   const kernel::Kernel kernel = TRY(options.kernel.find());
-  const auto witness = TRY(build::Witness::open(kernel, metadata.core, options.objects));
+  const auto witness = TRY(patch::Witness::open(kernel, metadata.core, options.objects));
   const Bytes module = TRY(read_bytes(options.module));
   const ByteView content = module::without_signature(module);
   const prove::Proof proof = prove::prove(Bytes(content.begin(), content.end()), witness->about());
@@ -57,15 +57,15 @@ Result<Report> prove_again(Options options, bool json) {
 }
 
 // What people read: a row a check, and below what to do about those that are not ok.
-std::string checks_text(const live::CheckedModule& checked) {
+std::string checks_text(const check::CheckedModule& checked) {
   std::vector<std::vector<std::string>> rows{{"CHECK", "VERDICT", "SEEN"}};
   std::string remedies;
-  for (const live::Check& check : checked.checks) {
-    const bool unknown = check.verdict == live::Verdict::unknown;
+  for (const check::Check& check : checked.checks) {
+    const bool unknown = check.verdict == check::Verdict::unknown;
     rows.push_back({check.id,
-                    unknown ? "cannot tell" : std::string(live::verdict_word(check.verdict)),
+                    unknown ? "cannot tell" : std::string(check::verdict_word(check.verdict)),
                     check.detail});
-    if (check.verdict != live::Verdict::ok) {
+    if (check.verdict != check::Verdict::ok) {
       remedies += fmt::format("{}: {}\n", check.id, check.remedy);
     }
   }
@@ -74,16 +74,16 @@ std::string checks_text(const live::CheckedModule& checked) {
 
 // Of the running machine, or of the kernel that is named.
 Result<Report> check(const Options& options) {
-  live::CheckedModule checked;
+  check::CheckedModule checked;
   std::string release;
   if (names_kernel(options)) {
     const kernel::Kernel kernel = TRY(options.kernel.find());
     release = kernel.release;
-    checked = TRY(live::check_for_kernel(kernel, options.module));
+    checked = TRY(check::check_for_kernel(kernel, options.module));
   } else {
-    const live::Machine machine;
-    release = live::running_release(machine);
-    checked = TRY(live::check_module(machine, options.module, live::Depth::everything));
+    const machine::Machine machine;
+    release = machine::running_release(machine);
+    checked = TRY(check::check_module(machine, options.module, check::Depth::everything));
   }
   const auto failure = checked.failure(options.module.string());
   Report report;
@@ -92,7 +92,7 @@ Result<Report> check(const Options& options) {
                  {"kernel", release},
                  {"verdict", failure ? "failed" : "ok"},
                  {"checks", Json::array()}};
-  for (const live::Check& it : checked.checks) {
+  for (const check::Check& it : checked.checks) {
     report.json["checks"].push_back(to_json(it));
   }
   report.text = checks_text(checked);

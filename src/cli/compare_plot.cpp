@@ -51,12 +51,12 @@ std::string bar(double x, double row, double length, const std::string& figure) 
          text_at(x + length + 5, y + 14, figure, "figure");
 }
 
-std::string left_text(const live::ComparedWay& way) {
+std::string left_text(const compare::ComparedWay& way) {
   if (!way.refusal.empty()) {
     return fmt::format("refused after {:.1f} s", way.refused_after);
   }
   std::string out;
-  for (const live::Laggards& laggards : way.left) {
+  for (const compare::Laggards& laggards : way.left) {
     out +=
         fmt::format("{}{} at {:.0f} s", out.empty() ? "" : ", ", laggards.tasks, laggards.seconds);
   }
@@ -65,13 +65,13 @@ std::string left_text(const live::ComparedWay& way) {
 
 }  // namespace
 
-std::string compare_plot(const std::vector<live::ComparedWay>& ways, const std::string& title) {
+std::string compare_plot(const std::vector<compare::ComparedWay>& ways, const std::string& title) {
   const double width = label_width + 3 * (panel_width + panel_gap);
   const double height = top + static_cast<double>(ways.size()) * row_height + 20;
   const double first = label_width, second = first + panel_width + panel_gap,
                third = second + panel_width + panel_gap;
   double longest_pause = 0, longest_transition = 0;
-  for (const live::ComparedWay& way : ways) {
+  for (const compare::ComparedWay& way : ways) {
     longest_pause = std::max(longest_pause, way.pause);
     longest_transition = std::max(longest_transition, way.transition);
   }
@@ -88,7 +88,7 @@ std::string compare_plot(const std::vector<live::ComparedWay>& ways, const std::
   out += text_at(second, 60, "until all have switched (log scale)", "head");
   out += text_at(third, 60, "tasks left, a reader asleep inside", "head");
   for (std::size_t i = 0; i < ways.size(); ++i) {
-    const live::ComparedWay& way = ways[i];
+    const compare::ComparedWay& way = ways[i];
     const auto row = static_cast<double>(i);
     out += text_at(10, top + row * row_height + 14, way.name, "head");
     out += bar(first, row, log_length(way.pause, 10e-6, longest_pause), time_text(way.pause));

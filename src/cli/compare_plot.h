@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "live/compare.h"
+#include "compare/compare.h"
 
 namespace suture::cli {
 
-std::string compare_plot(const std::vector<live::ComparedWay>& ways, const std::string& title);
+std::string compare_plot(const std::vector<compare::ComparedWay>& ways, const std::string& title);
 
 }  // namespace suture::cli

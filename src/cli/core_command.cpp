@@ -32,8 +32,8 @@ Result<Report> build(const BuildOptions& options) {
 }
 
 // What is to be loaded where no file is named: the installed one, else the cache's.
-Result<fs::path> default_core(const live::Machine& machine) {
-  const std::string release = live::running_release(machine);
+Result<fs::path> default_core(const machine::Machine& machine) {
+  const std::string release = machine::running_release(machine);
   fs::path installed = live::installed_core(machine, release);
   std::error_code ec;
   if (fs::exists(installed, ec)) {
@@ -52,7 +52,7 @@ Result<fs::path> default_core(const live::Machine& machine) {
 }
 
 Result<Report> load(const fs::path& file) {
-  const live::Machine machine;
+  const machine::Machine machine;
   if (live::core_state(machine).loaded) {
     return Report{.json = {{"loaded", true}, {"was_loaded", true}},
                   .text = "the core is loaded already\n"};
@@ -64,12 +64,12 @@ Result<Report> load(const fs::path& file) {
 }
 
 Result<Report> unload() {
-  TRY(live::remove_core(live::Machine{}));
+  TRY(live::remove_core(machine::Machine{}));
   return Report{.json = {{"loaded", false}}, .text = "the core is out\n"};
 }
 
 Result<Report> status() {
-  const live::CoreState state = live::core_state(live::Machine{});
+  const live::CoreState state = live::core_state(machine::Machine{});
   Report report;
   report.json = {{"loaded", state.loaded},
                  {"abi", state.abi ? Json(*state.abi) : Json(nullptr)},

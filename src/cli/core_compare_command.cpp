@@ -8,11 +8,11 @@
 #include <sstream>
 
 #include "base/process.h"
-#include "build/build.h"
 #include "cli/command.h"
 #include "cli/compare_plot.h"
 #include "cli/core_file.h"
-#include "live/compare.h"
+#include "compare/compare.h"
+#include "patch/build.h"
 #include "vm/trial.h"
 
 namespace suture::cli {
@@ -60,23 +60,23 @@ Result<std::string> compared_diff(const kernel::Kernel& kernel) {
 
 Result<fs::path> build_for(const kernel::Kernel& kernel, const fs::path& diff, module::Core core,
                            const fs::path& directory) {
-  build::Request request{.kernel = kernel,
+  patch::Request request{.kernel = kernel,
                          .patches = {diff},
                          .name = core == module::Core::suture ? suture_module : livepatch_module,
                          .output_directory = directory,
                          .tool_version = SUTURE_VERSION};
   request.core = core;
-  build::Outcome outcome = TRY(build::build(request, [](std::string_view) {}));
+  patch::Outcome outcome = TRY(patch::build(request, [](std::string_view) {}));
   if (!outcome.refusals.empty()) {
     return std::unexpected(outcome.refusals.front());
   }
   return outcome.module;
 }
 
-Result<std::vector<live::ComparedWay>> run_guest(const kernel::Kernel& kernel,
-                                                 const Options& options,
-                                                 const std::vector<fs::path>& modules,
-                                                 const fs::path& script) {
+Result<std::vector<compare::ComparedWay>> run_guest(const kernel::Kernel& kernel,
+                                                    const Options& options,
+                                                    const std::vector<fs::path>& modules,
+                                                    const fs::path& script) {
   vm::TrialOptions trial{.core = TRY(core_file(kernel)),
                          .program = options.program,
                          .script = script,
@@ -90,7 +90,7 @@ Result<std::vector<live::ComparedWay>> run_guest(const kernel::Kernel& kernel,
   const vm::TrialReport report = TRY(vm::try_modules(kernel, trial, watcher));
   std::istringstream lines(said);
   for (std::string line; std::getline(lines, line);) {
-    if (auto ways = live::parse_ways(line); ways && report.passed) {
+    if (auto ways = compare::parse_ways(line); ways && report.passed) {
       return *ways;
     }
   }
@@ -102,7 +102,7 @@ Result<std::vector<live::ComparedWay>> run_guest(const kernel::Kernel& kernel,
 
 std::string milliseconds(double seconds) { return fmt::format("{:.2f}", seconds * 1e3); }
 
-std::string left_at(const live::ComparedWay& way, std::size_t mark) {
+std::string left_at(const compare::ComparedWay& way, std::size_t mark) {
   if (way.name == "nothing") {
     return "-";
   }
@@ -110,12 +110,12 @@ std::string left_at(const live::ComparedWay& way, std::size_t mark) {
                                                        : "refused";
 }
 
-std::string to_text(const std::vector<live::ComparedWay>& ways, const kernel::Kernel& kernel,
+std::string to_text(const std::vector<compare::ComparedWay>& ways, const kernel::Kernel& kernel,
                     const Options& options) {
   std::vector<std::vector<std::string>> rows{
       {"WAY", "PAUSE MS", "WORST", "SWITCHED MS", "WORST", "LEFT AT 1 S", "10 S", "60 S"}};
   std::string refusals;
-  for (const live::ComparedWay& way : ways) {
+  for (const compare::ComparedWay& way : ways) {
     const bool patched = way.name != "nothing";
     rows.push_back({way.name, milliseconds(way.pause), milliseconds(way.worst_pause),
                     patched ? milliseconds(way.transition) : "-",
@@ -135,21 +135,21 @@ std::string to_text(const std::vector<live::ComparedWay>& ways, const kernel::Ke
       kernel.release, options.cpus, options.rounds, table(rows), refusals, options.plot.string());
 }
 
-Json to_json(const std::vector<live::ComparedWay>& ways, const kernel::Kernel& kernel,
+Json to_json(const std::vector<compare::ComparedWay>& ways, const kernel::Kernel& kernel,
              const Options& options) {
   Json out{{"kernel", kernel.release},
            {"cpus", options.cpus},
            {"rounds", options.rounds},
            {"plot", options.plot.string()}};
   out["ways"] = Json::array();
-  for (const live::ComparedWay& way : ways) {
+  for (const compare::ComparedWay& way : ways) {
     Json entry{
         {"name", way.name}, {"pause_seconds", way.pause}, {"worst_pause_seconds", way.worst_pause}};
     if (way.name != "nothing") {
       entry["transition_seconds"] = way.transition;
       entry["worst_transition_seconds"] = way.worst_transition;
       entry["left"] = Json::array();
-      for (const live::Laggards& laggards : way.left) {
+      for (const compare::Laggards& laggards : way.left) {
         entry["left"].push_back({{"seconds", laggards.seconds}, {"tasks", laggards.tasks}});
       }
     }
@@ -196,13 +196,13 @@ Result<Report> compare(Options options) {
 // In the guest: the modules are in /test.
 Result<Report> measure(unsigned rounds) {
   const fs::path directory = "/test";
-  live::ComparedModules modules{.suture = directory / fmt::format("{}.ko", suture_module)};
+  compare::ComparedModules modules{.suture = directory / fmt::format("{}.ko", suture_module)};
   const fs::path livepatch = directory / fmt::format("{}.ko", livepatch_module);
   if (fs::exists(livepatch)) {
     modules.livepatch = livepatch;
   }
-  const auto ways = TRY(live::compare_ways(live::Machine{}, modules, rounds));
-  return Report{.text = live::to_line(ways)};
+  const auto ways = TRY(compare::compare_ways(machine::Machine{}, modules, rounds));
+  return Report{.text = compare::to_line(ways)};
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 #include "cli/boot_unit.h"
 #include "cli/command.h"
 #include "cli/live_report.h"
-#include "live/diagnosis.h"
+#include "doctor/diagnosis.h"
 
 namespace suture::cli {
 
@@ -37,14 +37,14 @@ std::vector<Tool> tools() {
   return out;
 }
 
-Json installed_json(const live::InstalledRelease& entry) {
+Json installed_json(const doctor::InstalledRelease& entry) {
   Json out{{"release", entry.release},
            {"guard",
             {{"raised", entry.guard.raised},
              {"boot_id", entry.guard.boot_id},
              {"time", entry.guard.time}}},
            {"patches", Json::array()}};
-  for (const live::InstalledState& state : entry.patches) {
+  for (const doctor::InstalledState& state : entry.patches) {
     Json patch{{"name", state.patch.name},       {"version", state.patch.version},
                {"replace", state.patch.replace}, {"sha256", state.patch.sha256},
                {"loaded", state.loaded},         {"trusted", !state.wrong}};
@@ -53,7 +53,7 @@ Json installed_json(const live::InstalledRelease& entry) {
   return out;
 }
 
-Json to_json(const live::Diagnosis& it, const std::vector<Tool>& found) {
+Json to_json(const doctor::Diagnosis& it, const std::vector<Tool>& found) {
   Json out{{"suture", SUTURE_VERSION},
            {"kernel",
             {{"release", it.release},
@@ -77,7 +77,7 @@ Json to_json(const live::Diagnosis& it, const std::vector<Tool>& found) {
   for (const Error& problem : it.problems) {
     out["problems"].push_back(error_json(problem));
   }
-  for (const live::TaintFlag& flag : it.taint) {
+  for (const doctor::TaintFlag& flag : it.taint) {
     out["taint"].push_back({{"flag", std::string(1, flag.letter)}, {"meaning", flag.meaning}});
   }
   for (const live::PatchStatus& loaded : it.status.patches) {
@@ -91,10 +91,10 @@ Json to_json(const live::Diagnosis& it, const std::vector<Tool>& found) {
     patch["explanation"] = live::undertaking_text(loaded);
     out["loaded"].push_back(std::move(patch));
   }
-  for (const live::InstalledRelease& entry : it.installed) {
+  for (const doctor::InstalledRelease& entry : it.installed) {
     out["installed"].push_back(installed_json(entry));
   }
-  for (const live::Space& space : it.space) {
+  for (const doctor::Space& space : it.space) {
     out["space"].push_back(
         {{"path", space.path}, {"free", space.free_bytes}, {"read_only", space.read_only}});
   }
@@ -112,7 +112,7 @@ std::string words(const std::vector<std::string>& list) {
   return out.empty() ? "-" : out;
 }
 
-std::string facts_text(const live::Diagnosis& it) {
+std::string facts_text(const doctor::Diagnosis& it) {
   std::string out;
   auto line = [&](std::string_view key, std::string_view value) {
     out += fmt::format("{:<12} {}\n", key, value.empty() ? "-" : value);
@@ -128,17 +128,17 @@ std::string facts_text(const live::Diagnosis& it) {
                      : it.signing.enforced ? "enforced"
                                            : "checked, not enforced");
   line("lockdown", it.signing.lockdown);
-  for (const live::TaintFlag& flag : it.taint) {
+  for (const doctor::TaintFlag& flag : it.taint) {
     line("taint", fmt::format("{}  {}", flag.letter, flag.meaning));
   }
-  for (const live::Space& space : it.space) {
+  for (const doctor::Space& space : it.space) {
     line("space", fmt::format("{} MiB free at {}{}", space.free_bytes >> 20, space.path,
                               space.read_only ? ", read-only" : ""));
   }
   return out;
 }
 
-std::string patches_text(const live::Diagnosis& it) {
+std::string patches_text(const doctor::Diagnosis& it) {
   std::string out;
   for (const live::PatchStatus& loaded : it.status.patches) {
     out += fmt::format("{:<12} {}  {}{}\n", "loaded", loaded.patch.name, state_word(loaded.patch),
@@ -147,8 +147,8 @@ std::string patches_text(const live::Diagnosis& it) {
       out += fmt::format("{:<12} {}\n", "", text);
     }
   }
-  for (const live::InstalledRelease& entry : it.installed) {
-    for (const live::InstalledState& state : entry.patches) {
+  for (const doctor::InstalledRelease& entry : it.installed) {
+    for (const doctor::InstalledState& state : entry.patches) {
       out +=
           fmt::format("{:<12} {}  for {}{}{}  {}\n", "installed", state.patch.name, entry.release,
                       state.patch.replace ? ", cumulative" : "", state.loaded ? ", loaded" : "",
@@ -162,7 +162,7 @@ std::string patches_text(const live::Diagnosis& it) {
   return out;
 }
 
-std::string to_text(const live::Diagnosis& it, const std::vector<Tool>& found, int fd) {
+std::string to_text(const doctor::Diagnosis& it, const std::vector<Tool>& found, int fd) {
   std::string out;
   for (const Error& problem : it.problems) {
     out += fmt::format("{} {}\n{} {}: {}\n", paint("next:", Tone::strong, fd), problem.remedy,
@@ -216,7 +216,7 @@ Status write_archive(const fs::path& path, const std::string& json, const std::s
 }
 
 Result<Report> run(const fs::path& archive, bool json) {
-  live::Diagnosis diagnosis = live::diagnose(live::Machine{}, live::Store{});
+  doctor::Diagnosis diagnosis = doctor::diagnose(machine::Machine{}, boot::Store{});
   if (!diagnosis.installed.empty() && !boot_unit_enabled().value_or(true)) {
     diagnosis.problems.push_back(Error{Code::not_loaded, "suture.service",
                                        "it is not enabled: nothing loads the patches at boot",

@@ -28,7 +28,7 @@ Result<Report> run(const Options& options, bool json) {
                 "wait, nudge the tasks (suture signal) or take the patch back (suture unload); "
                 "else add --give-up-consistency");
   }
-  const live::LoadedPatch was = TRY(live::force(live::Machine{}, options.name));
+  const machine::LoadedPatch was = TRY(live::force(machine::Machine{}, options.name));
   Report report;
   report.json = {{"name", was.name}, {"enabled", was.enabled}};
   report.text = fmt::format("{} {}\n{} is {}: its transition was forced\n",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/command.h"
-#include "live/guest_init.h"
+#include "guest/guest_init.h"
 
 namespace suture::cli {
 
@@ -9,7 +9,7 @@ void register_guest_init(Commands& commands) {
       commands.app().add_subcommand("guest-init", "Process 1 of the guest of `suture test`");
   command->group("");  // not for people
   commands.on_run(command, []() -> Result<Report> {
-    TRY(live::guest_init());
+    TRY(guest::guest_init());
     return Report{};
   });
 }

@@ -3,12 +3,12 @@
 
 #include <memory>
 
+#include "boot/boot.h"
+#include "boot/store.h"
 #include "cli/boot_unit.h"
 #include "cli/command.h"
 #include "cli/live_report.h"
-#include "live/boot.h"
 #include "live/core_module.h"
-#include "live/store.h"
 
 namespace suture::cli {
 
@@ -19,7 +19,7 @@ struct Options {
   bool now = false;
 };
 
-std::string to_text(const live::InstallOutcome& outcome, const std::string& running) {
+std::string to_text(const boot::InstallOutcome& outcome, const std::string& running) {
   std::string out =
       fmt::format("{} is {} for {}", outcome.patch.name,
                   outcome.was_there ? "installed already" : "installed", outcome.release);
@@ -27,9 +27,9 @@ std::string to_text(const live::InstallOutcome& outcome, const std::string& runn
     out += fmt::format(", which does not run now ({} does)", running);
   }
   out += '\n';
-  const fs::path core = live::installed_core(live::Machine{}, outcome.release);
+  const fs::path core = live::installed_core(machine::Machine{}, outcome.release);
   std::error_code ec;
-  if (outcome.patch.core == live::suture_core.name && !fs::exists(core, ec)) {
+  if (outcome.patch.core == machine::suture_core.name && !fs::exists(core, ec)) {
     out += fmt::format(
         "Suture's core, which it needs, is not where the boot looks for it: "
         "suture core build -k {} -o {}\n",
@@ -43,9 +43,9 @@ std::string to_text(const live::InstallOutcome& outcome, const std::string& runn
 }
 
 // Loads what is not loaded yet. Where the kernel does not take it, the next boot shall not try.
-Result<std::string> load_now(const live::Machine& machine, const live::Store& store,
-                             const live::InstallOutcome& outcome) {
-  if (live::module_loaded(machine, outcome.patch.name)) {
+Result<std::string> load_now(const machine::Machine& machine, const boot::Store& store,
+                             const boot::InstallOutcome& outcome) {
+  if (machine::module_loaded(machine, outcome.patch.name)) {
     return fmt::format("{} is loaded already\n", outcome.patch.name);
   }
   auto loaded = live::load(machine, store.of(outcome.release) / outcome.patch.file(), {});
@@ -54,8 +54,8 @@ Result<std::string> load_now(const live::Machine& machine, const live::Store& st
                        loaded->transition_seconds);
   }
   Error error = loaded.error();
-  if (!outcome.was_there && !live::module_loaded(machine, outcome.patch.name)) {
-    TRY(live::uninstall(store, outcome.release, outcome.patch.name));
+  if (!outcome.was_there && !machine::module_loaded(machine, outcome.patch.name)) {
+    TRY(boot::uninstall(store, outcome.release, outcome.patch.name));
     error.reason += "; it is not installed either";
   }
   return std::unexpected(std::move(error));
@@ -77,10 +77,10 @@ std::string see_to_boot(Report& report) {
 }
 
 Status install_one(const fs::path& module, bool now, Report& report) {
-  const live::Machine machine;
-  const live::Store store;
-  const std::string running = live::running_release(machine);
-  const live::InstallOutcome outcome = TRY(live::install(store, module));
+  const machine::Machine machine;
+  const boot::Store store;
+  const std::string running = machine::running_release(machine);
+  const boot::InstallOutcome outcome = TRY(boot::install(store, module));
   std::string text = to_text(outcome, running);
   if (now && outcome.release == running) {
     text += TRY(load_now(machine, store, outcome));
@@ -123,19 +123,19 @@ struct UninstallOptions {
 };
 
 Result<Report> run_uninstall(UninstallOptions options) {
-  const live::Machine machine;
-  const live::Store store;
-  const std::string running = live::running_release(machine);
+  const machine::Machine machine;
+  const boot::Store store;
+  const std::string running = machine::running_release(machine);
   if (options.release.empty()) {
     options.release = running;
   }
   Report report;
   report.json["uninstalled"] = Json::array();
   for (const std::string& name : options.names) {
-    TRY(live::uninstall(store, options.release, name));
+    TRY(boot::uninstall(store, options.release, name));
     report.json["uninstalled"].push_back({{"name", name}, {"release", options.release}});
     report.text += fmt::format("{} is not installed any more for {}\n", name, options.release);
-    if (options.release != running || !live::module_loaded(machine, name)) {
+    if (options.release != running || !machine::module_loaded(machine, name)) {
       continue;
     }
     if (options.now) {

@@ -3,9 +3,9 @@
 
 #include <memory>
 
+#include "boot/boot.h"
+#include "boot/store.h"
 #include "cli/live_report.h"
-#include "live/boot.h"
-#include "live/store.h"
 
 namespace suture::cli {
 
@@ -15,11 +15,11 @@ Result<Report> run() {
   Report report;
   report.json["patches"] = Json::array();
   std::vector<std::vector<std::string>> rows{{"PATCH", "STATE", "CORE", "FUNCTIONS", "OBJECTS"}};
-  for (const live::LoadedPatch& patch : TRY(live::loaded_patches(live::Machine{}))) {
+  for (const machine::LoadedPatch& patch : TRY(machine::loaded_patches(machine::Machine{}))) {
     report.json["patches"].push_back(to_json(patch));
     std::size_t functions = 0;
     std::string objects;
-    for (const live::PatchedObject& object : patch.objects) {
+    for (const machine::PatchedObject& object : patch.objects) {
       functions += object.functions.size();
       objects += fmt::format("{}{}{}", objects.empty() ? "" : ", ", object.name,
                              object.patched ? "" : " (not loaded)");
@@ -33,16 +33,16 @@ Result<Report> run() {
 
 // What is loaded at boot, for every release, in the order in which it is applied.
 Result<Report> run_installed() {
-  const live::Machine machine;
-  const live::Store store;
+  const machine::Machine machine;
+  const boot::Store store;
   Report report;
   report.json["installed"] = Json::array();
   std::vector<std::vector<std::string>> rows{{"RELEASE", "PATCH", "VERSION", "KIND", "LOADED"}};
-  const std::string running = live::running_release(machine);
-  for (const std::string& release : live::installed_releases(store)) {
-    const std::vector<live::InstalledPatch> patches = TRY(installed_patches(store, release));
-    for (const live::InstalledPatch& patch : patches) {
-      const bool loaded = release == running && live::patch_enabled(machine, patch.name);
+  const std::string running = machine::running_release(machine);
+  for (const std::string& release : boot::installed_releases(store)) {
+    const std::vector<boot::InstalledPatch> patches = TRY(installed_patches(store, release));
+    for (const boot::InstalledPatch& patch : patches) {
+      const bool loaded = release == running && boot::patch_enabled(machine, patch.name);
       report.json["installed"].push_back({{"release", release},
                                           {"name", patch.name},
                                           {"version", patch.version},

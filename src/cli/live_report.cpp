@@ -14,14 +14,14 @@
 
 namespace suture::cli {
 
-std::string state_word(const live::LoadedPatch& patch) {
+std::string state_word(const machine::LoadedPatch& patch) {
   if (patch.transition) {
     return patch.enabled ? "enabling" : "disabling";
   }
   return patch.enabled ? "enabled" : "disabled";
 }
 
-Json to_json(const live::LoadedPatch& patch) {
+Json to_json(const machine::LoadedPatch& patch) {
   Json out{{"name", patch.name},       {"core", patch.core->name},
            {"model", patch.model},     {"state", state_word(patch)},
            {"enabled", patch.enabled}, {"transition", patch.transition},
@@ -35,9 +35,9 @@ Json to_json(const live::LoadedPatch& patch) {
   if (patch.settled) {
     out["settled"] = *patch.settled;
   }
-  for (const live::PatchedObject& object : patch.objects) {
+  for (const machine::PatchedObject& object : patch.objects) {
     Json entry{{"name", object.name}, {"patched", object.patched}, {"functions", Json::array()}};
-    for (const live::RedirectedFunction& function : object.functions) {
+    for (const machine::RedirectedFunction& function : object.functions) {
       entry["functions"].push_back({{"name", function.name}, {"sympos", function.sympos}});
     }
     out["objects"].push_back(std::move(entry));
@@ -45,7 +45,7 @@ Json to_json(const live::LoadedPatch& patch) {
   return out;
 }
 
-Json to_json(const live::BlockingTask& task) {
+Json to_json(const machine::BlockingTask& task) {
   return {{"pid", task.pid},
           {"tid", task.tid},
           {"comm", task.comm},
@@ -55,27 +55,27 @@ Json to_json(const live::BlockingTask& task) {
           {"stack", task.stack}};
 }
 
-Json to_json(const live::Check& check) {
+Json to_json(const check::Check& check) {
   Json out{{"id", check.id},
-           {"verdict", live::verdict_word(check.verdict)},
+           {"verdict", check::verdict_word(check.verdict)},
            {"detail", check.detail},
            {"remedy", check.remedy}};
-  if (check.verdict == live::Verdict::failed) {
+  if (check.verdict == check::Verdict::failed) {
     out["code"] = code_name(check.code);
   }
   return out;
 }
 
-Json to_json(const live::Attachment& attachment) {
+Json to_json(const machine::Attachment& attachment) {
   return {{"object", attachment.object},
           {"function", attachment.function},
           {"what", attachment.what},
-          {"effect", live::effect_word(attachment.effect)}};
+          {"effect", machine::effect_word(attachment.effect)}};
 }
 
 Json staying_json(const live::LoadOutcome& outcome) {
   Json out = Json::array();
-  for (const live::Staying& it : outcome.staying) {
+  for (const machine::Staying& it : outcome.staying) {
     out.push_back({{"name", it.name}, {"why", it.why}});
   }
   return out;
@@ -83,7 +83,7 @@ Json staying_json(const live::LoadOutcome& outcome) {
 
 std::string staying_text(const live::LoadOutcome& outcome) {
   std::string out;
-  for (const live::Staying& it : outcome.staying) {
+  for (const machine::Staying& it : outcome.staying) {
     out += fmt::format(
         "the module {} does nothing any more and stays in memory until the next boot: others may "
         "use {}\n",
@@ -92,7 +92,7 @@ std::string staying_text(const live::LoadOutcome& outcome) {
   return out;
 }
 
-std::string task_text(const live::BlockingTask& task, std::string_view model) {
+std::string task_text(const machine::BlockingTask& task, std::string_view model) {
   std::string why = "  its kernel stack does not show why";
   if (!task.function.empty()) {
     why = fmt::format("  in the patched function {}", task.function);
@@ -138,7 +138,7 @@ void tell(const live::TransitionView& view, Told& told, const kernel::Progress& 
   constexpr double plain_line_every = 10;
   constexpr std::size_t shown_tasks = 10;
   std::vector<int> tasks;
-  for (const live::BlockingTask& task : view.tasks) {
+  for (const machine::BlockingTask& task : view.tasks) {
     tasks.push_back(task.tid);
   }
   std::string text;

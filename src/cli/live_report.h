@@ -12,14 +12,14 @@
 namespace suture::cli {
 
 // "enabled", "enabling", "disabling" or "disabled".
-std::string state_word(const live::LoadedPatch& patch);
-Json to_json(const live::LoadedPatch& patch);
-Json to_json(const live::BlockingTask& task);
-Json to_json(const live::Check& check);
-Json to_json(const live::Attachment& attachment);
+std::string state_word(const machine::LoadedPatch& patch);
+Json to_json(const machine::LoadedPatch& patch);
+Json to_json(const machine::BlockingTask& task);
+Json to_json(const check::Check& check);
+Json to_json(const machine::Attachment& attachment);
 
 // The task, why it is in the way of a transition of that model, and its stack below.
-std::string task_text(const live::BlockingTask& task, std::string_view model);
+std::string task_text(const machine::BlockingTask& task, std::string_view model);
 
 // "3 min 20 s", "12 s"
 std::string duration_text(double seconds);

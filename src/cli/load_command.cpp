@@ -29,7 +29,7 @@ Json outcome_json(const live::LoadOutcome& outcome, const live::LoadOptions& opt
   if (options.trial_seconds) {
     out["trial_seconds"] = *options.trial_seconds;
   }
-  for (const live::Check& warning : outcome.warnings) {
+  for (const check::Check& warning : outcome.warnings) {
     out["warnings"].push_back(to_json(warning));
   }
   return out;
@@ -37,7 +37,7 @@ Json outcome_json(const live::LoadOutcome& outcome, const live::LoadOptions& opt
 
 std::string to_text(const live::LoadOutcome& outcome, const live::LoadOptions& options, int fd) {
   std::string out;
-  for (const live::Check& warning : outcome.warnings) {
+  for (const check::Check& warning : outcome.warnings) {
     out += fmt::format("{} {}; {}\n", paint("warning:", Tone::bad, fd), warning.detail,
                        warning.remedy);
   }
@@ -64,7 +64,7 @@ Result<Report> run(Options& options, bool json) {
   report.json["loaded"] = Json::array();
   std::string before;
   for (const fs::path& module : options.modules) {
-    auto outcome = live::load(live::Machine{}, module, options.load);
+    auto outcome = live::load(machine::Machine{}, module, options.load);
     if (!outcome) {
       Error error = outcome.error();
       if (!before.empty()) {

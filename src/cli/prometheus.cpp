@@ -66,7 +66,7 @@ void patch_metrics(const live::MachineStatus& status, Metrics& metrics) {
   metrics.family("suture_patch_functions", "Functions that the patch replaces.");
   for (const live::PatchStatus& it : status.patches) {
     std::size_t count = 0;
-    for (const live::PatchedObject& object : it.patch.objects) {
+    for (const machine::PatchedObject& object : it.patch.objects) {
       count += object.functions.size();
     }
     metrics.sample({{"patch", it.patch.name}}, static_cast<double>(count));
@@ -91,9 +91,9 @@ void core_metrics(const live::MachineStatus& status, Metrics& metrics) {
     }
   };
   seconds("suture_patch_pause_seconds", "The machine stood still for the patch's last switch.",
-          &live::LoadedPatch::pause_ns);
+          &machine::LoadedPatch::pause_ns);
   seconds("suture_patch_transition_seconds", "The patch's last transition took.",
-          &live::LoadedPatch::transition_ns);
+          &machine::LoadedPatch::transition_ns);
   metrics.family("suture_patch_settled", "All calls go directly to the patch's code.");
   for (const live::PatchStatus& it : status.patches) {
     if (it.patch.settled) {
@@ -118,8 +118,8 @@ std::string prometheus_text(const live::MachineStatus& status) {
                  "Attachments that take effect away from a patch, or the "
                  "patch from them.");
   metrics.sample({}, static_cast<double>(std::ranges::count_if(
-                         status.attached.found, [](const live::Attachment& it) {
-                           return it.effect != live::Effect::beside;
+                         status.attached.found, [](const machine::Attachment& it) {
+                           return it.effect != machine::Effect::beside;
                          })));
   metrics.family("suture_changed_modules", "Patched modules that their patch was not built for.");
   metrics.sample({}, static_cast<double>(status.changed_modules.size()));

@@ -11,14 +11,14 @@ namespace suture::cli {
 namespace {
 
 Result<Report> run() {
-  const live::Machine machine;
-  const std::vector<live::LoadedPatch> patches = TRY(live::loaded_patches(machine));
-  auto patch = std::ranges::find(patches, true, &live::LoadedPatch::transition);
+  const machine::Machine machine;
+  const std::vector<machine::LoadedPatch> patches = TRY(machine::loaded_patches(machine));
+  auto patch = std::ranges::find(patches, true, &machine::LoadedPatch::transition);
   if (patch == patches.end()) {
     return fail(Code::no_transition, "", "no transition is under way, so nothing is in its way",
                 "see `suture status`");
   }
-  const auto nudged = live::nudge(machine, *patch, live::blocking_tasks(machine, *patch));
+  const auto nudged = live::nudge(machine, *patch, machine::blocking_tasks(machine, *patch));
   Report report;
   report.json = {{"transition", patch->name}, {"processes", Json::array()}};
   std::vector<std::vector<std::string>> rows{{"PID", "COMMAND", "DONE"}};

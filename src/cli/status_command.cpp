@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <memory>
 
+#include "boot/boot.h"
 #include "cli/live_report.h"
 #include "cli/prometheus.h"
-#include "live/boot.h"
 #include "live/status.h"
 
 namespace suture::cli {
@@ -19,24 +19,24 @@ struct Options {
   bool prometheus = false;
 };
 
-std::vector<std::string> object_names(const live::LoadedPatch& patch) {
+std::vector<std::string> object_names(const machine::LoadedPatch& patch) {
   std::vector<std::string> out;
-  for (const live::PatchedObject& object : patch.objects) {
+  for (const machine::PatchedObject& object : patch.objects) {
     out.push_back(object.name + (object.patched ? "" : " (not loaded)"));
   }
   return out;
 }
 
-std::size_t function_count(const live::LoadedPatch& patch) {
+std::size_t function_count(const machine::LoadedPatch& patch) {
   std::size_t count = 0;
-  for (const live::PatchedObject& object : patch.objects) {
+  for (const machine::PatchedObject& object : patch.objects) {
     count += object.functions.size();
   }
   return count;
 }
 
 // How it came, and what it changes.
-std::string details_text(const live::LoadedPatch& patch) {
+std::string details_text(const machine::LoadedPatch& patch) {
   std::string out;
   if (patch.transition_ns.value_or(0) > 0) {
     out += fmt::format("{} took {:.3f} s to switch{}; {}\n", patch.name,
@@ -45,8 +45,8 @@ std::string details_text(const live::LoadedPatch& patch) {
                                                      : "its calls go by way of ftrace");
   }
   out += fmt::format("{} changes:\n", patch.name);
-  for (const live::PatchedObject& object : patch.objects) {
-    for (const live::RedirectedFunction& function : object.functions) {
+  for (const machine::PatchedObject& object : patch.objects) {
+    for (const machine::RedirectedFunction& function : object.functions) {
       out += fmt::format(
           "  {} {}{}\n", object.name, function.name,
           function.sympos > 1 ? fmt::format(" (number {} of that name)", function.sympos) : "");
@@ -88,7 +88,7 @@ std::string transition_text(const live::MachineStatus& status) {
   std::string out = fmt::format(
       "in transition: {}; tasks that it waits for: {}{}\n", moving->patch.name, status.waiting,
       status.waiting == 0 ? " (it is looked at again within a second)" : "");
-  for (const live::BlockingTask& task : status.blocking) {
+  for (const machine::BlockingTask& task : status.blocking) {
     out += task_text(task, moving->patch.model);
   }
   if (status.waiting > status.blocking.size()) {
@@ -103,9 +103,9 @@ std::string troubles_text(const live::MachineStatus& status, int fd) {
   auto warn = [&](const std::string& text) {
     out += fmt::format("{} {}\n", paint("warning:", Tone::bad, fd), text);
   };
-  for (const live::Attachment& it : status.attached.found) {
-    if (it.effect != live::Effect::beside) {
-      const live::Check check = live::conflict(it);
+  for (const machine::Attachment& it : status.attached.found) {
+    if (it.effect != machine::Effect::beside) {
+      const check::Check check = check::conflict(it);
       warn(fmt::format("{}; {}", check.detail, check.remedy));
     }
   }
@@ -119,7 +119,7 @@ std::string troubles_text(const live::MachineStatus& status, int fd) {
     out += fmt::format("who else is at the patched functions cannot be read: {}\n",
                        joined(status.attached.unreadable));
   }
-  for (const live::Staying& it : status.staying) {
+  for (const machine::Staying& it : status.staying) {
     out += fmt::format(
         "the module {} is in memory, its patch is off, and it cannot be removed before the next "
         "boot: others may use {}\n",
@@ -170,7 +170,7 @@ Json status_json(const live::MachineStatus& status) {
            {"changed_modules", status.changed_modules},
            {"dropped_modules", status.dropped},
            {"staying_modules", Json::array()}};
-  for (const live::Staying& it : status.staying) {
+  for (const machine::Staying& it : status.staying) {
     out["staying_modules"].push_back({{"name", it.name}, {"why", it.why}});
   }
   for (const live::PatchStatus& it : status.patches) {
@@ -179,10 +179,10 @@ Json status_json(const live::MachineStatus& status) {
       out["transition"] = it.patch.name;
     }
   }
-  for (const live::BlockingTask& task : status.blocking) {
+  for (const machine::BlockingTask& task : status.blocking) {
     out["blocking"].push_back(to_json(task));
   }
-  for (const live::Attachment& attachment : status.attached.found) {
+  for (const machine::Attachment& attachment : status.attached.found) {
     out["attached"].push_back(to_json(attachment));
   }
   return out;
@@ -204,7 +204,7 @@ std::string held_back_metric(const std::optional<Error>& held) {
 }
 
 Result<Report> run(const Options& options, bool json) {
-  const live::MachineStatus status = TRY(live::machine_status(live::Machine{}));
+  const live::MachineStatus status = TRY(live::machine_status(machine::Machine{}));
   for (const std::string& name : options.names) {
     if (std::ranges::none_of(status.patches,
                              [&](const auto& it) { return it.patch.name == name; })) {
@@ -212,7 +212,7 @@ Result<Report> run(const Options& options, bool json) {
                   "see what is: suture list");
     }
   }
-  const std::optional<Error> held = live::held_back(live::Machine{}, live::Store{});
+  const std::optional<Error> held = boot::held_back(machine::Machine{}, boot::Store{});
   Report report;
   if (options.prometheus) {
     report.text = prometheus_text(status) + held_back_metric(held);

@@ -219,9 +219,9 @@ Result<Report> run(Options& options, bool json) {
   kernel::Kernel kernel = TRY(find_kernel(options, metadata));
   options.core = metadata.core;
   TRY(add_core(options, kernel));
-  options.trial.module_order = options.module_order == "after"      ? live::ModuleOrder::after
-                               : options.module_order == "optional" ? live::ModuleOrder::optional
-                                                                    : live::ModuleOrder::before;
+  options.trial.module_order = options.module_order == "after"      ? guest::ModuleOrder::after
+                               : options.module_order == "optional" ? guest::ModuleOrder::optional
+                                                                    : guest::ModuleOrder::before;
   std::error_code ec;
   options.trial.program = fs::read_symlink("/proc/self/exe", ec);
   const bool several = options.patches.size() > 1;

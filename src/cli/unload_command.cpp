@@ -20,7 +20,7 @@ Result<Report> run(Options& options) {
   Report report;
   report.json["unloaded"] = Json::array();
   for (const std::string& name : options.names) {
-    live::LoadOutcome outcome = TRY(live::unload(live::Machine{}, name, options.load));
+    live::LoadOutcome outcome = TRY(live::unload(machine::Machine{}, name, options.load));
     report.json["unloaded"].push_back({{"name", outcome.name},
                                        {"transition_seconds", outcome.transition_seconds},
                                        {"removed", outcome.removed},

@@ -36,7 +36,7 @@ Json event_json(const live::WatchEvent& event) {
   }
   if (event.kind == live::WatchEvent::Kind::blocked) {
     out["tasks"] = Json::array();
-    for (const live::BlockingTask& task : event.tasks) {
+    for (const machine::BlockingTask& task : event.tasks) {
       out["tasks"].push_back(to_json(task));
     }
   }
@@ -59,15 +59,15 @@ std::string to_text(const live::WatchEvent& event) {
       what = fmt::format("{} is {}", event.patch, event.enabled ? "in force" : "off");
       break;
     case live::WatchEvent::Kind::blocked:
-      what = event.tasks.empty()
-                 ? fmt::format("no task is in the way of {} any more", event.patch)
-                 : fmt::format("in the way of {}: {}", event.patch, live::describe(event.tasks, 5));
+      what = event.tasks.empty() ? fmt::format("no task is in the way of {} any more", event.patch)
+                                 : fmt::format("in the way of {}: {}", event.patch,
+                                               machine::describe(event.tasks, 5));
       break;
     case live::WatchEvent::Kind::attached:
     case live::WatchEvent::Kind::detached:
       what = fmt::format("{} {} {} ({})", event.attachment->function,
                          event.kind == live::WatchEvent::Kind::attached ? "got" : "lost",
-                         event.attachment->what, live::effect_word(event.attachment->effect));
+                         event.attachment->what, machine::effect_word(event.attachment->effect));
       break;
   }
   return fmt::format("{}  {}\n", clock_text(), what);
@@ -77,7 +77,7 @@ Result<Report> run(Options& options, bool json) {
   if (options.seconds > 0) {
     options.watch.seconds = options.seconds;
   }
-  TRY(live::watch(live::Machine{}, options.watch, [json](const live::WatchEvent& event) {
+  TRY(live::watch(machine::Machine{}, options.watch, [json](const live::WatchEvent& event) {
     const std::string text =
         json ? event_json(event).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"
              : to_text(event);

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include "kernel/module_image.h"
-#include "live/directory.h"
 #include "live/load.h"
+#include "machine/directory.h"
 
 namespace suture::live {
 
@@ -17,31 +17,33 @@ std::string joined(const std::vector<std::string>& names) {
 
 }  // namespace
 
-CoreState core_state(const Machine& machine) {
+CoreState core_state(const machine::Machine& machine) {
   CoreState out;
-  const auto directory = Directory::open(core_directory(machine, suture_core));
+  const auto directory =
+      machine::Directory::open(machine::core_directory(machine, machine::suture_core));
   if (!directory) {
     return out;
   }
   out.loaded = true;
   out.abi = directory->number("abi");
   out.default_model = directory->line("default_model").value_or("");
-  out.references = module_references(machine, std::string(suture_core.name)).value_or(0);
+  out.references =
+      machine::module_references(machine, std::string(machine::suture_core.name)).value_or(0);
   out.patches = directory->directories();
   return out;
 }
 
-fs::path installed_core(const Machine& machine, const std::string& release) {
+fs::path installed_core(const machine::Machine& machine, const std::string& release) {
   return machine.modules / release / "updates" / "suture.ko";
 }
 
-Status insert_core(const Machine& machine, const fs::path& module) {
-  if (has_core(machine, suture_core)) {
-    return fail(Code::busy, std::string(suture_core.name), "the core is loaded already",
+Status insert_core(const machine::Machine& machine, const fs::path& module) {
+  if (machine::has_core(machine, machine::suture_core)) {
+    return fail(Code::busy, std::string(machine::suture_core.name), "the core is loaded already",
                 "to load another one, first run: suture core unload");
   }
   const kernel::ModuleImage image = TRY(kernel::ModuleImage::open(module));
-  if (image.name() != suture_core.name) {
+  if (image.name() != machine::suture_core.name) {
     return fail(Code::bad_module, module.string(),
                 fmt::format("it is the module '{}', not Suture's core", image.name()),
                 "give the suture.ko that `suture core build` wrote");
@@ -49,11 +51,11 @@ Status insert_core(const Machine& machine, const fs::path& module) {
   return insert_module(machine, module);
 }
 
-Status insert_installed_core(const Machine& machine) {
-  if (has_core(machine, suture_core)) {
+Status insert_installed_core(const machine::Machine& machine) {
+  if (machine::has_core(machine, machine::suture_core)) {
     return {};
   }
-  const std::string release = running_release(machine);
+  const std::string release = machine::running_release(machine);
   const fs::path module = installed_core(machine, release);
   std::error_code ec;
   if (!fs::exists(module, ec)) {
@@ -64,17 +66,17 @@ Status insert_installed_core(const Machine& machine) {
   return insert_core(machine, module);
 }
 
-Status remove_core(const Machine& machine) {
+Status remove_core(const machine::Machine& machine) {
   const CoreState state = core_state(machine);
   if (!state.loaded) {
-    return fail(Code::no_core, std::string(suture_core.name), "Suture's core is not loaded",
-                "see `suture core status`");
+    return fail(Code::no_core, std::string(machine::suture_core.name),
+                "Suture's core is not loaded", "see `suture core status`");
   }
-  Status removed = remove_module(std::string(suture_core.name));
+  Status removed = remove_module(std::string(machine::suture_core.name));
   if (removed || removed.error().code != Code::busy) {
     return removed;
   }
-  return fail(Code::busy, std::string(suture_core.name),
+  return fail(Code::busy, std::string(machine::suture_core.name),
               state.patches.empty() ? fmt::format("{} modules use it", state.references)
                                     : fmt::format("patches rest on it: {}", joined(state.patches)),
               "take its patches back first: suture unload NAME");

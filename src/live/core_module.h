@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "live/sysfs.h"
+#include "machine/sysfs.h"
 
 namespace suture::live {
 
@@ -21,19 +21,19 @@ struct CoreState {
   std::vector<std::string> patches;  // that it has, by name
 };
 
-CoreState core_state(const Machine& machine);
+CoreState core_state(const machine::Machine& machine);
 
 // Where the core of a release is looked for at boot: /lib/modules/REL/updates/suture.ko.
-fs::path installed_core(const Machine& machine, const std::string& release);
+fs::path installed_core(const machine::Machine& machine, const std::string& release);
 
 // busy where it is loaded already, bad-module where that is another module, load-failed,
 // not-permitted.
-Status insert_core(const Machine& machine, const fs::path& module);
+Status insert_core(const machine::Machine& machine, const fs::path& module);
 
 // The installed one, where the core is not loaded yet. no-core where there is none.
-Status insert_installed_core(const Machine& machine);
+Status insert_installed_core(const machine::Machine& machine);
 
 // no-core where it is not loaded, busy while patches use it.
-Status remove_core(const Machine& machine);
+Status remove_core(const machine::Machine& machine);
 
 }  // namespace suture::live

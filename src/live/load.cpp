@@ -22,16 +22,16 @@
 
 #include "base/process.h"
 #include "kernel/module_image.h"
-#include "live/kernel_log.h"
 #include "live/records.h"
 #include "live/trial.h"
+#include "machine/kernel_log.h"
 
 namespace suture::live {
 
 namespace {
 
 // What the kernel said since `log` was opened, as one line.
-std::string kernel_words(std::optional<LogReader>& log) {
+std::string kernel_words(std::optional<machine::LogReader>& log) {
   std::string words;
   while (log) {
     auto record = log->next();
@@ -85,9 +85,10 @@ std::unexpected<Error> insert_failed(const std::string& where, int err, const st
 }
 
 // Inserts a module file; its kernel-side start has ended when this returns.
-Status insert_file(const Machine& machine, const fs::path& path, const std::string& parameters) {
-  std::optional<LogReader> log;
-  if (auto reader = LogReader::open(machine.log, LogReader::From::now)) {
+Status insert_file(const machine::Machine& machine, const fs::path& path,
+                   const std::string& parameters) {
+  std::optional<machine::LogReader> log;
+  if (auto reader = machine::LogReader::open(machine.log, machine::LogReader::From::now)) {
     log.emplace(std::move(*reader));
   }
   std::unique_ptr<kmod_ctx, decltype(&kmod_unref)> context(kmod_new(nullptr, nullptr), kmod_unref);
@@ -115,27 +116,28 @@ struct Look {
   bool transition = false;
 };
 
-Look look(const Machine& machine, const std::string& name) {
-  auto found = find_patch(machine, name);
+Look look(const machine::Machine& machine, const std::string& name) {
+  auto found = machine::find_patch(machine, name);
   if (!found || !*found) {
     return {};
   }
   return {.there = true, .enabled = (*found)->enabled, .transition = (*found)->transition};
 }
 
-std::unexpected<Error> incomplete(const Machine& machine, const std::string& name, double seconds,
-                                  const std::string& outcome, const std::string& remedy) {
-  auto found = find_patch(machine, name);
-  std::vector<BlockingTask> tasks;
+std::unexpected<Error> incomplete(const machine::Machine& machine, const std::string& name,
+                                  double seconds, const std::string& outcome,
+                                  const std::string& remedy) {
+  auto found = machine::find_patch(machine, name);
+  std::vector<machine::BlockingTask> tasks;
   if (found && *found) {
-    tasks = blocking_tasks(machine, **found);
+    tasks = machine::blocking_tasks(machine, **found);
   }
   return fail(
       Code::transition_incomplete, name,
       fmt::format("{} after {:g} s{}; {}{}{}", "the transition was not over", seconds, outcome,
                   tasks.size() == 1 ? "1 task waits to switch"
                                     : fmt::format("{} tasks wait to switch", tasks.size()),
-                  tasks.empty() ? "" : ": ", describe(tasks, 5)),
+                  tasks.empty() ? "" : ": ", machine::describe(tasks, 5)),
       remedy);
 }
 
@@ -146,20 +148,21 @@ std::unexpected<Error> stopped_waiting(const std::string& name, std::string_view
 
 // A module that the core has dropped may still be held for the moment in which its patch's
 // directory goes.
-Status remove_when_free(const Machine& machine, const std::string& name, CoreEvents& events) {
+Status remove_when_free(const machine::Machine& machine, const std::string& name,
+                        CoreEvents& events) {
   const Patience patience{.deadline = 2};
   wait_until(machine, name, patience, events,
-             [&] { return module_references(machine, name).value_or(0) == 0; });
+             [&] { return machine::module_references(machine, name).value_or(0) == 0; });
   return remove_module(name);
 }
 
 // The modules that the core has dropped do nothing any more. One that cannot go (others may use it,
 // or a transition was forced) stays; those that the core had dropped `before` are not waited for.
-void remove_dropped(const Machine& machine, CoreEvents& events,
+void remove_dropped(const machine::Machine& machine, CoreEvents& events,
                     const std::vector<std::string>& before, LoadOutcome& outcome) {
-  for (const std::string& name : dropped_modules(machine)) {
+  for (const std::string& name : machine::dropped_modules(machine)) {
     const bool old = std::ranges::find(before, name) != before.end();
-    if (std::string why = pinned_by(machine, name); !why.empty()) {
+    if (std::string why = machine::pinned_by(machine, name); !why.empty()) {
       remove_record(machine, name);
       if (!old) {
         outcome.staying.push_back({name, std::move(why)});
@@ -173,22 +176,22 @@ void remove_dropped(const Machine& machine, CoreEvents& events,
 
 // Turns the patch off. Where its core had to stop the machine for that, and never found its
 // functions free, those inside are named.
-Status turn_off(const Machine& machine, const std::string& name) {
-  Status done = set_enabled(machine, name, false);
+Status turn_off(const machine::Machine& machine, const std::string& name) {
+  Status done = machine::set_enabled(machine, name, false);
   if (done || done.error().code == Code::not_loaded) {
     return {};  // also one that is gone this very moment
   }
-  auto found = find_patch(machine, name);
+  auto found = machine::find_patch(machine, name);
   const auto inside = found && *found && done.error().code == Code::busy
-                          ? tasks_inside(machine, **found)
-                          : std::vector<BlockingTask>{};
+                          ? machine::tasks_inside(machine, **found)
+                          : std::vector<machine::BlockingTask>{};
   if (inside.empty()) {
     return done;
   }
   return fail(Code::transition_incomplete, name,
               fmt::format("the patch stays in force: whenever the machine was stopped, tasks were "
                           "inside of its functions: {}",
-                          describe(inside, 5)),
+                          machine::describe(inside, 5)),
               fmt::format("wait for them, or take it back by another model: "
                           "suture unload --model hybrid {}",
                           name));
@@ -196,7 +199,7 @@ Status turn_off(const Machine& machine, const std::string& name) {
 
 // Turns the patch off and its module out, where it is not `pinned`. Nothing where that is done,
 // else how the wait ended.
-Result<std::optional<Waited>> take_out(const Machine& machine, const std::string& name,
+Result<std::optional<Waited>> take_out(const machine::Machine& machine, const std::string& name,
                                        const Patience& patience, CoreEvents& events, bool pinned) {
   Status turned_off;
   // The core drops its reference to the module after it has removed the patch's directory.
@@ -206,7 +209,8 @@ Result<std::optional<Waited>> take_out(const Machine& machine, const std::string
     if (now.enabled) {
       turned_off = turn_off(machine, name);
     }
-    return !turned_off || (!now.there && module_references(machine, name).value_or(0) == 0);
+    return !turned_off ||
+           (!now.there && machine::module_references(machine, name).value_or(0) == 0);
   });
   TRY(turned_off);
   if (waited == Waited::interrupted || (waited == Waited::deadline && look(machine, name).there)) {
@@ -219,7 +223,7 @@ Result<std::optional<Waited>> take_out(const Machine& machine, const std::string
 }
 
 // The deadline has passed: what becomes of the patch.
-std::unexpected<Error> give_up(const Machine& machine, const std::string& name,
+std::unexpected<Error> give_up(const machine::Machine& machine, const std::string& name,
                                const LoadOptions& options, CoreEvents& events) {
   const double seconds = options.patience.deadline;
   const std::string by_hand = fmt::format(
@@ -228,10 +232,11 @@ std::unexpected<Error> give_up(const Machine& machine, const std::string& name,
     return incomplete(machine, name, seconds, ", and goes on by itself", by_hand);
   }
   // What was in the way is only known before the patch goes back.
-  auto found = find_patch(machine, name);
-  const std::string who =
-      found && *found ? describe(blocking_tasks(machine, **found), 5) : std::string{};
-  const std::string pinned = pinned_by(machine, name);
+  auto found = machine::find_patch(machine, name);
+  const std::string who = found && *found
+                              ? machine::describe(machine::blocking_tasks(machine, **found), 5)
+                              : std::string{};
+  const std::string pinned = machine::pinned_by(machine, name);
   auto out = take_out(machine, name, options.patience, events, !pinned.empty());
   if (!out) {
     Error error = out.error();
@@ -254,8 +259,9 @@ std::unexpected<Error> give_up(const Machine& machine, const std::string& name,
 }
 
 // Why the kernel did not take the module: where a check fails, that says it better.
-std::unexpected<Error> explain(const Machine& machine, const fs::path& module, Error error) {
-  auto checked = check_module(machine, module, Depth::everything);
+std::unexpected<Error> explain(const machine::Machine& machine, const fs::path& module,
+                               Error error) {
+  auto checked = check::check_module(machine, module, check::Depth::everything);
   auto failure = checked ? checked->failure(module.string()) : std::nullopt;
   if (failure) {
     error.code = failure->code;
@@ -269,7 +275,7 @@ std::unexpected<Error> explain(const Machine& machine, const fs::path& module, E
 // kept.
 class Undertaking {
  public:
-  Undertaking(const Machine& machine, std::string name)
+  Undertaking(const machine::Machine& machine, std::string name)
       : machine_(machine), name_(std::move(name)) {}
   Undertaking(const Undertaking&) = delete;
   Undertaking& operator=(const Undertaking&) = delete;
@@ -293,7 +299,7 @@ class Undertaking {
   void keep() { kept_ = true; }
 
  private:
-  const Machine& machine_;
+  const machine::Machine& machine_;
   std::string name_;
   bool kept_ = false;
 };
@@ -303,7 +309,7 @@ Result<std::string> parameters_of(const module::Metadata& metadata, const LoadOp
   if (options.model.empty()) {
     return options.parameters;
   }
-  if (&core_of(metadata) != &suture_core) {
+  if (&machine::core_of(metadata) != &machine::suture_core) {
     return fail(Code::usage, metadata.name,
                 "the model cannot be chosen: it is a patch for the kernel's own livepatch core, "
                 "which is always hybrid",
@@ -314,7 +320,7 @@ Result<std::string> parameters_of(const module::Metadata& metadata, const LoadOp
 }
 
 // What is to be told of a patch that is in force.
-LoadOutcome outcome_of(const LoadedPatch& patch, double seconds) {
+LoadOutcome outcome_of(const machine::LoadedPatch& patch, double seconds) {
   return {.name = patch.name,
           .core = std::string(patch.core->name),
           .model = patch.model,
@@ -324,15 +330,16 @@ LoadOutcome outcome_of(const LoadedPatch& patch, double seconds) {
 
 }  // namespace
 
-Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
+Result<LoadOutcome> load(const machine::Machine& machine, const fs::path& module,
                          const LoadOptions& options) {
-  CheckedModule checked = TRY(check_module(machine, module, Depth::before_load));
+  check::CheckedModule checked =
+      TRY(check::check_module(machine, module, check::Depth::before_load));
   if (auto failure = checked.failure(module.string())) {
     return std::unexpected(std::move(*failure));
   }
   const std::string name = checked.metadata.name;
   const std::string parameters = TRY(parameters_of(checked.metadata, options));
-  const std::vector<std::string> dropped_before = dropped_modules(machine);
+  const std::vector<std::string> dropped_before = machine::dropped_modules(machine);
   CoreEvents events(machine);
   Undertaking undertaking(machine, name);
   TRY(undertaking.begin(options));
@@ -352,7 +359,7 @@ Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
     undertaking.keep();
     return stopped_waiting(name, "the patch is loaded, and its transition goes on by itself");
   }
-  const auto patch = TRY(find_patch(machine, name));
+  const auto patch = TRY(machine::find_patch(machine, name));
   if (!patch || !patch->enabled) {
     return fail(Code::load_failed, name,
                 "the module is loaded, but its patch was taken back meanwhile, or never turned on",
@@ -364,25 +371,26 @@ Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
     undertaking.keep();
   }
   remove_dropped(machine, events, dropped_before, outcome);
-  std::ranges::copy_if(checked.checks, std::back_inserter(outcome.warnings),
-                       [](const Check& check) { return check.verdict == Verdict::warning; });
+  std::ranges::copy_if(
+      checked.checks, std::back_inserter(outcome.warnings),
+      [](const check::Check& check) { return check.verdict == check::Verdict::warning; });
   return outcome;
 }
 
-Result<LoadOutcome> unload(const Machine& machine, const std::string& name,
+Result<LoadOutcome> unload(const machine::Machine& machine, const std::string& name,
                            const LoadOptions& options) {
-  const auto patch = TRY(find_patch(machine, name));
-  if (!patch && !module_loaded(machine, name)) {
+  const auto patch = TRY(machine::find_patch(machine, name));
+  if (!patch && !machine::module_loaded(machine, name)) {
     remove_record(machine, name);
     return fail(Code::not_loaded, name, "no patch or module of that name is loaded",
                 "see what is: suture list");
   }
   if (patch && !options.model.empty()) {
-    TRY(set_model(machine, name, options.model));
+    TRY(machine::set_model(machine, name, options.model));
   }
   CoreEvents events(machine);
   const double start = now_seconds();
-  std::string pinned = pinned_by(machine, name);
+  std::string pinned = machine::pinned_by(machine, name);
   std::optional<Waited> waited =
       TRY(take_out(machine, name, options.patience, events, !pinned.empty()));
   if (waited == Waited::deadline) {
@@ -397,15 +405,15 @@ Result<LoadOutcome> unload(const Machine& machine, const std::string& name,
   }
   remove_record(machine, name);
   LoadOutcome outcome{.name = name, .transition_seconds = now_seconds() - start};
-  remove_dropped(machine, events, dropped_modules(machine), outcome);
+  remove_dropped(machine, events, machine::dropped_modules(machine), outcome);
   if (!pinned.empty()) {
     outcome.staying.push_back({name, std::move(pinned)});
   }
   return outcome;
 }
 
-Result<LoadedPatch> force(const Machine& machine, const std::string& name) {
-  auto patch = TRY(find_patch(machine, name));
+Result<machine::LoadedPatch> force(const machine::Machine& machine, const std::string& name) {
+  auto patch = TRY(machine::find_patch(machine, name));
   if (!patch) {
     return fail(Code::not_loaded, name, "no patch of that name is loaded",
                 "see what is: suture list");
@@ -415,7 +423,7 @@ Result<LoadedPatch> force(const Machine& machine, const std::string& name) {
                 "see `suture status`");
   }
   CoreEvents events(machine);
-  TRY(force_transition(machine, name));
+  TRY(machine::force_transition(machine, name));
   // The kernel's own worker ends the transition; it comes by every second.
   Waited waited = wait_until(machine, name, Patience{.deadline = 10}, events,
                              [&] { return !look(machine, name).transition; });
@@ -425,9 +433,9 @@ Result<LoadedPatch> force(const Machine& machine, const std::string& name) {
   return *patch;
 }
 
-Status insert_module(const Machine& machine, const fs::path& module) {
+Status insert_module(const machine::Machine& machine, const fs::path& module) {
   kernel::ModuleImage image = TRY(kernel::ModuleImage::open(module));
-  if (module_loaded(machine, image.name())) {
+  if (machine::module_loaded(machine, image.name())) {
     return {};
   }
   return insert_file(machine, module, {});

@@ -11,10 +11,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "live/checks.h"
-#include "live/loaded_metadata.h"
-#include "live/sysfs.h"
+#include "check/checks.h"
 #include "live/transition.h"
+#include "machine/loaded_metadata.h"
+#include "machine/sysfs.h"
 
 namespace suture::live {
 
@@ -27,33 +27,33 @@ struct LoadOptions {
 };
 
 struct LoadOutcome {
-  std::string name;                  // the module's
-  std::string core, model;           // a load's: that has it, and by which model it came
-  std::optional<long> pause_ns;      // a load's: how long the machine stood still, where known
-  double transition_seconds = 0;     // from the module's start to the end of the transition
-  std::vector<std::string> removed;  // modules of patches that were replaced
-  std::vector<Staying> staying;      // those of them, and an unload's own, that can never go
-  std::vector<Check> warnings;       // a load's
+  std::string name;                       // the module's
+  std::string core, model;                // a load's: that has it, and by which model it came
+  std::optional<long> pause_ns;           // a load's: how long the machine stood still, where known
+  double transition_seconds = 0;          // from the module's start to the end of the transition
+  std::vector<std::string> removed;       // modules of patches that were replaced
+  std::vector<machine::Staying> staying;  // those of them, and an unload's own, that can never go
+  std::vector<check::Check> warnings;     // a load's
 };
 
 // wrong-kernel, bad-module, busy (it is loaded already, or another transition is under way),
 // load-failed with the kernel's own words, transition-incomplete with the tasks in the way and what
 // was done about it; no-core, no-livepatch; usage where its core has no choice of models.
-Result<LoadOutcome> load(const Machine& machine, const fs::path& module,
+Result<LoadOutcome> load(const machine::Machine& machine, const fs::path& module,
                          const LoadOptions& options);
 
 // Takes the patch back and its module out, if it can be freed (module/escapes.h); reverses a
 // transition that is still under way. A patch that a later one replaced is only removed.
 // not-loaded, busy, transition-incomplete, and usage where its core has no choice of models.
-Result<LoadOutcome> unload(const Machine& machine, const std::string& name,
+Result<LoadOutcome> unload(const machine::Machine& machine, const std::string& name,
                            const LoadOptions& options);
 
 // Ends the transition that the patch is in, and waits until the kernel has it ended. The way it
 // went. not-loaded, no-transition.
-Result<LoadedPatch> force(const Machine& machine, const std::string& name);
+Result<machine::LoadedPatch> force(const machine::Machine& machine, const std::string& name);
 
 // Inserts any module that is no livepatch; one that is there already is fine.
-Status insert_module(const Machine& machine, const fs::path& module);
+Status insert_module(const machine::Machine& machine, const fs::path& module);
 // Removes a module that nothing uses.
 Status remove_module(const std::string& name);
 

@@ -11,8 +11,8 @@
 #include <charconv>
 #include <cstring>
 
-#include "live/directory.h"
-#include "live/proc_stat.h"
+#include "machine/directory.h"
+#include "machine/proc_stat.h"
 
 namespace suture::live {
 
@@ -38,7 +38,7 @@ class Undisturbed {
 };
 
 // Whether the process has a handler for that signal: SigCgt of its `status`.
-bool handles(const Directory& process, int signal) {
+bool handles(const machine::Directory& process, int signal) {
   const std::string text = process.read("status").value_or("");
   constexpr std::string_view key = "\nSigCgt:\t";
   std::size_t at = text.find(key);
@@ -50,8 +50,8 @@ bool handles(const Directory& process, int signal) {
 }
 
 // Why the process is better left to the kernel; empty where nothing speaks against a signal.
-std::string why_not(const Directory& process, const BlockingTask& task) {
-  const ProcStat stat = read_stat(process).value_or(ProcStat{});
+std::string why_not(const machine::Directory& process, const machine::BlockingTask& task) {
+  const machine::ProcStat stat = machine::read_stat(process).value_or(machine::ProcStat{});
   const char state = task.state.empty() ? stat.state : task.state.front();
   if (task.kernel_thread || stat.kernel_thread) {
     return "a kernel thread: only the kernel can wake it, which it tries every 15 s";
@@ -74,11 +74,12 @@ std::string why_not(const Directory& process, const BlockingTask& task) {
   return {};
 }
 
-std::vector<Nudged> nudge_by_core(const Machine& machine, const LoadedPatch& patch,
-                                  const std::vector<BlockingTask>& tasks) {
-  const Status done = signal_blocking(machine, patch.name);
+std::vector<Nudged> nudge_by_core(const machine::Machine& machine,
+                                  const machine::LoadedPatch& patch,
+                                  const std::vector<machine::BlockingTask>& tasks) {
+  const Status done = machine::signal_blocking(machine, patch.name);
   std::vector<Nudged> out;
-  for (const BlockingTask& task : tasks) {
+  for (const machine::BlockingTask& task : tasks) {
     if (std::ranges::find(out, task.pid, &Nudged::pid) == out.end()) {
       out.push_back({.pid = task.pid,
                      .comm = task.comm,
@@ -90,11 +91,11 @@ std::vector<Nudged> nudge_by_core(const Machine& machine, const LoadedPatch& pat
   return out;
 }
 
-std::vector<Nudged> nudge_by_signals(const Machine& machine,
-                                     const std::vector<BlockingTask>& tasks) {
+std::vector<Nudged> nudge_by_signals(const machine::Machine& machine,
+                                     const std::vector<machine::BlockingTask>& tasks) {
   std::vector<Nudged> out;
-  for (const BlockingTask& task : tasks) {
-    auto process = Directory::open(machine.proc / fmt::format("{}", task.pid));
+  for (const machine::BlockingTask& task : tasks) {
+    auto process = machine::Directory::open(machine.proc / fmt::format("{}", task.pid));
     std::string against = process ? why_not(*process, task) : "gone meanwhile";
     auto known = std::ranges::find(out, task.pid, &Nudged::pid);
     if (known == out.end()) {
@@ -119,8 +120,8 @@ std::vector<Nudged> nudge_by_signals(const Machine& machine,
 
 }  // namespace
 
-std::vector<Nudged> nudge(const Machine& machine, const LoadedPatch& patch,
-                          const std::vector<BlockingTask>& tasks) {
+std::vector<Nudged> nudge(const machine::Machine& machine, const machine::LoadedPatch& patch,
+                          const std::vector<machine::BlockingTask>& tasks) {
   return patch.core->states_in_proc ? nudge_by_signals(machine, tasks)
                                     : nudge_by_core(machine, patch, tasks);
 }

@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "live/tasks.h"
+#include "machine/tasks.h"
 
 namespace suture::live {
 
@@ -29,7 +29,7 @@ struct Nudged {
 };
 
 // What is in the way of the patch's transition. One answer a process, in the order of the tasks.
-std::vector<Nudged> nudge(const Machine& machine, const LoadedPatch& patch,
-                          const std::vector<BlockingTask>& tasks);
+std::vector<Nudged> nudge(const machine::Machine& machine, const machine::LoadedPatch& patch,
+                          const std::vector<machine::BlockingTask>& tasks);
 
 }  // namespace suture::live

@@ -11,8 +11,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "live/directory.h"
-#include "live/proc_stat.h"
+#include "machine/directory.h"
+#include "machine/proc_stat.h"
 
 namespace suture::live {
 
@@ -27,11 +27,11 @@ constexpr std::array<std::pair<Record::Kind, std::string_view>, 3> kind_names = 
     {Record::Kind::reverting, "reverting"},
 }};
 
-fs::path records_directory(const Machine& machine) { return machine.run / "patches"; }
+fs::path records_directory(const machine::Machine& machine) { return machine.run / "patches"; }
 
-std::optional<ProcStat> stat_of(const Machine& machine, int pid) {
-  auto process = Directory::open(machine.proc / fmt::format("{}", pid));
-  return process ? read_stat(*process) : std::nullopt;
+std::optional<machine::ProcStat> stat_of(const machine::Machine& machine, int pid) {
+  auto process = machine::Directory::open(machine.proc / fmt::format("{}", pid));
+  return process ? machine::read_stat(*process) : std::nullopt;
 }
 
 }  // namespace
@@ -64,7 +64,7 @@ std::optional<Record> parse_record_file(std::string_view text) {
   }
 }
 
-std::vector<Record> read_records(const Machine& machine) {
+std::vector<Record> read_records(const machine::Machine& machine) {
   std::vector<Record> records;
   std::error_code ec;
   for (fs::directory_iterator it(records_directory(machine), ec), end; !ec && it != end;
@@ -81,40 +81,40 @@ std::vector<Record> read_records(const Machine& machine) {
   return records;
 }
 
-std::optional<Record> read_record(const Machine& machine, const std::string& patch) {
+std::optional<Record> read_record(const machine::Machine& machine, const std::string& patch) {
   auto text = read_text(record_path(machine, patch));
   return text ? parse_record_file(*text) : std::nullopt;
 }
 
-fs::path record_path(const Machine& machine, const std::string& patch) {
+fs::path record_path(const machine::Machine& machine, const std::string& patch) {
   return records_directory(machine) / (patch + std::string(suffix));
 }
 
-Result<FileLock> lock_records(const Machine& machine) {
+Result<FileLock> lock_records(const machine::Machine& machine) {
   TRY(make_directories(records_directory(machine)));
   return FileLock::acquire(records_directory(machine) / ".lock");
 }
 
-Status write_record(const Machine& machine, const Record& record) {
+Status write_record(const machine::Machine& machine, const Record& record) {
   TRY(make_directories(records_directory(machine)));
   return write_file(record_path(machine, record.patch), to_json(record));
 }
 
-bool remove_record(const Machine& machine, const std::string& patch) {
+bool remove_record(const machine::Machine& machine, const std::string& patch) {
   return ::unlink(record_path(machine, patch).c_str()) == 0;
 }
 
-bool keeper_alive(const Machine& machine, const Record& record) {
+bool keeper_alive(const machine::Machine& machine, const Record& record) {
   auto stat = stat_of(machine, record.pid);
   return stat && stat->start_time == record.start_time && stat->state != 'Z';
 }
 
-void keep_by(const Machine& machine, Record& record, int pid) {
+void keep_by(const machine::Machine& machine, Record& record, int pid) {
   record.pid = pid;
-  record.start_time = stat_of(machine, pid).value_or(ProcStat{}).start_time;
+  record.start_time = stat_of(machine, pid).value_or(machine::ProcStat{}).start_time;
 }
 
-void keep_by_this_process(const Machine& machine, Record& record) {
+void keep_by_this_process(const machine::Machine& machine, Record& record) {
   keep_by(machine, record, ::getpid());
 }
 

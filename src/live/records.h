@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "live/sysfs.h"
+#include "machine/sysfs.h"
 
 namespace suture::live {
 
@@ -31,21 +31,21 @@ std::string to_json(const Record& record);
 std::optional<Record> parse_record_file(std::string_view json);
 
 // All records, by patch. Files that are no records are left out.
-std::vector<Record> read_records(const Machine& machine);
-std::optional<Record> read_record(const Machine& machine, const std::string& patch);
-fs::path record_path(const Machine& machine, const std::string& patch);
+std::vector<Record> read_records(const machine::Machine& machine);
+std::optional<Record> read_record(const machine::Machine& machine, const std::string& patch);
+fs::path record_path(const machine::Machine& machine, const std::string& patch);
 
 // Held by whoever reads a record in order to change it.
-Result<FileLock> lock_records(const Machine& machine);
-Status write_record(const Machine& machine, const Record& record);
+Result<FileLock> lock_records(const machine::Machine& machine);
+Status write_record(const machine::Machine& machine, const Record& record);
 // True for the one caller that took the record away.
-bool remove_record(const Machine& machine, const std::string& patch);
+bool remove_record(const machine::Machine& machine, const std::string& patch);
 
 // The process that sees to it is alive.
-bool keeper_alive(const Machine& machine, const Record& record);
+bool keeper_alive(const machine::Machine& machine, const Record& record);
 // Fills in that process, or this one.
-void keep_by(const Machine& machine, Record& record, int pid);
-void keep_by_this_process(const Machine& machine, Record& record);
+void keep_by(const machine::Machine& machine, Record& record, int pid);
+void keep_by_this_process(const machine::Machine& machine, Record& record);
 
 // The clock of the deadlines: seconds since boot, sleep included.
 double seconds_since_boot();

@@ -8,19 +8,20 @@
 #include <set>
 #include <tuple>
 
-#include "live/checks.h"
-#include "live/loaded_metadata.h"
+#include "check/checks.h"
+#include "machine/loaded_metadata.h"
 
 namespace suture::live {
 
 namespace {
 
 // Those of the patches in force, each once: two patches may replace one function.
-std::vector<PatchedObject> redirected(const std::vector<PatchStatus>& patches) {
-  std::vector<PatchedObject> out;
+std::vector<machine::PatchedObject> redirected(const std::vector<PatchStatus>& patches) {
+  std::vector<machine::PatchedObject> out;
   for (const PatchStatus& status : patches) {
     if (status.patch.enabled) {
-      std::ranges::copy_if(status.patch.objects, std::back_inserter(out), &PatchedObject::patched);
+      std::ranges::copy_if(status.patch.objects, std::back_inserter(out),
+                           &machine::PatchedObject::patched);
     }
   }
   return out;
@@ -28,12 +29,13 @@ std::vector<PatchedObject> redirected(const std::vector<PatchStatus>& patches) {
 
 // Modules that came after the patch, and are not those that it was built for: the kernel patches
 // them all the same.
-void add_changed_modules(const Machine& machine, const PatchStatus& status, MachineStatus& out) {
+void add_changed_modules(const machine::Machine& machine, const PatchStatus& status,
+                         MachineStatus& out) {
   if (!status.metadata) {
     return;
   }
   for (const module::PatchedObject& object : status.metadata->objects) {
-    if (object.name != "vmlinux" && !build_fits(machine, object).value_or(true)) {
+    if (object.name != "vmlinux" && !check::build_fits(machine, object).value_or(true)) {
       out.changed_modules.push_back(object.name);
     }
   }
@@ -57,12 +59,12 @@ void add_effective(const std::vector<PatchStatus>& patches, MachineStatus& out) 
 }
 
 // Functions that several patches replace: the one that was loaded last has them.
-void add_shared(const std::vector<LoadedPatch>& patches, Attachments& out) {
+void add_shared(const std::vector<machine::LoadedPatch>& patches, machine::Attachments& out) {
   using Use = std::tuple<std::string_view, std::string_view, std::uint32_t, std::string_view>;
   std::vector<Use> uses;  // function, object, position, patch
-  for (const LoadedPatch& patch : patches) {
-    for (const PatchedObject& object : patch.objects) {
-      for (const RedirectedFunction& function : object.functions) {
+  for (const machine::LoadedPatch& patch : patches) {
+    for (const machine::PatchedObject& object : patch.objects) {
+      for (const machine::RedirectedFunction& function : object.functions) {
         // One that is replacing all others shares everything with them for the time being.
         if (in_force(patch)) {
           uses.emplace_back(function.name, object.name, function.sympos, patch.name);
@@ -80,35 +82,38 @@ void add_shared(const std::vector<LoadedPatch>& patches, Attachments& out) {
            .function = std::string(function),
            .what = fmt::format("two patches, {} and {}, of which the later one has it",
                                patch_before, patch),
-           .effect = Effect::wins});
+           .effect = machine::Effect::wins});
     }
   }
 }
 
-bool same_state(const std::vector<LoadedPatch>& a, const std::vector<LoadedPatch>& b) {
-  return std::ranges::equal(a, b, [](const LoadedPatch& one, const LoadedPatch& other) {
-    return one.name == other.name && one.enabled == other.enabled &&
-           one.transition == other.transition;
-  });
+bool same_state(const std::vector<machine::LoadedPatch>& a,
+                const std::vector<machine::LoadedPatch>& b) {
+  return std::ranges::equal(a, b,
+                            [](const machine::LoadedPatch& one, const machine::LoadedPatch& other) {
+                              return one.name == other.name && one.enabled == other.enabled &&
+                                     one.transition == other.transition;
+                            });
 }
 
 // The patches, and the tasks in the way of one that is in transition. While one begins, the kernel
 // shows the way it goes a moment late, and then the tasks would be those of the other side: so the
 // patches must look the same before and after the tasks.
-Result<std::vector<LoadedPatch>> patches_and_tasks(const Machine& machine, MachineStatus& out) {
+Result<std::vector<machine::LoadedPatch>> patches_and_tasks(const machine::Machine& machine,
+                                                            MachineStatus& out) {
   constexpr int tries = 4;
-  std::vector<LoadedPatch> patches = TRY(loaded_patches(machine));
+  std::vector<machine::LoadedPatch> patches = TRY(machine::loaded_patches(machine));
   for (int i = 0; i < tries; ++i) {
-    auto moving = std::ranges::find(patches, true, &LoadedPatch::transition);
+    auto moving = std::ranges::find(patches, true, &machine::LoadedPatch::transition);
     if (moving == patches.end()) {
       out.blocking.clear();
       out.waiting = 0;
       break;
     }
-    out.blocking = blocking_tasks(machine, *moving);
-    out.waiting =
-        moving->core->states_in_proc ? out.blocking.size() : count_blocking(machine, *moving);
-    std::vector<LoadedPatch> after = TRY(loaded_patches(machine));
+    out.blocking = machine::blocking_tasks(machine, *moving);
+    out.waiting = moving->core->states_in_proc ? out.blocking.size()
+                                               : machine::count_blocking(machine, *moving);
+    std::vector<machine::LoadedPatch> after = TRY(machine::loaded_patches(machine));
     const bool same = same_state(patches, after);
     patches = std::move(after);
     if (same) {
@@ -120,14 +125,14 @@ Result<std::vector<LoadedPatch>> patches_and_tasks(const Machine& machine, Machi
 
 }  // namespace
 
-bool in_force(const LoadedPatch& patch) { return patch.enabled && !patch.transition; }
+bool in_force(const machine::LoadedPatch& patch) { return patch.enabled && !patch.transition; }
 
-Result<MachineStatus> machine_status(const Machine& machine) {
-  MachineStatus out{.release = running_release(machine)};
-  const std::vector<LoadedPatch> patches = TRY(patches_and_tasks(machine, out));
+Result<MachineStatus> machine_status(const machine::Machine& machine) {
+  MachineStatus out{.release = machine::running_release(machine)};
+  const std::vector<machine::LoadedPatch> patches = TRY(patches_and_tasks(machine, out));
   const std::vector<Record> records = read_records(machine);
-  for (const LoadedPatch& patch : patches) {
-    PatchStatus status{.patch = patch, .metadata = loaded_metadata(machine, patch.name)};
+  for (const machine::LoadedPatch& patch : patches) {
+    PatchStatus status{.patch = patch, .metadata = machine::loaded_metadata(machine, patch.name)};
     auto record = std::ranges::find(records, patch.name, &Record::patch);
     if (record != records.end()) {
       status.record = *record;
@@ -136,10 +141,10 @@ Result<MachineStatus> machine_status(const Machine& machine) {
     add_changed_modules(machine, status, out);
     out.patches.push_back(std::move(status));
   }
-  out.attached = attachments(machine, redirected(out.patches), patches);
+  out.attached = machine::attachments(machine, redirected(out.patches), patches);
   add_shared(patches, out.attached);
-  for (std::string& name : dropped_modules(machine)) {
-    if (std::string why = pinned_by(machine, name); !why.empty()) {
+  for (std::string& name : machine::dropped_modules(machine)) {
+    if (std::string why = machine::pinned_by(machine, name); !why.empty()) {
       out.staying.push_back({std::move(name), std::move(why)});
     } else {
       out.dropped.push_back(std::move(name));

@@ -7,17 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "live/attachments.h"
-#include "live/loaded_metadata.h"
 #include "live/records.h"
-#include "live/sysfs.h"
-#include "live/tasks.h"
+#include "machine/attachments.h"
+#include "machine/loaded_metadata.h"
+#include "machine/sysfs.h"
+#include "machine/tasks.h"
 #include "module/metadata.h"
 
 namespace suture::live {
 
 struct PatchStatus {
-  LoadedPatch patch;
+  machine::LoadedPatch patch;
   std::optional<module::Metadata> metadata;  // of a patch that Suture made
   std::optional<Record> record;              // what a process of Suture has undertaken for it
   bool keeper_alive = false;                 // that process
@@ -25,24 +25,25 @@ struct PatchStatus {
 
 struct MachineStatus {
   std::string release;
-  std::vector<PatchStatus> patches;          // by name
-  std::vector<BlockingTask> blocking;        // of the one in transition, as far as they are named
+  std::vector<PatchStatus> patches;  // by name
+  std::vector<machine::BlockingTask>
+      blocking;                              // of the one in transition, as far as they are named
   std::size_t waiting = 0;                   // how many they are in all
-  Attachments attached;                      // to functions of patches that are in force
+  machine::Attachments attached;             // to functions of patches that are in force
   std::vector<std::string> changed_modules;  // patched, and not those that the patch was built for
   // Modules of patches that their core has dropped: those that can be removed, and the others.
   std::vector<std::string> dropped;
-  std::vector<Staying> staying;
+  std::vector<machine::Staying> staying;
   // "NAME VERSION" of each patch that is in force, by name.
   std::string effective;
   std::vector<std::string> cves;  // fixed by them, sorted
 };
 
 // In force: turned on, and no task runs old code any more.
-bool in_force(const LoadedPatch& patch);
+bool in_force(const machine::LoadedPatch& patch);
 
 // no-livepatch. Tasks are only looked at where a transition is under way.
-Result<MachineStatus> machine_status(const Machine& machine);
+Result<MachineStatus> machine_status(const machine::Machine& machine);
 
 // What people should know of the patch beyond its state: a trial and how long it has left, a load
 // or a keeper that was killed. Empty where there is nothing.

@@ -24,8 +24,8 @@ constexpr double told_every = 1;
 
 }  // namespace
 
-CoreEvents::CoreEvents(const Machine& machine) {
-  if (auto reader = LogReader::open(machine.log, LogReader::From::now)) {
+CoreEvents::CoreEvents(const machine::Machine& machine) {
+  if (auto reader = machine::LogReader::open(machine.log, machine::LogReader::From::now)) {
     log_.emplace(std::move(*reader));
   }
 }
@@ -42,7 +42,7 @@ bool CoreEvents::wait(double seconds) {
     }
     bool spoke = false;
     while (auto record = log_->next()) {
-      spoke = spoke || (record->from_kernel && words_of_a_core(record->text));
+      spoke = spoke || (record->from_kernel && machine::words_of_a_core(record->text));
     }
     if (spoke || left == 0) {
       return spoke;
@@ -53,9 +53,9 @@ bool CoreEvents::wait(double seconds) {
 namespace {
 
 // Tells how far the transition is, where it still is one.
-void tell(const Machine& machine, const std::string& name, const Patience& patience, double seconds,
-          bool nudge_now) {
-  auto found = find_patch(machine, name);
+void tell(const machine::Machine& machine, const std::string& name, const Patience& patience,
+          double seconds, bool nudge_now) {
+  auto found = machine::find_patch(machine, name);
   if (!found || !*found || !(*found)->transition) {
     return;
   }
@@ -65,10 +65,10 @@ void tell(const Machine& machine, const std::string& name, const Patience& patie
                       .seconds = seconds,
                       .stalled = seconds >= patience.stall_after || nudge_now};
   if (view.stalled) {
-    view.tasks = blocking_tasks(machine, **found);
+    view.tasks = machine::blocking_tasks(machine, **found);
     view.waiting = view.tasks.size();
   } else {
-    view.waiting = count_blocking(machine, **found);
+    view.waiting = machine::count_blocking(machine, **found);
   }
   if (nudge_now) {
     view.nudged = nudge(machine, **found, view.tasks);
@@ -80,8 +80,8 @@ void tell(const Machine& machine, const std::string& name, const Patience& patie
 
 }  // namespace
 
-Waited wait_until(const Machine& machine, const std::string& name, const Patience& patience,
-                  CoreEvents& events, const std::function<bool()>& done) {
+Waited wait_until(const machine::Machine& machine, const std::string& name,
+                  const Patience& patience, CoreEvents& events, const std::function<bool()>& done) {
   const double start = now_seconds();
   double next_told = start + told_every;
   bool nudged = false;

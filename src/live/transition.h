@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "live/kernel_log.h"
 #include "live/nudge.h"
-#include "live/sysfs.h"
-#include "live/tasks.h"
+#include "machine/kernel_log.h"
+#include "machine/sysfs.h"
+#include "machine/tasks.h"
 
 namespace suture::live {
 
@@ -19,12 +19,12 @@ namespace suture::live {
 struct TransitionView {
   std::string patch;
   std::string model;
-  bool enabled = true;              // the way it goes
-  double seconds = 0;               // since it was begun
-  std::size_t waiting = 0;          // tasks that have not switched
-  bool stalled = false;             // it takes longer than it should:
-  std::vector<BlockingTask> tasks;  // then the tasks, else none
-  std::vector<Nudged> nudged;       // what was just done to get them on their way
+  bool enabled = true;                       // the way it goes
+  double seconds = 0;                        // since it was begun
+  std::size_t waiting = 0;                   // tasks that have not switched
+  bool stalled = false;                      // it takes longer than it should:
+  std::vector<machine::BlockingTask> tasks;  // then the tasks, else none
+  std::vector<Nudged> nudged;                // what was just done to get them on their way
 };
 using TransitionWatcher = std::function<void(const TransitionView&)>;
 
@@ -39,19 +39,19 @@ struct Patience {
 // or ends; neither sysfs nor uevents tell.
 class CoreEvents {
  public:
-  explicit CoreEvents(const Machine& machine);
+  explicit CoreEvents(const machine::Machine& machine);
   // Waits so long at most; true as soon as a core has said something.
   bool wait(double seconds);
 
  private:
-  std::optional<LogReader> log_;
+  std::optional<machine::LogReader> log_;
 };
 
 enum class Waited { done, deadline, interrupted };
 
 // Waits until `done`, looking whenever a core says something, and in between every
 // half second (10 times a second at most where its log cannot be read).
-Waited wait_until(const Machine& machine, const std::string& name, const Patience& patience,
-                  CoreEvents& events, const std::function<bool()>& done);
+Waited wait_until(const machine::Machine& machine, const std::string& name,
+                  const Patience& patience, CoreEvents& events, const std::function<bool()>& done);
 
 }  // namespace suture::live

@@ -78,7 +78,7 @@ class RecordChanges {
   int fd_;
 };
 
-void say_to_log(const Machine& machine, const std::string& text) {
+void say_to_log(const machine::Machine& machine, const std::string& text) {
   int fd = ::open(machine.log.c_str(), O_WRONLY | O_CLOEXEC);
   const std::string line = "suture: " + text;
   std::ignore = ::write(fd, line.data(), line.size());
@@ -86,7 +86,7 @@ void say_to_log(const Machine& machine, const std::string& text) {
 }
 
 // True once the deadline has passed and the patch is this process's to take back.
-Result<bool> claim(const Machine& machine, Record& record) {
+Result<bool> claim(const machine::Machine& machine, Record& record) {
   FileLock lock = TRY(lock_records(machine));
   auto current = read_record(machine, record.patch);
   if (!current || current->deadline > seconds_since_boot()) {
@@ -100,7 +100,7 @@ Result<bool> claim(const Machine& machine, Record& record) {
 }
 
 // Takes the patch back, however long that takes; another transition may be in the way.
-Status take_back(const Machine& machine, const std::string& patch) {
+Status take_back(const machine::Machine& machine, const std::string& patch) {
   say_to_log(machine, fmt::format("the trial of '{}' is over: taking it back", patch));
   for (;;) {
     auto outcome = unload(machine, patch, LoadOptions{.patience = {.deadline = longest_sleep}});
@@ -119,7 +119,7 @@ Status take_back(const Machine& machine, const std::string& patch) {
 
 }  // namespace
 
-Status prepare_trial(const Machine& machine, const std::string& patch, double load_seconds,
+Status prepare_trial(const machine::Machine& machine, const std::string& patch, double load_seconds,
                      double trial_seconds) {
   Record record{.patch = patch,
                 .deadline = seconds_since_boot() + load_seconds + trial_seconds,
@@ -136,7 +136,7 @@ Status prepare_trial(const Machine& machine, const std::string& patch, double lo
   return write_record(machine, record);
 }
 
-Status start_trial(const Machine& machine, const std::string& patch) {
+Status start_trial(const machine::Machine& machine, const std::string& patch) {
   FileLock lock = TRY(lock_records(machine));
   auto record = read_record(machine, patch);
   if (!record || record->kind != Record::Kind::loading) {
@@ -147,7 +147,7 @@ Status start_trial(const Machine& machine, const std::string& patch) {
   return write_record(machine, *record);
 }
 
-Status accept(const Machine& machine, const std::string& patch) {
+Status accept(const machine::Machine& machine, const std::string& patch) {
   FileLock lock = TRY(lock_records(machine));
   auto record = read_record(machine, patch);
   if (!record || record->trial_seconds == 0) {
@@ -157,7 +157,7 @@ Status accept(const Machine& machine, const std::string& patch) {
     return fail(Code::not_on_trial, patch, "its trial is over, and it is being taken back",
                 "load it again");
   }
-  auto found = TRY(find_patch(machine, patch));
+  auto found = TRY(machine::find_patch(machine, patch));
   if (!found || !found->enabled || found->transition) {
     return fail(Code::transition_incomplete, patch, "it is not in force (yet)",
                 "wait until `suture status` shows it as enabled, then accept it");
@@ -168,7 +168,7 @@ Status accept(const Machine& machine, const std::string& patch) {
   return {};
 }
 
-Status keep_trial(const Machine& machine, const std::string& patch) {
+Status keep_trial(const machine::Machine& machine, const std::string& patch) {
   RecordChanges changes(record_path(machine, patch).parent_path());
   for (;;) {
     auto record = read_record(machine, patch);

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "live/records.h"
-#include "live/sysfs.h"
+#include "machine/sysfs.h"
 
 namespace suture::live {
 
@@ -17,15 +17,15 @@ inline constexpr const char* keeper_command = "keep-trial";
 // Before the patch is loaded: leaves the record and starts the keeper, so that from then on nothing
 // that happens to this process keeps the patch from being taken back. `load_seconds` is what the
 // load may take; the trial proper starts with start_trial.
-Status prepare_trial(const Machine& machine, const std::string& patch, double load_seconds,
+Status prepare_trial(const machine::Machine& machine, const std::string& patch, double load_seconds,
                      double trial_seconds);
 // The transition is over: the time runs from now.
-Status start_trial(const Machine& machine, const std::string& patch);
+Status start_trial(const machine::Machine& machine, const std::string& patch);
 
 // Ends the trial, and the patch stays. not-on-trial where there is none, or it is over.
-Status accept(const Machine& machine, const std::string& patch);
+Status accept(const machine::Machine& machine, const std::string& patch);
 
 // The keeper: returns when the trial is accepted or gone, or the patch has been taken back.
-Status keep_trial(const Machine& machine, const std::string& patch);
+Status keep_trial(const machine::Machine& machine, const std::string& patch);
 
 }  // namespace suture::live

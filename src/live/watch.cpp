@@ -16,8 +16,8 @@
 #include <tuple>
 
 #include "base/process.h"
-#include "live/kernel_log.h"
-#include "live/uevents.h"
+#include "machine/kernel_log.h"
+#include "machine/uevents.h"
 
 namespace suture::live {
 
@@ -82,7 +82,7 @@ std::vector<WatchEvent> ChangeFinder::take_words(std::string_view text) {
   return out;
 }
 
-void ChangeFinder::take_patch(const LoadedPatch& patch, std::vector<WatchEvent>& out) {
+void ChangeFinder::take_patch(const machine::LoadedPatch& patch, std::vector<WatchEvent>& out) {
   auto known = patches_.find(patch.name);
   const bool was_moving = known != patches_.end() && known->second.transition;
   if (patch.transition && hears_words_ && !first_look_) {
@@ -103,7 +103,7 @@ void ChangeFinder::take_tasks(const MachineStatus& status, std::vector<WatchEven
         known->second.enabled != moving->patch.enabled) {
       return;  // seen the moment before it begins, or is reversed: these are not the tasks
     }
-    for (const BlockingTask& task : status.blocking) {
+    for (const machine::BlockingTask& task : status.blocking) {
       blocking.push_back(task.tid);
     }
     if (blocking != blocking_) {
@@ -118,7 +118,7 @@ void ChangeFinder::take_tasks(const MachineStatus& status, std::vector<WatchEven
 
 void ChangeFinder::take_attachments(const MachineStatus& status, std::vector<WatchEvent>& out) {
   decltype(attached_) attached;
-  for (const Attachment& it : status.attached.found) {
+  for (const machine::Attachment& it : status.attached.found) {
     attached.emplace(std::tuple(it.object, it.function, it.what), it);
   }
   for (const auto& [key, it] : attached) {
@@ -163,9 +163,9 @@ namespace {
 // What wakes the watch.
 class Sources {
  public:
-  static Result<Sources> open(const Machine& machine) {
-    Sources sources{TRY(ModuleEvents::open())};
-    if (auto log = LogReader::open(machine.log, LogReader::From::now)) {
+  static Result<Sources> open(const machine::Machine& machine) {
+    Sources sources{TRY(machine::ModuleEvents::open())};
+    if (auto log = machine::LogReader::open(machine.log, machine::LogReader::From::now)) {
       sources.log_.emplace(std::move(*log));
     }
     return sources;
@@ -184,7 +184,7 @@ class Sources {
     }
     std::vector<std::string> words;
     while (auto record = log_ ? log_->next() : std::nullopt) {
-      const auto said = record->from_kernel ? words_of_a_core(record->text) : std::nullopt;
+      const auto said = record->from_kernel ? machine::words_of_a_core(record->text) : std::nullopt;
       if (said) {
         words.emplace_back(*said);
         woken = true;
@@ -194,14 +194,14 @@ class Sources {
   }
 
  private:
-  explicit Sources(ModuleEvents modules) : modules_(std::move(modules)) {}
-  ModuleEvents modules_;
-  std::optional<LogReader> log_;
+  explicit Sources(machine::ModuleEvents modules) : modules_(std::move(modules)) {}
+  machine::ModuleEvents modules_;
+  std::optional<machine::LogReader> log_;
 };
 
 }  // namespace
 
-Status watch(const Machine& machine, const WatchOptions& options,
+Status watch(const machine::Machine& machine, const WatchOptions& options,
              const std::function<void(const WatchEvent&)>& on_event) {
   Sources sources = TRY(Sources::open(machine));
   ChangeFinder finder(sources.hears_words());

@@ -27,9 +27,9 @@ struct WatchEvent {
   };
   Kind kind = Kind::came;
   std::string patch;
-  bool enabled = true;                   // where the transition goes, or went
-  std::vector<BlockingTask> tasks;       // of blocked
-  std::optional<Attachment> attachment;  // of attached and detached
+  bool enabled = true;                            // where the transition goes, or went
+  std::vector<machine::BlockingTask> tasks;       // of blocked
+  std::optional<machine::Attachment> attachment;  // of attached and detached
 };
 std::string_view event_word(WatchEvent::Kind kind);  // "patch-came", "transition-began", ...
 
@@ -52,7 +52,7 @@ class ChangeFinder {
   };
   void set_transition(const std::string& patch, bool transition, bool enabled,
                       std::vector<WatchEvent>& out);
-  void take_patch(const LoadedPatch& patch, std::vector<WatchEvent>& out);
+  void take_patch(const machine::LoadedPatch& patch, std::vector<WatchEvent>& out);
   void take_tasks(const MachineStatus& status, std::vector<WatchEvent>& out);
   void take_attachments(const MachineStatus& status, std::vector<WatchEvent>& out);
 
@@ -60,7 +60,7 @@ class ChangeFinder {
   bool first_look_ = true;
   std::map<std::string, Known> patches_;
   std::vector<int> blocking_;
-  std::map<std::tuple<std::string, std::string, std::string>, Attachment> attached_;
+  std::map<std::tuple<std::string, std::string, std::string>, machine::Attachment> attached_;
 };
 
 struct WatchOptions {
@@ -70,7 +70,7 @@ struct WatchOptions {
 
 // Tells what is there as events first, then what changes, until interrupted, which is no error.
 // no-livepatch.
-Status watch(const Machine& machine, const WatchOptions& options,
+Status watch(const machine::Machine& machine, const WatchOptions& options,
              const std::function<void(const WatchEvent&)>& on_event);
 
 }  // namespace suture::live

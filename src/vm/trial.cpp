@@ -17,9 +17,9 @@
 #include <sstream>
 
 #include "base/process.h"
+#include "guest/guest_plan.h"
 #include "kernel/decompress.h"
 #include "kernel/module_image.h"
-#include "live/guest_plan.h"
 #include "vm/guest.h"
 #include "vm/initramfs.h"
 #include "vm/log_scan.h"
@@ -113,12 +113,12 @@ Result<std::string> add_module(Initramfs& files, const fs::path& module) {
 
 // Puts the patches and the modules that they change into the guest; a module only once.
 Status add_patches(Initramfs& files, const kernel::Kernel& kernel, const TrialOptions& options,
-                   live::GuestPlan& plan) {
+                   guest::GuestPlan& plan) {
   std::map<fs::path, std::string> there;
   for (const TrialPatch& patch : options.patches) {
-    live::PlannedPatch planned{.file = fmt::format("/test/patches/{}/{}", plan.patches.size() + 1,
-                                                   patch.module.filename().string()),
-                               .name = patch.name};
+    guest::PlannedPatch planned{.file = fmt::format("/test/patches/{}/{}", plan.patches.size() + 1,
+                                                    patch.module.filename().string()),
+                                .name = patch.name};
     TRY(files.add_file(planned.file, patch.module, 0644));
     for (const fs::path& module : TRY(load_order(kernel.modules, patch.targets))) {
       if (!there.contains(module)) {
@@ -132,10 +132,10 @@ Status add_patches(Initramfs& files, const kernel::Kernel& kernel, const TrialOp
 }
 
 Status fill(Initramfs& files, const kernel::Kernel& kernel, const TrialOptions& options) {
-  live::GuestPlan plan{.model = options.model,
-                       .module_order = options.module_order,
-                       .rounds = options.rounds,
-                       .transition_timeout = options.transition_timeout};
+  guest::GuestPlan plan{.model = options.model,
+                        .module_order = options.module_order,
+                        .rounds = options.rounds,
+                        .transition_timeout = options.transition_timeout};
   files.add_directory("/tmp");
   TRY(files.add_program(std::string(guest_program), options.program));
   TRY(files.add_busybox());
@@ -155,9 +155,9 @@ Status fill(Initramfs& files, const kernel::Kernel& kernel, const TrialOptions& 
   for (const fs::path& file : options.files) {
     TRY(files.add_script("/test/" + file.filename().string(), file));
   }
-  const std::string json = live::to_json(plan);
+  const std::string json = guest::to_json(plan);
   ByteView bytes = as_bytes(json);
-  files.add_bytes(std::string(live::plan_path), Bytes(bytes.begin(), bytes.end()), 0644);
+  files.add_bytes(std::string(guest::plan_path), Bytes(bytes.begin(), bytes.end()), 0644);
   return {};
 }
 
@@ -173,7 +173,7 @@ class Listener {
 
   // False at the end.
   bool take(std::string_view line) {
-    std::optional<live::Event> event = live::parse_line(line);
+    std::optional<guest::Event> event = guest::parse_line(line);
     if (!event) {
       return true;
     }
@@ -182,27 +182,27 @@ class Listener {
       report_.boot_seconds = now_seconds() - start_;
     }
     switch (event->kind) {
-      case live::EventKind::started:
+      case guest::EventKind::started:
         patch_ = event->patch;
         phase_ = event->phase;
         output_.clear();
         watcher_.started(phase_);
         break;
-      case live::EventKind::output:
+      case guest::EventKind::output:
         output_ += event->text;
         watcher_.output(event->text);
         break;
-      case live::EventKind::phase: end_phase(*event); break;
-      case live::EventKind::log: take_log(*event); break;
-      case live::EventKind::log_lost: log_lost_ = true; break;
-      case live::EventKind::alive: break;
-      case live::EventKind::end: return false;
+      case guest::EventKind::phase: end_phase(*event); break;
+      case guest::EventKind::log: take_log(*event); break;
+      case guest::EventKind::log_lost: log_lost_ = true; break;
+      case guest::EventKind::alive: break;
+      case guest::EventKind::end: return false;
     }
     return true;
   }
 
  private:
-  void end_phase(const live::Event& event) {
+  void end_phase(const guest::Event& event) {
     report_.phases.push_back(TrialPhase{.patch = event.patch,
                                         .name = event.phase,
                                         .round = event.round,
@@ -220,21 +220,21 @@ class Listener {
     watcher_.finished(report_.phases.back());
   }
 
-  void take_log(const live::Event& event) {
+  void take_log(const guest::Event& event) {
     report_.log += fmt::format("[{:12.6f}] {}\n", event.seconds, event.text);
     if (report_.release.empty() && event.text.starts_with(banner)) {
       report_.release = event.text.substr(banner.size());
       report_.release.resize(std::min(report_.release.find(' '), report_.release.size()));
     }
     if (!event.from_kernel) {
-      if (event.text.starts_with(live::log_mark)) {
-        std::istringstream words(event.text.substr(live::log_mark.size()));
+      if (event.text.starts_with(guest::log_mark)) {
+        std::istringstream words(event.text.substr(guest::log_mark.size()));
         log_patch_.clear();  // the phases of the core are about none
         words >> log_phase_ >> log_patch_;
       }
       return;
     }
-    if (!log_phase_.empty() && log_phase_ != live::modules_phase && is_suspicious(event.text)) {
+    if (!log_phase_.empty() && log_phase_ != guest::modules_phase && is_suspicious(event.text)) {
       report_.suspicious.push_back(LogLine{
           .patch = log_patch_, .phase = log_phase_, .seconds = event.seconds, .text = event.text});
     }

@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "guest/guest_plan.h"
 #include "kernel/kernel.h"
-#include "live/guest_plan.h"
 
 namespace suture::vm {
 
@@ -30,7 +30,7 @@ struct TrialOptions {
   fs::path load_script;  // runs in the background all the while; may be empty
   std::vector<fs::path> files;  // put into the guest's /test
   unsigned rounds = 1;
-  live::ModuleOrder module_order = live::ModuleOrder::before;
+  guest::ModuleOrder module_order = guest::ModuleOrder::before;
   double deadline = 300;
   double transition_timeout = 120;
   unsigned memory_mib = 1024;

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "build/manifest.h"
+#include "patch/manifest.h"
 
 namespace {
 
@@ -18,7 +18,7 @@ void require(bool condition) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace suture;
-  auto manifest = build::parse_manifest(as_text(ByteView(data, size)), "fuzz", "");
+  auto manifest = patch::parse_manifest(as_text(ByteView(data, size)), "fuzz", "");
   if (!manifest) {
     require(manifest.error().code == Code::bad_manifest && !manifest.error().reason.empty());
     return 0;

@@ -52,13 +52,13 @@ fs::path diff_of(const kernel::Kernel& kernel, const Edit& edit, const fs::path&
 std::optional<fs::path> build_module(const kernel::Kernel& kernel, const Edit& edit,
                                      module::Core core, const fs::path& where) {
   EXPECT_TRUE(make_directories(where));
-  build::Request request{.kernel = kernel,
+  patch::Request request{.kernel = kernel,
                          .patches = {diff_of(kernel, edit, where)},
                          .output_directory = where,
                          .keep_objects = where / "objects",
                          .core = core,
                          .tool_version = "test"};
-  auto built = build::build(request, [](std::string_view) {});
+  auto built = patch::build(request, [](std::string_view) {});
   if (!built || !built->refusals.empty()) {
     const Error& error = built ? built->refusals.front() : built.error();
     ADD_FAILURE() << edit.name << ": " << error.where << ": " << error.reason;

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "build/build.h"
+#include "patch/build.h"
 
 namespace suture::test {
 

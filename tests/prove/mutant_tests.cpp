@@ -10,8 +10,8 @@
 #include <map>
 
 #include "base/process.h"
-#include "build/build.h"
-#include "build/proving.h"
+#include "patch/build.h"
+#include "patch/proving.h"
 #include "prove/edited.h"
 #include "prove/mutate.h"
 
@@ -79,7 +79,7 @@ class Mutants : public ::testing::Test {
     directory_ = TempDir::create(kernel_.derived, "mutants").value();
   }
 
-  std::vector<std::uint64_t> positions(const build::Witness& witness, const std::string& object,
+  std::vector<std::uint64_t> positions(const patch::Witness& witness, const std::string& object,
                                        const std::string& name) const {
     std::vector<std::uint64_t> out;
     if (object == "vmlinux") {
@@ -99,13 +99,13 @@ class Mutants : public ::testing::Test {
   }
 
   // Builds the edit, and gives what proves its module; null where there is none.
-  std::unique_ptr<build::Witness> try_good(const Edit& edit, module::Core core, Bytes& good) {
+  std::unique_ptr<patch::Witness> try_good(const Edit& edit, module::Core core, Bytes& good) {
     const fs::path where = directory_.path() / std::to_string(++built_);
     const auto path = test::build_module(kernel_, edit, core, where);
     if (!path) {
       return nullptr;
     }
-    auto witness = build::Witness::open(kernel_, core, where / "objects").value();
+    auto witness = patch::Witness::open(kernel_, core, where / "objects").value();
     good = read_bytes(*path).value();
     const prove::Proof proof = prove::prove(good, witness->about());
     for (const Error& accusation : proof.accusations) {
@@ -115,7 +115,7 @@ class Mutants : public ::testing::Test {
   }
 
   void try_wrong(const Edit& edit, std::vector<test::Mutant> mutants,
-                 const build::Witness& witness) {
+                 const patch::Witness& witness) {
     for (test::Mutant& mutant : mutants) {
       const prove::Proof wrong = prove::prove(std::move(mutant.module), witness.about());
       if (!wrong.loads && !mutant.for_core) {

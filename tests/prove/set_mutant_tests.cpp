@@ -12,8 +12,8 @@
 #include <map>
 #include <random>
 
-#include "build/proving.h"
 #include "kernel/symvers.h"
+#include "patch/proving.h"
 #include "prove/edited.h"
 
 namespace suture {
@@ -67,7 +67,7 @@ class Sets : public ::testing::Test {
 
   struct Good {
     Bytes module;
-    std::unique_ptr<build::Witness> witness;
+    std::unique_ptr<patch::Witness> witness;
   };
   Good make(const Edit& edit) {
     const fs::path where = directory_.path() / std::to_string(++built_);
@@ -76,7 +76,7 @@ class Sets : public ::testing::Test {
       return {};
     }
     Good good{read_bytes(*path).value(),
-              build::Witness::open(kernel_, module::Core::livepatch, where / "objects").value()};
+              patch::Witness::open(kernel_, module::Core::livepatch, where / "objects").value()};
     const prove::Proof proof = prove::prove(good.module, good.witness->about());
     for (const Error& accusation : proof.accusations) {
       ADD_FAILURE() << edit.name << " is good: " << accusation.where << ": " << accusation.reason;

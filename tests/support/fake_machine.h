@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "live/sysfs.h"
+#include "machine/sysfs.h"
 #include "module/metadata.h"
 #include "support/tiny_elf.h"
 
@@ -33,12 +33,12 @@ class FakeMachine : public testing::Test {
     auto dir = TempDir::create(fs::temp_directory_path(), "suture-machine-test");
     ASSERT_TRUE(dir);
     dir_ = std::move(*dir);
-    machine_ = live::Machine{.sys = dir_.path() / "sys",
-                             .proc = dir_.path() / "proc",
-                             .log = dir_.path() / "kmsg",
-                             .run = dir_.path() / "run",
-                             .modules = dir_.path() / "modules",
-                             .units = {dir_.path() / "units"}};
+    machine_ = machine::Machine{.sys = dir_.path() / "sys",
+                                .proc = dir_.path() / "proc",
+                                .log = dir_.path() / "kmsg",
+                                .run = dir_.path() / "run",
+                                .modules = dir_.path() / "modules",
+                                .units = {dir_.path() / "units"}};
   }
   void put(const std::string& path, std::string_view text) {
     const fs::path file = dir_.path() / path;
@@ -122,7 +122,7 @@ class FakeMachine : public testing::Test {
   }
 
   TempDir dir_;
-  live::Machine machine_;
+  machine::Machine machine_;
 };
 
 }  // namespace suture::test

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "live/diagnosis.h"
+#include "doctor/diagnosis.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 
 #include "support/fake_machine.h"
 
-namespace suture::live {
+namespace suture::doctor {
 namespace {
 
 using ::testing::Contains;
@@ -35,7 +35,7 @@ class DiagnosisTest : public test::FakeMachine {
     return out;
   }
 
-  Store store_;
+  boot::Store store_;
 };
 
 TEST_F(DiagnosisTest, FindsNothingWrongWhereNothingIs) { EXPECT_THAT(problems(), IsEmpty()); }
@@ -46,19 +46,19 @@ TEST_F(DiagnosisTest, MissesTheLivepatchCore) {
 }
 
 TEST_F(DiagnosisTest, MissesWhatIsInstalledAndNotInForce) {
-  ASSERT_TRUE(install(store_, module("f")));
+  ASSERT_TRUE(boot::install(store_, module("f")));
   EXPECT_THAT(problems(), ElementsAre(Code::not_loaded));
   put("proc/cmdline", "suture=off\n");
   EXPECT_THAT(problems(), IsEmpty());
 }
 
 TEST_F(DiagnosisTest, MissesTheCoreThatAnInstalledPatchNeeds) {
-  ASSERT_TRUE(install(store_, module("f", {"suture.core=suture"})));
+  ASSERT_TRUE(boot::install(store_, module("f", {"suture.core=suture"})));
   EXPECT_THAT(problems(), ElementsAre(Code::no_core, Code::not_loaded));
 }
 
 TEST_F(DiagnosisTest, RefusesACoreOfAnotherKernel) {
-  ASSERT_TRUE(install(store_, module("f", {"suture.core=suture"})));
+  ASSERT_TRUE(boot::install(store_, module("f", {"suture.core=suture"})));
   module_file("modules/6.1.0-56-amd64/updates/suture.ko",
               {"name=suture", "vermagic=6.1.0-9-amd64 SMP"});
   EXPECT_THAT(problems(), ElementsAre(Code::wrong_kernel, Code::not_loaded));
@@ -79,15 +79,15 @@ TEST_F(DiagnosisTest, SeesAUnitThatCannotStart) {
 }
 
 TEST_F(DiagnosisTest, NamesAFileThatIsNotTrusted) {
-  ASSERT_TRUE(install(store_, module("f")));
-  const std::string name = installed_patches(store_, "6.1.0-56-amd64").value().at(0).file();
+  ASSERT_TRUE(boot::install(store_, module("f")));
+  const std::string name = boot::installed_patches(store_, "6.1.0-56-amd64").value().at(0).file();
   ::chmod((store_.of("6.1.0-56-amd64") / name).c_str(), 0666);
   EXPECT_THAT(problems(), Contains(Code::untrusted_file));
 }
 
 TEST_F(DiagnosisTest, SaysFirstThatTheMachineDied) {
-  ASSERT_TRUE(install(store_, module("f")));
-  ASSERT_TRUE(apply_installed(machine_, store_, {}));
+  ASSERT_TRUE(boot::install(store_, module("f")));
+  ASSERT_TRUE(boot::apply_installed(machine_, store_, {}));
   put("proc/sys/kernel/random/boot_id", "two\n");
   EXPECT_EQ(problems().at(0), Code::boot_guard);
 }
@@ -105,4 +105,4 @@ TEST(TaintFlags, AreNamedLowestFirst) {
 }
 
 }  // namespace
-}  // namespace suture::live
+}  // namespace suture::doctor

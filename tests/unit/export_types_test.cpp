@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "build/export_types.h"
+#include "patch/export_types.h"
 
 #include <gtest/gtest.h>
 
-namespace suture::build {
+namespace suture::patch {
 namespace {
 
 // As `genksyms -T` writes them.
@@ -57,4 +57,4 @@ TEST(ExportChange, IsADeclarationThatIsGone) {
 }
 
 }  // namespace
-}  // namespace suture::build
+}  // namespace suture::patch

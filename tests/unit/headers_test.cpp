@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "build/headers.h"
+#include "patch/headers.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "build/header_readers.h"
+#include "patch/header_readers.h"
 
-namespace suture::build {
+namespace suture::patch {
 namespace {
 
 using ::testing::ElementsAre;
@@ -78,4 +78,4 @@ TEST_F(ReaderOutside, IsTheProgramThatIncludesIt) {
 }
 
 }  // namespace
-}  // namespace suture::build
+}  // namespace suture::patch

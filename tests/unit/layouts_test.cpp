@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "build/layouts.h"
+#include "patch/layouts.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include "base/process.h"
 #include "elf/object.h"
 
-namespace suture::build {
+namespace suture::patch {
 namespace {
 
 using ::testing::HasSubstr;
@@ -166,4 +166,4 @@ TEST(Types, ACutOffTableIsBadElf) {
 }
 
 }  // namespace
-}  // namespace suture::build
+}  // namespace suture::patch

@@ -111,7 +111,7 @@ TEST_F(RecordsTest, StatusTellsOfAFunctionThatTwoPatchesHave) {
   ASSERT_TRUE(status);
   ASSERT_EQ(status->attached.found.size(), 1u);
   EXPECT_EQ(status->attached.found[0].function, "f");
-  EXPECT_EQ(status->attached.found[0].effect, Effect::wins);
+  EXPECT_EQ(status->attached.found[0].effect, machine::Effect::wins);
 }
 
 TEST_F(RecordsTest, StatusExplainsAKilledLoad) {

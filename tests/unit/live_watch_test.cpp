@@ -18,9 +18,9 @@ std::vector<std::string> words(const std::vector<WatchEvent>& events) {
   return out;
 }
 
-MachineStatus status(std::vector<LoadedPatch> patches) {
+MachineStatus status(std::vector<machine::LoadedPatch> patches) {
   MachineStatus out;
-  for (LoadedPatch& patch : patches) {
+  for (machine::LoadedPatch& patch : patches) {
     out.patches.push_back({.patch = std::move(patch)});
   }
   return out;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "build/manifest.h"
+#include "patch/manifest.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace suture::build {
+namespace suture::patch {
 namespace {
 
 using ::testing::ElementsAre;
@@ -89,4 +89,4 @@ TEST(Manifest, AsksForAReason) {
 }
 
 }  // namespace
-}  // namespace suture::build
+}  // namespace suture::patch

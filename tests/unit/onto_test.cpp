@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "build/onto.h"
+#include "patch/onto.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace suture::build {
+namespace suture::patch {
 namespace {
 
 using ::testing::ElementsAre;
@@ -41,4 +41,4 @@ TEST(Succession, NewCodeIsNoReplacedFunction) {
 }
 
 }  // namespace
-}  // namespace suture::build
+}  // namespace suture::patch

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "build/post_cache.h"
+#include "patch/post_cache.h"
 
 #include <gtest/gtest.h>
 
-namespace suture::build {
+namespace suture::patch {
 namespace {
 
 class PostCacheTest : public ::testing::Test {
@@ -87,4 +87,4 @@ TEST_F(PostCacheTest, KeepsTheNewestOfACommand) {
 }
 
 }  // namespace
-}  // namespace suture::build
+}  // namespace suture::patch

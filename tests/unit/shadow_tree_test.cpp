@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "build/shadow_tree.h"
+#include "patch/shadow_tree.h"
 
 #include <gtest/gtest.h>
 
-namespace suture::build {
+namespace suture::patch {
 namespace {
 
 class ShadowTree : public ::testing::Test {
@@ -80,4 +80,4 @@ TEST_F(ShadowTree, AWayPastThePatchedFileIsFound) {
 }
 
 }  // namespace
-}  // namespace suture::build
+}  // namespace suture::patch

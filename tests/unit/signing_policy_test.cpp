@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "live/signing_policy.h"
+#include "machine/signing_policy.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include "module/signature.h"
 #include "support/signing_keys.h"
 
-namespace suture::live {
+namespace suture::machine {
 namespace {
 
 using ::testing::HasSubstr;
@@ -111,4 +111,4 @@ TEST_F(SigningPolicy, BuiltInCertificatesStandOneBehindTheOther) {
 }
 
 }  // namespace
-}  // namespace suture::live
+}  // namespace suture::machine

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "live/store.h"
+#include "boot/store.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "live/boot.h"
+#include "boot/boot.h"
 #include "support/tiny_elf.h"
 
-namespace suture::live {
+namespace suture::boot {
 namespace {
 
 using ::testing::ElementsAre;
@@ -77,7 +77,7 @@ class Installed : public ::testing::Test {
 
   TempDir work_;
   Store store_;
-  Machine machine_;
+  machine::Machine machine_;
 };
 
 TEST_F(Installed, PatchesKeepTheirOrder) {
@@ -283,4 +283,4 @@ TEST_F(Installed, AnOlderCumulativePatchStandsInForOneThatIsNotTrusted) {
 }
 
 }  // namespace
-}  // namespace suture::live
+}  // namespace suture::boot

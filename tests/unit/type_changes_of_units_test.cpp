@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <gtest/gtest.h>
 
-#include "build/compile_units.h"
+#include "patch/compile_units.h"
 
-namespace suture::build {
+namespace suture::patch {
 namespace {
 
 source::ChangedFile changed(const std::string& path, const std::string& after) {
@@ -28,4 +28,4 @@ TEST(TypeChangesOfUnits, WhatOthersIncludeMayChangeTypesEverywhere) {
 }
 
 }  // namespace
-}  // namespace suture::build
+}  // namespace suture::patch

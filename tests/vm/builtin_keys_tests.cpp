@@ -7,7 +7,7 @@
 #include "kernel/kernel.h"
 #include "kernel/module_image.h"
 #include "kernel/trusted_keys.h"
-#include "live/signing_policy.h"
+#include "machine/signing_policy.h"
 
 namespace suture {
 namespace {
@@ -24,17 +24,17 @@ class BuiltinKeys : public ::testing::Test {
     module_ = read_bytes(modules.find("fat").value()).value();
   }
 
-  live::SigningFacts facts_;
+  machine::SigningFacts facts_;
   Bytes module_;
 };
 
 TEST_F(BuiltinKeys, SignedTheStockModules) {
-  EXPECT_EQ(live::would_be_accepted(facts_, module_).acceptance, live::Acceptance::yes);
+  EXPECT_EQ(machine::would_be_accepted(facts_, module_).acceptance, machine::Acceptance::yes);
 }
 
 TEST_F(BuiltinKeys, DidNotSignAModuleThatWasChanged) {
   module_[4096] ^= 1;
-  EXPECT_EQ(live::would_be_accepted(facts_, module_).acceptance, live::Acceptance::no);
+  EXPECT_EQ(machine::would_be_accepted(facts_, module_).acceptance, machine::Acceptance::no);
 }
 
 }  // namespace

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The BPF programs that are attached to functions of the running kernel by trampoline (fentry,
+// fexit, fmod_ret): bpf_link_info of include/uapi/linux/bpf.h, names from the kernel's BTF.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace suture::machine {
+
+struct BpfLink {
+  std::uint32_t program = 0;  // its id
+  std::string type;           // "fentry", "fexit", "fmod_ret"
+  std::string function;
+};
+
+// Nothing where this process may not ask, or the kernel cannot tell.
+std::optional<std::vector<BpfLink>> bpf_links();
+
+}  // namespace suture::machine

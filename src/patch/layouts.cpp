@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: objects of a type are in memory when the patch comes, made by code that knew the old
+// layout. Code that reads them with a new one is wrong, and nothing in its instructions shows it.
+//
+// Method: compare the types of pre and post by name. A type is the same when its size is, and each
+// member's name, place and type are; an enumeration, when every old name keeps its value, but for
+// the last one, which often only counts the others. Types of pre are also compared with those that
+// the shipped kernel states of itself; there only sizes and places count, because another program
+// wrote them.
+//
+// Two things that look harmless are not proved by this, and so refused. A member that gets another
+// name at the same place may be another member: whether old objects hold there what the patched
+// code takes it for, nothing shows. And objects may be anywhere, also where no variable, parameter
+// or member is of the type: an allocation leaves no trace of it.
+//
+// Invariant: where several types have one name, each of post must be one of pre's.
+#include "patch/layouts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace suture::patch {
+
+namespace {
+
+using kernel::TypeLayout;
+using kernel::TypeMember;
+using kernel::TypeTable;
+
+// Every value that may be in memory still has its name.
+bool keeps_values(const TypeLayout& before, const TypeLayout& after) {
+  return before.size == after.size &&
+         std::ranges::all_of(before.members, [&](const TypeMember& member) {
+           return &member == &before.members.back() ||
+                  std::ranges::find(after.members, member) != after.members.end();
+         });
+}
+
+bool same_meaning(const TypeLayout& before, const TypeLayout& after) {
+  return before.is_enumeration ? keeps_values(before, after) : before == after;
+}
+
+std::string place_of(const TypeLayout& layout, const TypeMember& member) {
+  if (layout.is_enumeration) {
+    return fmt::format("{}", static_cast<std::int64_t>(member.offset));
+  }
+  return member.offset % 8 == 0 ? fmt::format("at byte {}", member.offset / 8)
+                                : fmt::format("at bit {}", member.offset);
+}
+
+// The first thing that differs, in words.
+std::string difference(const TypeLayout& before, const TypeLayout& after) {
+  std::string out;
+  if (before.size != after.size) {
+    out = fmt::format("its size goes from {} to {} bytes; ", before.size, after.size);
+  }
+  auto find = [](const TypeLayout& layout, const TypeMember& wanted) {
+    return std::ranges::find_if(layout.members, [&](const TypeMember& member) {
+      return member.name == wanted.name && (!wanted.name.empty() || member == wanted);
+    });
+  };
+  auto called = [](const TypeMember& member) {
+    return member.name.empty() ? std::string("an unnamed member") : member.name;
+  };
+  for (const TypeMember& member : after.members) {
+    auto old = find(before, member);
+    if (old == before.members.end()) {
+      if (after.is_enumeration) {
+        continue;  // what it pushes away is what matters
+      }
+      return out + fmt::format("{} is {} and is new", called(member), place_of(after, member));
+    }
+    if (old->offset != member.offset) {
+      return out + fmt::format("{} is {} and was {}", called(member), place_of(after, member),
+                               place_of(before, *old));
+    }
+    if (old->type != member.type) {
+      return out + fmt::format("{} was '{}' and is '{}'", called(member), old->type, member.type);
+    }
+  }
+  for (const TypeMember& member : before.members) {
+    if (find(after, member) == after.members.end()) {
+      return out + fmt::format("{} is gone", called(member));
+    }
+  }
+  return out + "its members change";
+}
+
+Error changed(const TypeLayout& before, const TypeLayout& after) {
+  return Error{
+      Code::layout_changed, after.name,
+      fmt::format("objects of this type are in memory as the running kernel made them, and the "
+                  "patched code would read them in another way: {}",
+                  difference(before, after)),
+      after.is_enumeration ? "give the new name a value that is not in use yet"
+                           : "leave the type as it is and keep what is new in a shadow variable "
+                             "(Documentation/livepatch/shadow-vars.rst of the kernel)"};
+}
+
+// Unnamed enumerations are the same one where they share a name.
+void compare_unnamed(const TypeTable& pre, const TypeTable& post, std::vector<Error>& out) {
+  std::map<std::string, TypeLayout> by_value;
+  for (std::uint32_t id : post.unnamed_enums()) {
+    TypeLayout layout = post.layout(id);
+    for (const TypeMember& member : layout.members) {
+      by_value.emplace(member.name, layout);
+    }
+  }
+  for (std::uint32_t id : pre.unnamed_enums()) {
+    TypeLayout before = pre.layout(id);
+    for (const TypeMember& member : before.members) {
+      auto after = by_value.find(member.name);
+      if (after == by_value.end()) {
+        continue;
+      }
+      if (!keeps_values(before, after->second)) {
+        after->second.name = fmt::format("enum with {}", member.name);
+        out.push_back(changed(before, after->second));
+      }
+      break;
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<Error> changed_layouts(const TypeTable& pre, const TypeTable& post) {
+  std::vector<Error> out;
+  std::set<std::string> told;
+  for (std::uint32_t id : post.named()) {
+    std::vector<std::uint32_t> before = pre.namesakes(post, id);
+    TypeLayout after = post.layout(id);
+    bool kept = std::ranges::any_of(
+        before, [&](std::uint32_t old) { return same_meaning(pre.layout(old), after); });
+    if (!before.empty() && !kept && told.insert(after.name).second) {
+      out.push_back(changed(pre.layout(before.front()), after));
+    }
+  }
+  compare_unnamed(pre, post, out);
+  return out;
+}
+
+std::optional<Error> foreign_layout(const TypeTable& pre,
+                                    const std::vector<const TypeTable*>& run) {
+  for (std::uint32_t id : pre.named()) {
+    std::optional<std::pair<const TypeTable*, std::uint32_t>> other;
+    bool same = std::ranges::any_of(run, [&](const TypeTable* table) {
+      std::vector<std::uint32_t> theirs = table->namesakes(pre, id);
+      if (!theirs.empty()) {
+        other.emplace(table, theirs.front());
+      }
+      return std::ranges::any_of(
+          theirs, [&](std::uint32_t its) { return pre.same_places(id, *table, its); });
+    });
+    if (!other || same) {
+      continue;
+    }
+    TypeLayout ours = pre.layout(id);
+    if (ours.is_enumeration) {
+      continue;
+    }
+    return Error{Code::run_pre_mismatch, ours.name,
+                 fmt::format("the source lays the type out in another way than the shipped kernel "
+                             "says it does: {}",
+                             difference(other->first->layout(other->second), ours)),
+                 "check the config and the source version against the kernel's"};
+  }
+  return std::nullopt;
+}
+
+}  // namespace suture::patch

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A patch that is made to be loaded onto another: what it does to that one's work.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "module/metadata.h"
+
+namespace suture::patch {
+
+struct Succession {
+  std::string previous;    // the earlier patch's name
+  bool takes_over = true;  // it replaces the earlier one; else both stay in force
+  std::vector<std::string> adds, drops,
+      keeps;  // functions, as "OBJECT NAME" or "OBJECT NAME,SYMPOS"
+};
+
+// The module file of the earlier patch. bad-module where Suture did not make it, wrong-kernel,
+// usage where the new patch has its name: the kernel keeps no two modules of one name.
+Result<module::Metadata> read_previous(const fs::path& path, const module::Metadata& next);
+
+Succession succession(const module::Metadata& previous, const module::Metadata& next);
+
+}  // namespace suture::patch

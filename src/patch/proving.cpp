@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "patch/proving.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "kernel/prepare.h"
+
+namespace suture::patch {
+
+namespace {
+
+// Addresses outside a module were made up for matching, and say nothing.
+std::optional<prove::RunPlace> place_of(const match::RunObject& run, std::uint64_t address) {
+  if (run.name() == "vmlinux") {
+    return prove::RunPlace{.value = address};
+  }
+  auto place = run.place(address);
+  return place ? std::optional(prove::RunPlace{place->first, place->second}) : std::nullopt;
+}
+
+constexpr const char* list_name = "objects.json";
+
+struct KeptObjects {
+  std::string compiler;
+  std::vector<KeptUnit> units;
+  std::vector<prove::Scope::File> files;
+};
+
+Result<std::string> read_kept(const fs::path& directory, const nlohmann::json& file,
+                              const char* side) {
+  const std::string name = file.value(side, "");
+  return name.empty() ? std::string() : TRY(read_text(directory / name));
+}
+
+Result<KeptObjects> read_list(const fs::path& directory) {
+  const fs::path path = directory / list_name;
+  const std::string text = TRY(read_text(path));
+  const nlohmann::json list = nlohmann::json::parse(text, nullptr, false);
+  KeptObjects out;
+  auto bad = [&] {
+    return fail(Code::bad_config, path.string(), "it is not the list that a build leaves",
+                "give the directory that `suture build --keep-objects` wrote");
+  };
+  if (!list.is_object() || list.value("schema", 0) != 1 || !list.contains("units")) {
+    return bad();
+  }
+  out.compiler = list.value("compiler", "");
+  for (const auto& unit : list["units"]) {
+    if (!unit.is_object()) {
+      return bad();
+    }
+    KeptUnit& kept = out.units.emplace_back();
+    kept.source = unit.value("source", "");
+    kept.object = unit.value("object", "");
+    kept.pre = directory / unit.value("pre", "");
+    kept.post = directory / unit.value("post", "");
+    for (const auto& entry : unit.value("ignored", nlohmann::json::array())) {
+      if (!entry.is_object()) {
+        return bad();
+      }
+      kept.ignored.emplace_back(entry.value("name", ""), entry.value("reason", ""));
+    }
+  }
+  for (const auto& file : list.value("files", nlohmann::json::array())) {
+    if (!file.is_object()) {
+      return bad();
+    }
+    out.files.push_back({.path = file.value("path", ""),
+                         .before = TRY(read_kept(directory, file, "before")),
+                         .after = TRY(read_kept(directory, file, "after"))});
+  }
+  return out;
+}
+
+}  // namespace
+
+prove::Case proof_case(KernelSide& side) {
+  return prove::Case{
+      .units = {},
+      .image = &side.image(),
+      .exports = side.exports(),
+      .symvers = &side.symvers(),
+      .find_module = [&side](const std::string& name) -> Result<const kernel::ModuleImage*> {
+        return &TRY(side.module(name, name))->image;
+      },
+      .core_exports = side.core_exports(),
+      .glue = &side.glue().object,
+      .constants = &side.glue().constants};
+}
+
+prove::Unit proof_unit(const std::string& source, const match::RunObject& run,
+                       const diff::PieceGraph& pre, const elf::ObjectFile& post,
+                       const match::MatchResult& matched) {
+  prove::Unit unit{.source = source, .object = run.name(), .pre = &pre.object(), .post = &post};
+  for (const auto& [piece, address] : matched.addresses) {
+    auto place = place_of(run, address);
+    if (place && pre.piece(piece).symbol != 0) {
+      unit.defined.emplace(pre.piece(piece).symbol, *place);
+    }
+  }
+  for (const auto& [name, address] : matched.externals) {
+    if (auto place = place_of(run, address)) {
+      unit.undefined.emplace(name, *place);
+    }
+  }
+  return unit;
+}
+
+Result<std::unique_ptr<Extent>> Extent::open(const kernel::Kernel& kernel,
+                                             const kernel::Image& image) {
+  const std::string config = TRY(read_text(kernel.config));
+  auto out = std::make_unique<Extent>();
+  out->scope_.tree = kernel.source;
+  out->scope_.configuration = prove::Configuration(config);
+  prove::TreeIndex::Kernel about{
+      .tree = kernel.source,
+      .arch = TRY(kernel::config_identity(config, kernel.config.string())).arch,
+      .configuration = &out->scope_.configuration,
+      .image = &image,
+      .modules = {}};
+  if (!kernel.modules.empty()) {
+    about.modules = TRY(kernel::ModuleDirectory::open(kernel.modules)).all();
+  }
+  out->index_ = TRY(prove::TreeIndex::open(about, kernel.derived / "proof-index"));
+  out->scope_.index = &out->index_;
+  return out;
+}
+
+std::vector<prove::Scope::File> proof_files(const std::vector<source::ChangedFile>& files) {
+  std::vector<prove::Scope::File> out;
+  for (const source::ChangedFile& file : files) {
+    out.push_back({.path = file.path, .before = file.before, .after = file.after});
+  }
+  return out;
+}
+
+Status keep_objects(const fs::path& directory, const std::string& compiler,
+                    const std::vector<KeptUnit>& units,
+                    const std::vector<prove::Scope::File>& files) {
+  nlohmann::ordered_json list{{"schema", 1},
+                              {"compiler", compiler},
+                              {"units", nlohmann::ordered_json::array()},
+                              {"files", nlohmann::ordered_json::array()}};
+  for (const KeptUnit& unit : units) {
+    const std::string pre = unit.source + ".pre.o";
+    const std::string post = unit.source + ".post.o";
+    TRY(make_directories((directory / pre).parent_path()));
+    const Bytes before = TRY(read_bytes(unit.pre));
+    const Bytes after = TRY(read_bytes(unit.post));
+    TRY(write_file(directory / pre, before));
+    TRY(write_file(directory / post, after));
+    auto ignored = nlohmann::ordered_json::array();
+    for (const auto& [name, reason] : unit.ignored) {
+      ignored.push_back({{"name", name}, {"reason", reason}});
+    }
+    list["units"].push_back({{"source", unit.source},
+                             {"object", unit.object},
+                             {"pre", pre},
+                             {"post", post},
+                             {"ignored", std::move(ignored)}});
+  }
+  for (const prove::Scope::File& file : files) {
+    nlohmann::ordered_json entry{{"path", file.path}};
+    TRY(make_directories((directory / file.path).parent_path()));
+    for (const auto& [side, text] : {std::pair("before", &file.before), {"after", &file.after}}) {
+      if (!text->empty()) {
+        entry[side] = fmt::format("{}.{}", file.path, side);
+        TRY(write_file(directory / fmt::format("{}.{}", file.path, side), *text));
+      }
+    }
+    list["files"].push_back(std::move(entry));
+  }
+  return write_file(directory / list_name, list.dump(2) + "\n");
+}
+
+Result<std::unique_ptr<Witness>> Witness::open(const kernel::Kernel& kernel, module::Core core,
+                                               const fs::path& objects) {
+  KeptObjects kept = TRY(read_list(objects));
+  auto witness = std::make_unique<Witness>();
+  witness->modules_ = TRY(Modules::open(kernel));
+  witness->side_ = TRY(KernelSide::open(kernel, witness->modules_, kept.compiler, core));
+  witness->about_ = proof_case(witness->side_);
+  for (const KeptUnit& unit : kept.units) {
+    TRY(witness->add(unit));
+  }
+  if (!kept.files.empty()) {
+    witness->extent_ = TRY(Extent::open(kernel, witness->side_.image()));
+    witness->extent_->set(std::move(kept.files), {});
+    witness->about_.scope = &witness->extent_->scope();
+  }
+  return witness;
+}
+
+Status Witness::add(const KeptUnit& kept) {
+  Unit& unit = units_.emplace_back();
+  unit.pre = TRY(elf::ObjectFile::open(kept.pre));
+  unit.post = TRY(elf::ObjectFile::open(kept.post));
+  const elf::Arch* arch = elf::arch_of(unit.pre.machine());
+  if (arch == nullptr) {
+    return fail(Code::wrong_kernel, kept.source, "its architecture is not supported",
+                "use a kernel for x86-64");
+  }
+  unit.graph = TRY(diff::PieceGraph::build(unit.pre, *arch));
+  const match::RunObject* run = kept.object == "vmlinux"
+                                    ? &side_.vmlinux()
+                                    : &TRY(side_.module(kept.object, kept.source))->run;
+  unit.matched = match::match(unit.graph, *run);
+  about_.units.push_back(proof_unit(kept.source, *run, unit.graph, unit.post, unit.matched));
+  about_.units.back().ignored = kept.ignored;
+  return {};
+}
+
+Status verdict(const prove::Proof& proof) {
+  if (proof.accusations.empty()) {
+    return {};
+  }
+  Error first = proof.accusations.front();
+  if (proof.accusations.size() > 1) {
+    first.reason += fmt::format(" (and {} further differences)", proof.accusations.size() - 1);
+  }
+  first.remedy = "nothing was written; this is a bug of Suture: report it with the diff";
+  return std::unexpected(std::move(first));
+}
+
+}  // namespace suture::patch
