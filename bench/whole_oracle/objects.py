@@ -31,7 +31,7 @@ DERIVED = re.compile(r"\.(orc_|discard|retpoline_sites|return_sites|call_sites|i
                      r"|__patchable")
 TABLES = {"__bug_table": 12, "__ex_table": 12, ".altinstructions": 12, "__jump_table": 16,
           ".static_call_sites": 8, ".smp_locks": 4, ".parainstructions": 16}
-BOOT = re.compile(r"\.(init|meminit|cpuinit|head)\b")
+BOOT = re.compile(r"\.(init|head)\b")
 EXIT = re.compile(r"\.exit\b")
 
 
@@ -255,7 +255,8 @@ class Object:
                     lines[owner].append(struct.unpack_from("<H", raw, 8)[0])
                     raw[8:10] = b"\0\0"
                 out[owner].append(f"{part['name']} {raw.hex()} {' '.join(names)}")
-        return out, lines
+        # The sections' order is the compiler's own matter.
+        return {owner: sorted(found) for owner, found in out.items()}, lines
 
     def replacement(self, reloc, length):
         _, _, number, addend = reloc

@@ -67,7 +67,9 @@ class Oracle:
             self.make("-k", *words, check=False)
 
     def read_objects(self):
-        """What kbuild noted of each object: source, what the compiler read, and its module."""
+        """What kbuild noted of each object: source, what the compiler read, and its module. One run at
+        a time works in a tree."""
+        self.put_back()
         self.users, self.object_source, self.modules = collections.defaultdict(set), {}, {}
         for command in self.tree.glob("**/.*.o.cmd"):
             made = str((command.parent / command.name[1:-4]).relative_to(self.tree))
@@ -117,11 +119,12 @@ class Oracle:
         {object: changes}."""
         files = sorted({f for _, names in diffs for f in names})
         wanted = sorted(self.affected(files))
-        kept = self.home / "kept"
-        shutil.rmtree(kept, ignore_errors=True)
+        kept, partial = self.home / "kept", self.home / "kept.new"
+        shutil.rmtree(partial, ignore_errors=True)
         for name in [*files, *wanted, *(command_of(o) for o in wanted)]:
-            (kept / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(self.tree / name, kept / name)
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(self.tree / name, partial / name)
+        partial.rename(kept)
         try:
             for text, _ in diffs:
                 subprocess.run(["patch", "-p1", "-s", "-f", "--no-backup-if-mismatch"], cwd=self.tree, check=True,
@@ -130,8 +133,15 @@ class Oracle:
             (self.home / "make.log").write_text(log)
             return [self.differences(text, names, kept) for text, names in diffs]
         finally:
-            for name in [*files, *wanted, *(command_of(o) for o in wanted)]:
-                shutil.copy2(kept / name, self.tree / name)
+            self.put_back()
+
+    def put_back(self):
+        """What the last batch changed, also one of a run that was killed, becomes what it was."""
+        kept = self.home / "kept"
+        for path in kept.rglob("*"):
+            if path.is_file():
+                shutil.copy2(path, self.tree / path.relative_to(kept))
+        shutil.rmtree(kept, ignore_errors=True)
 
     def differences(self, text, files, kept):
         moves, out = line_moves(text), {}

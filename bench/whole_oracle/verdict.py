@@ -12,7 +12,7 @@ import objects
 DATA = ("data-changed", "init-needed")
 READ = ("layout-changed", "export-changed", "not-traceable", "symbol-ambiguous", "symbol-moved", "thread-main",
         "module-exit", "special-section", "module-static-key", "unsupported-file", "callback-conflict",
-        "symbol-unresolved", "too-many-symbols", "does-not-apply")
+        "symbol-unresolved", "too-many-symbols", "does-not-apply", "not-in-kernel")
 
 
 def alive(change, module):
