@@ -415,6 +415,15 @@ class Builder {
     return {};
   }
 
+  // The unit that exports the name before the diff: this one, or the one that it comes from.
+  const Unit& exporter_before(const Work& work, std::string_view name) const {
+    auto exports = [&](const Work& other) {
+      return diff::exports_of(other.pre_object).contains(name);
+    };
+    auto found = exports(work) ? works_.end() : std::ranges::find_if(works_, exports);
+    return found == works_.end() ? work.unit : found->unit;
+  }
+
   // What the diff may change beside bodies of functions may change how others call them.
   Status check_exports(const Work& work) {
     if (!work.unit.types) {
@@ -423,9 +432,13 @@ class Builder {
     // By another file of the object, perhaps.
     std::set<std::string_view> before = work.diff.correlation.elsewhere.still_exported;
     before.merge(diff::exports_of(work.pre_object));
-    std::vector<std::string_view> kept;
+    std::vector<std::string_view> names;
     std::ranges::set_intersection(before, diff::exports_of(work.post_object),
-                                  std::back_inserter(kept));
+                                  std::back_inserter(names));
+    std::vector<KeptExport> kept;
+    for (std::string_view name : names) {
+      kept.push_back({.name = name, .before = &exporter_before(work, name)});
+    }
     for (Error& refusal : TRY(changed_exports(kernel_, work.unit, kept, side_.symvers(), place_))) {
       refusal.where = fmt::format("{}: {}", work.unit.command.source, refusal.where);
       out_.refusals.push_back(std::move(refusal));

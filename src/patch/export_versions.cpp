@@ -7,9 +7,10 @@
 // Method: the kernel tells prototypes apart by the CRC that genksyms makes of each export and of
 // every type that it reaches. The kernel's own genksyms reads what the preprocessor makes of the
 // patched file, as kbuild has it, and its numbers are compared with Module.symvers, which states
-// those of the running kernel. Only where one differs is the unpatched file read too: if that
-// differs as well, the fault is not the patch's. If it does not, what genksyms made the two numbers
-// of is compared (export_types.h): knowing more of a type changes the number, and no prototype.
+// those of the running kernel. Only where one differs is the unpatched file read too, which is
+// another one where the export moves: if that differs as well, the fault is not the patch's. If it
+// does not, what genksyms made the two numbers of is compared (export_types.h): knowing more of a
+// type changes the number, and no prototype.
 //
 // Invariant: a number that cannot be had is an error, never "the same".
 #include "patch/export_versions.h"
@@ -133,17 +134,17 @@ Error foreign(std::string_view name, std::uint32_t theirs, std::uint32_t ours) {
 }  // namespace
 
 Result<std::vector<Error>> changed_exports(const kernel::Kernel& kernel, const Unit& unit,
-                                           const std::vector<std::string_view>& exports,
+                                           const std::vector<KeptExport>& exports,
                                            const kernel::Symvers& symvers, const WorkPlace& place) {
   std::vector<Error> out;
   if (exports.empty() || !TRY(has_versions(kernel))) {
     return out;
   }
   const Exports post = TRY(exports_in(kernel, unit.command, place.shadow, place));
-  std::optional<Exports> pre;
+  std::map<const Unit*, Exports> before_diff;
   // Many exports reach one type: told once.
   std::map<ExportChange, std::vector<std::string_view>> changes;
-  for (std::string_view name : exports) {
+  for (const auto& [name, exporter] : exports) {
     const kernel::Export* shipped = symvers.find(name);
     auto after = post.versions.find(name);
     if (shipped == nullptr) {
@@ -155,13 +156,16 @@ Result<std::vector<Error>> changed_exports(const kernel::Kernel& kernel, const U
     if (after->second == shipped->crc) {
       continue;
     }
-    if (!pre) {
-      pre = TRY(exports_in(kernel, unit.command, kernel.source, place));
+    auto pre = before_diff.find(exporter);
+    if (pre == before_diff.end()) {
+      pre = before_diff
+                .emplace(exporter, TRY(exports_in(kernel, exporter->command, kernel.source, place)))
+                .first;
     }
-    auto before = pre->versions.find(name);
-    if (before != pre->versions.end() && before->second != shipped->crc) {
+    auto before = pre->second.versions.find(name);
+    if (before != pre->second.versions.end() && before->second != shipped->crc) {
       out.push_back(foreign(name, shipped->crc, before->second));
-    } else if (auto change = export_change(pre->types, post.types, name)) {
+    } else if (auto change = export_change(pre->second.types, post.types, name)) {
       changes[*change].push_back(name);
     }
   }

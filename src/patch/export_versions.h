@@ -12,11 +12,18 @@
 
 namespace suture::patch {
 
+// An export that is there before and after the diff, and the unit that has it before: another one
+// of the same object where it moves.
+struct KeptExport {
+  std::string_view name;
+  const Unit* before = nullptr;
+};
+
 // export-changed, one for each prototype that post changes, and one for each type that exports
 // reach and post changes; run-pre-mismatch where the unpatched source does not give the kernel's
 // CRC.
 Result<std::vector<Error>> changed_exports(const kernel::Kernel& kernel, const Unit& unit,
-                                           const std::vector<std::string_view>& exports,
+                                           const std::vector<KeptExport>& exports,
                                            const kernel::Symvers& symvers, const WorkPlace& place);
 
 }  // namespace suture::patch
