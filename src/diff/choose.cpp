@@ -25,6 +25,7 @@
 
 #include "diff/address_watch.h"
 #include "diff/boot_needs.h"
+#include "diff/btf_lists.h"
 #include "diff/diff.h"
 #include "diff/threads.h"
 
@@ -59,6 +60,9 @@ class Chooser {
     find_ignored();
     judge_all();
     judge_removed();
+    if (auto refusal = changed_btf_lists(pre_.graph, post_.graph)) {
+      out_.refusals.push_back(std::move(*refusal));
+    }
     spread_to_callers();
     for (std::size_t i = 0; i < count_; ++i) {
       if (differs_[i]) {
@@ -237,7 +241,11 @@ class Chooser {
         judge_new(piece);
         continue;
       }
-      if (equal(pre_, post_, out_.correlation, before, index) || ignored_[i]) {
+      if (ignored_[i]) {
+        continue;
+      }
+      if (equal(pre_, post_, out_.correlation, before, index)) {
+        check_still_writable(pre_.graph.piece(before), piece);
         continue;
       }
       if (boot_only(post_.graph, piece)) {
@@ -258,9 +266,27 @@ class Chooser {
     join_cold_parts();
   }
 
+  // What the kernel has made read-only by now cannot be written, whatever the source says later.
+  void check_still_writable(const Piece& before, const Piece& after) {
+    const std::string_view section = pre_.graph.section_of(before).name;
+    const bool sealed = !writable(pre_.graph, before) ||
+                        section.starts_with(".data..ro_after_init") ||
+                        section.starts_with(".data.rel.ro");
+    const std::string_view later = post_.graph.section_of(after).name;
+    if (before.kind == PieceKind::data && sealed && writable(post_.graph, after) &&
+        !later.starts_with(".data..ro_after_init") && !later.starts_with(".data.rel.ro")) {
+      refuse(Code::data_changed, describe(after),
+             fmt::format("{} becomes writable, and the running kernel's own copy, which is in use, "
+                         "lies in memory that is read-only since boot",
+                         describe(after)),
+             "leave it as it is, and keep what is to be written in a variable of its own");
+    }
+  }
+
   // What is new is taken only if something chosen needs it.
   void judge_new(const Piece& piece) {
-    if (!init(piece) || at_exit(post_.graph, piece)) {
+    const std::string_view section = post_.graph.section_of(piece).name;
+    if (!init(piece) || at_exit(post_.graph, piece) || section == btf_lists_section) {
       return;
     }
     out_.init_changed = true;
@@ -277,8 +303,9 @@ class Chooser {
   void judge_removed() {
     for (std::size_t i = 0; i < pre_.graph.pieces().size(); ++i) {
       const Piece& piece = pre_.graph.pieces()[i];
-      if (!piece.name.empty() && out_.correlation.post_of[i] < 0 &&
-          is_init_section(pre_.graph.section_of(piece).name) && !at_exit(pre_.graph, piece)) {
+      const std::string_view section = pre_.graph.section_of(piece).name;
+      if (!piece.name.empty() && out_.correlation.post_of[i] < 0 && is_init_section(section) &&
+          section != btf_lists_section && !at_exit(pre_.graph, piece)) {
         out_.init_changed = true;
         if (piece.kind == PieceKind::function && find_function(piece.name) < 0) {
           add_note(fmt::format("{} goes, and has run at boot or load: what it did stays",
