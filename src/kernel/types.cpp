@@ -125,6 +125,8 @@ class Measure {
     return all;
   }
 
+  std::optional<Extent> variable(const btf_type* type) { return around(of(type->type, 1)); }
+
  private:
   static constexpr std::uint64_t marks = 32;  // more than numbers, tags and brackets take
 
@@ -199,7 +201,8 @@ Result<TypeTable> TypeTable::parse(ByteView raw, const std::string& where, const
     bool defines = btf_is_typedef(type) ? names_unnamed(types, type) : !tag_of(type).empty();
     const bool has_members = defines && !name.empty();
     const bool names_numbers = btf_is_any_enum(type) && name.empty();
-    if ((has_members || names_numbers) && !measure.members(table.body(id), 0)) {
+    if (((has_members || names_numbers) && !measure.members(table.body(id), 0)) ||
+        (btf_is_var(type) && !measure.variable(type))) {
       return damaged(where);
     }
     if (has_members) {
@@ -240,6 +243,35 @@ TypeLayout TypeTable::layout(std::uint32_t id) const {
                     .size = type->size,
                     .members = members(type),
                     .is_enumeration = btf_is_any_enum(type)};
+}
+
+std::map<std::string_view, std::string> TypeTable::variables() const {
+  std::map<std::string_view, std::string> out;
+  for (std::uint32_t id = 1; id < btf__type_cnt(types_.get()); ++id) {
+    const btf_type* variable = btf__type_by_id(types_.get(), id);
+    if (btf_is_var(variable)) {
+      if (std::string contents = describe_contents(variable->type); !contents.empty()) {
+        out.emplace(name_at(variable->name_off), std::move(contents));
+      }
+    }
+  }
+  return out;
+}
+
+// Empty for what is constant.
+std::string TypeTable::describe_contents(std::uint32_t id) const {
+  const btf_type* type = btf__type_by_id(types_.get(), id);
+  if (btf_is_const(type)) {
+    return {};
+  }
+  if (btf_is_array(type)) {
+    return describe_contents(btf_array(type)->type);
+  }
+  if ((btf_is_typedef(type) || btf_is_mod(type)) && !names_unnamed(types_.get(), type)) {
+    return describe_contents(type->type);
+  }
+  return btf_is_int(type) || btf_is_any_enum(type) ? fmt::format("{} bytes", type->size)
+                                                   : describe(id);
 }
 
 std::map<std::string_view, std::size_t> TypeTable::parameters() const {

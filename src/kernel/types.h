@@ -55,6 +55,10 @@ class TypeTable {
   // Those that are called like type `id` of `other`: several files may each have their own.
   std::vector<std::uint32_t> namesakes(const TypeTable& other, std::uint32_t id) const;
   TypeLayout layout(std::uint32_t id) const;
+  // What lies in each variable outside of functions that is not constant: the type of an array's
+  // elements, as TypeMember::type has it, and of a number its size alone. gcc 12 states no static
+  // local.
+  std::map<std::string_view, std::string> variables() const;
   // How many registers at the most carry the parameters of the functions of each name; those are
   // left out that take a structure, something wider than a register, or any number of parameters.
   std::map<std::string_view, std::size_t> parameters() const;
@@ -67,6 +71,7 @@ class TypeTable {
   std::string describe(std::uint32_t id) const;
   const btf_type* body(std::uint32_t id) const;
   bool fits_register(std::uint32_t id) const;
+  std::string describe_contents(std::uint32_t id) const;
   std::vector<TypeMember> members(const btf_type* type) const;
 
   std::shared_ptr<btf> types_;

@@ -5,7 +5,8 @@
 //
 // Method: compare the types of pre and post by name. A type is the same when its size is, and each
 // member's name, place and type are; an enumeration, when every old name keeps its value, but for
-// the last one, which often only counts the others. Types of pre are also compared with those that
+// the last one, which often only counts the others. What has no name is compared where a variable
+// is of it. Types of pre are also compared with those that
 // the shipped kernel states of itself; there only sizes and places count, because another program
 // wrote them.
 //
@@ -126,6 +127,22 @@ void compare_unnamed(const TypeTable& pre, const TypeTable& post, std::vector<Er
   }
 }
 
+// A type without a name is known by what is of it. And a variable may get another type as a whole.
+void compare_variables(const TypeTable& pre, const TypeTable& post, std::vector<Error>& out) {
+  const auto before = pre.variables();
+  for (const auto& [name, after] : post.variables()) {
+    auto old = before.find(name);
+    if (old != before.end() && old->second != after) {
+      out.push_back(
+          Error{Code::layout_changed, std::string(name),
+                fmt::format("the running kernel has '{}' in it, and the patched code would "
+                            "read it as '{}'",
+                            old->second, after),
+                "leave the variable as it is, and give what is new a name of its own"});
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<Error> changed_layouts(const TypeTable& pre, const TypeTable& post) {
@@ -141,6 +158,7 @@ std::vector<Error> changed_layouts(const TypeTable& pre, const TypeTable& post) 
     }
   }
   compare_unnamed(pre, post, out);
+  compare_variables(pre, post, out);
   return out;
 }
 

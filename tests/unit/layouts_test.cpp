@@ -83,6 +83,36 @@ TEST(Layouts, AStructureThatOnlyATypedefNamesIsCompared) {
   EXPECT_EQ(found[0].where, "typedef t");
 }
 
+TEST(Layouts, AVariableOfAnUnnamedStructureIsCompared) {
+  auto found = judge("static struct { int a; char *b; } it[2]; char *f(int i) { return it[i].b; }",
+                     "static struct { char *b; int a; } it[2]; char *f(int i) { return it[i].b; }");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].code, Code::layout_changed);
+  EXPECT_EQ(found[0].where, "it");
+  EXPECT_THAT(found[0].reason, HasSubstr("'struct 16 {a@0:int 4;b@64:*char 1;}'"));
+}
+
+TEST(Layouts, AVariableThatGetsAnotherTypeIsSeen) {
+  auto found = judge("struct s { int a; }; struct t { int b; }; struct s *it;",
+                     "struct s { int a; }; struct t { int b; }; struct t *it;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].reason, HasSubstr("'*struct s' in it"));
+}
+
+TEST(Layouts, ANumberMayLoseItsSign) {
+  EXPECT_THAT(judge("static int it; int f(void) { return it++; }",
+                    "static unsigned it; int f(void) { return it++; }"),
+              IsEmpty());
+}
+
+TEST(Layouts, AConstantTableMayBeOfAnotherType) {
+  EXPECT_THAT(judge("static const struct { int a, b; } it[] = {{1, 2}, {3, 4}}; int f(int i) { "
+                    "return it[i].b; }",
+                    "static const struct { int b, a; } it[] = {{1, 2}, {3, 4}}; int f(int i) { "
+                    "return it[i].b; }"),
+              IsEmpty());
+}
+
 TEST(Layouts, OnlyTheTypeThatChangedIsNamed) {
   auto found = judge("struct in { int a; }; struct out { struct in *i; } it; struct in x;",
                      "struct in { long a; }; struct out { struct in *i; } it; struct in x;");
