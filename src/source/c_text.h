@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,12 @@ struct Directive {
   std::string_view word, rest;
 };
 Directive read_directive(std::string_view line);
+
+// A directive that is "define NAME 0x12" and no more: lists of registers hold millions of them.
+struct NumberMacro {
+  std::string_view name, number;
+};
+std::optional<NumberMacro> read_number_macro(std::string_view line);
 
 // Depth of brackets, as #if and #else split it: each branch begins where the first one began.
 class Nesting {

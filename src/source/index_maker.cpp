@@ -22,7 +22,7 @@ namespace suture::source {
 
 namespace {
 
-constexpr std::string_view format_line = "suture source index 1 ";
+constexpr std::string_view format_line = "suture source index 2 ";
 
 struct Included {
   std::string spelled;
@@ -38,6 +38,7 @@ struct Facts {
   std::vector<std::string> definitions;
   std::vector<std::uint32_t> naming_macros;  // hashes
   std::string aliases;                       // lines "WORD\tMACRO"
+  std::vector<NumberWord> numbers;           // of macros that stand for a short number
   std::vector<std::string> made;             // macros that stand for what others make
 };
 
@@ -92,6 +93,11 @@ class FileReader {
     Token last{.kind = TokenKind::punctuation, .text = ";"};
     for (Token token = lexer.next(); token.kind != TokenKind::end; token = lexer.next()) {
       if (token.kind == TokenKind::directive) {
+        if (auto macro = read_number_macro(token.text)) {
+          name(macro->name);
+          number(macro->name, macro->number);
+          continue;
+        }
         bool between =
             nesting_.depth() == 0 && (last.text == ";" || last.text == "}" || last.text == ")");
         directive(read_directive(token.text), !between);
@@ -112,6 +118,12 @@ class FileReader {
     std::uint32_t hash = hash_of_name(text);
     if (seen_.first(hash)) {
       facts_.names.push_back(hash);
+    }
+  }
+
+  void number(std::string_view macro, std::string_view value) {
+    if (value.size() <= NumberWord::most) {
+      facts_.numbers.emplace_back(hash_of_name(macro), value);
     }
   }
 
@@ -151,9 +163,10 @@ class FileReader {
     if (pastes || (macro.function_like && !macro.parameters.empty() && calls)) {
       facts_.definitions.emplace_back(rest);
     }
-    if (!macro.function_like && macro.body.size() == 1 &&
-        (macro.body[0].kind == TokenKind::name ||
-         (macro.body[0].kind == TokenKind::number && macro.body[0].text.size() < 3))) {
+    if (!macro.function_like && macro.body.size() == 1 && macro.body[0].kind == TokenKind::number) {
+      number(macro.name, macro.body[0].text);
+    } else if (!macro.function_like && macro.body.size() == 1 &&
+               macro.body[0].kind == TokenKind::name) {
       facts_.aliases += fmt::format("{}\t{}\n", macro.body[0].text, macro.name);
     } else if (!macro.function_like && calls_a_macro(macro)) {
       facts_.made.emplace_back(macro.name);
@@ -430,8 +443,11 @@ class IndexMaker {
       std::vector<Facts> facts(now.size());
       parallel_for(now.size(), [&](std::size_t i) {
         thread_local Seen repeated;
-        if (auto text = read_text(root_ / tree_.path(now[i]))) {
-          FileReader(facts[i], repeated).read(joined_lines(std::move(*text)));
+        if (auto file = MappedFile::open(root_ / tree_.path(now[i]))) {
+          const std::string_view text = as_text(file->bytes());
+          const bool whole = !text.contains('\\');
+          const std::string joined = whole ? std::string() : joined_lines(std::string(text));
+          FileReader(facts[i], repeated).read(whole ? text : joined);
         }
       });
       for (std::size_t i = 0; i < now.size(); ++i) {
@@ -524,6 +540,7 @@ class IndexMaker {
     append(made_, facts.made);
     naming_macros_[from] = std::move(facts.naming_macros);
     append(definitions_, facts.definitions);
+    append(numbers_, facts.numbers);
     aliases_ += facts.aliases;
   }
 
@@ -560,12 +577,18 @@ class IndexMaker {
       parts.words.emplace_back(line.substr(tab + 1), line.substr(0, tab));
     }
     sort_unique(parts.words);
-    std::string out;
+    sort_unique(numbers_);
+    parts.numbers = std::exchange(numbers_, {});
+    std::map<std::string, std::string> macros;  // of each pattern
     for (const Pasting& pasting : pastings(definitions_, parts)) {
-      out += pasting.macro + "\t" + pasting.pattern + "\n";
+      macros[pasting.pattern] += " " + pasting.macro;
     }
     definitions_ = {};
     made_ = {};
+    std::string out;
+    for (const auto& [pattern, names] : macros) {
+      out.append(pattern).append("\t").append(names).append("\n");
+    }
     return out;
   }
 
@@ -622,6 +645,7 @@ class IndexMaker {
   std::vector<std::vector<std::uint32_t>> naming_macros_;
   std::vector<std::string> made_;
   std::vector<std::string> definitions_;
+  std::vector<NumberWord> numbers_;
   std::string aliases_;
 };
 
@@ -662,6 +686,11 @@ std::optional<std::array<ByteView, section_count>> read_sections(ByteView bytes,
 
 Bytes write_sections(std::array<Bytes, section_count> sections, std::string_view key) {
   Bytes out = bytes_of(fmt::format("{}{}\n", format_line, key));
+  std::size_t size = out.size();
+  for (const Bytes& section : sections) {
+    size += section.size() + 16;
+  }
+  out.reserve(size);
   for (Bytes& section : sections) {
     out.resize((out.size() + 7) / 8 * 8);
     append_le<std::uint64_t>(out, section.size());

@@ -27,6 +27,7 @@
 #include <unordered_map>
 
 #include "source/c_text.h"
+#include "source/index_format.h"
 
 namespace suture::source {
 
@@ -87,15 +88,13 @@ class Closure {
  public:
   Closure(const SourceIndex& index, const fs::path& tree, const std::vector<ChangedFile>& headers)
       : index_(index), tree_(tree), named_(index.file_count(), false) {
-    for (const Pasting& pasting : index.pastings()) {
-      by_pattern_[pasting.pattern].push_back(&pasting.macro);
-    }
     for (const ChangedFile& header : headers) {
       Changed& changed = changed_.emplace_back();
       changed.path = header.path;
       changed.number = index.number(header.path);
       changed.before = cut_up(header.before);
       changed.after = cut_up(header.after);
+      changed.creates = header.creates;
       changed.whole = header.creates || header.deletes;
       for (const CText* text : {&changed.before, &changed.after}) {
         for (const Chunk& chunk : text->chunks) {
@@ -110,7 +109,10 @@ class Closure {
     Reach out;
     std::vector<std::string> paths;
     for (const Changed& changed : changed_) {
-      paths.push_back(changed.path);
+      // What is in the tree and in no index is included by no unit.
+      if (changed.number != index_.file_count() || changed.creates) {
+        paths.push_back(changed.path);
+      }
       compare(changed);
     }
     out.users = index_.users(paths);
@@ -136,6 +138,7 @@ class Closure {
     std::string path;
     std::uint32_t number = 0;
     CText before, after;
+    bool creates = false;
     bool whole = false;  // made or taken away
   };
   struct Affected {
@@ -323,7 +326,7 @@ class Closure {
   // Takes in what can paste the name; where that is done.
   std::vector<std::uint32_t> add_conditions(const std::string& name) {
     std::vector<std::uint32_t> out;
-    for (const auto& [pattern, macros] : by_pattern_) {
+    index_.for_each_pasting(name, [&](std::string_view pattern, std::string_view macros) {
       for (const auto& way :
            ways_to_paste(pattern, name, [&](std::string_view part) { return exists(part); })) {
         Given given;
@@ -339,13 +342,13 @@ class Closure {
         if (holders && holders->empty()) {
           continue;
         }
-        for (const std::string* macro : macros) {
-          std::vector<std::uint32_t> calls = index_.files_naming(*macro);
+        for_each_name(macros, [&](std::string_view macro) {
+          std::vector<std::uint32_t> calls = index_.files_naming(macro);
           std::ranges::move(holders ? common(calls, *holders) : calls, std::back_inserter(out));
-          conditions_[*macro].push_back(given);
-        }
+          conditions_[macro].push_back(given);
+        });
       }
-    }
+    });
     return out;
   }
 
@@ -388,10 +391,9 @@ class Closure {
   std::unordered_map<std::string, Affected> affected_;
   std::vector<bool> visible_;  // files that a user of a changed header may read
   std::vector<std::string> fresh_;
-  std::map<std::string_view, std::vector<const std::string*>> by_pattern_;  // who pastes so
-  std::map<std::string, std::vector<Given>, std::less<>> conditions_;
-  std::set<std::string> open_;  // files all of whose includers count
-  std::vector<bool> named_;     // files that hold an affected name
+  std::map<std::string_view, std::vector<Given>> conditions_;  // of a macro: what it must be given
+  std::set<std::string> open_;                                 // files all of whose includers count
+  std::vector<bool> named_;                                    // files that hold an affected name
   std::set<std::string_view, std::less<>> new_names_;
   std::map<std::string, bool, std::less<>> exists_;
   std::string reason_, everything_;

@@ -116,10 +116,13 @@ Result<SourceIndex> SourceIndex::open(const fs::path& tree, std::vector<IncludeW
       return out;
     }
   }
-  out.made_ = TRY(make_index(tree, out.ways_, out.readers_, key));
   TRY(make_directories(kept.parent_path()));
-  TRY(write_file(kept, out.made_));
-  TRY(out.take(out.made_, key));
+  {
+    const Bytes made = TRY(make_index(tree, out.ways_, out.readers_, key));
+    TRY(write_file(kept, made));
+  }
+  out.map_ = TRY(MappedFile::open(kept));
+  TRY(out.take(out.map_.bytes(), key));
   return out;
 }
 
@@ -144,10 +147,8 @@ Status SourceIndex::take(ByteView bytes, std::string_view key) {
   buckets_ = numbers_in<std::uint32_t>(section(Section::buckets));
   list_ = section(Section::list);
   pastings_.clear();
-  for_each_line(as_text(section(Section::pastings)), [&](std::string_view line) {
-    std::size_t tab = std::min(line.find('\t'), line.size() - 1);
-    pastings_.push_back({std::string(line.substr(0, tab)), std::string(line.substr(tab + 1))});
-  });
+  for_each_line(as_text(section(Section::pastings)),
+                [&](std::string_view line) { pastings_.push_back(line); });
   const std::size_t set_count = sets_.size() / std::max<std::size_t>(set_words(), 1);
   bool good =
       flags_.size() == files_.size() && buckets_.size() == bucket_count + 1 &&

@@ -131,5 +131,18 @@ TEST(Macros, SayWhetherTheyCanNameSomething) {
   }
 }
 
+TEST(NumberMacros, AreANameAndANumberAlone) {
+  auto number = [](std::string_view line) {
+    auto macro = read_number_macro(line);
+    return macro ? std::string(macro->name) + "=" + std::string(macro->number) : "none";
+  };
+  EXPECT_EQ(number("define A 0x1fUL "), "A=0x1fUL");
+  EXPECT_EQ(number(" define\tA\t2"), "A=2");
+  for (const char* other : {"define A", "define A B", "define A(x) 1", "define A 1 /* B */",
+                            "define A 1 + B", "define A 1.5", "undef A 1", "defineA 1"}) {
+    EXPECT_EQ(number(other), "none") << other;
+  }
+}
+
 }  // namespace
 }  // namespace suture::source

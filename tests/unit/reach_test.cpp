@@ -51,6 +51,13 @@ TEST_F(ReachTest, FunctionsMacrosAndTypesHandItOn) {
   EXPECT_THAT(seen_by(one, two), ElementsAre("a.c"));
 }
 
+TEST_F(ReachTest, AHeaderThatNoUnitIncludesHasNoUsers) {
+  user("a.c", {"x.h"}, "int a(void) { return f(1); }\n");
+  tree.put("include/x.h", one);
+  tree.put("arch/other/include/x.h", one);
+  EXPECT_THAT(tree.sources(tree.reach("arch/other/include/x.h", two).users), IsEmpty());
+}
+
 TEST_F(ReachTest, CommentsAndBlankLinesChangeNothing) {
   user("a.c", {"x.h"}, "int a(void) { return f(1); }\n");
   EXPECT_THAT(seen_by(one, std::string("/* f */\n\n") + one), IsEmpty());
