@@ -143,7 +143,9 @@ Status SourceIndex::take(ByteView bytes, std::string_view key) {
   edges_ = numbers_in<Edge>(section(Section::edges));
   spelled_ = as_text(section(Section::spelled));
   naming_macros_ = numbers_in<std::uint32_t>(section(Section::naming_macros));
-  aliases_ = as_text(section(Section::aliases));
+  aliases_.clear();
+  for_each_line(as_text(section(Section::aliases)),
+                [&](std::string_view line) { aliases_.push_back(line); });
   buckets_ = numbers_in<std::uint32_t>(section(Section::buckets));
   list_ = section(Section::list);
   pastings_.clear();
@@ -302,11 +304,10 @@ bool SourceIndex::is_naming_macro(std::string_view name) const {
 
 std::vector<std::string> SourceIndex::aliases(std::string_view name) const {
   std::vector<std::string> out;
-  const std::string wanted = fmt::format("\n{}\t", name);
-  for (std::size_t at = aliases_.find(wanted); at != std::string_view::npos;
-       at = aliases_.find(wanted, at + 1)) {
-    std::size_t start = at + wanted.size();
-    out.emplace_back(aliases_.substr(start, aliases_.find('\n', start) - start));
+  const std::string wanted = fmt::format("{}\t", name);
+  for (auto it = std::ranges::lower_bound(aliases_, std::string_view(wanted));
+       it != aliases_.end() && it->starts_with(wanted); ++it) {
+    out.emplace_back(it->substr(wanted.size()));
   }
   return out;
 }
