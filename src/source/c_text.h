@@ -91,6 +91,8 @@ struct Macro {
 
   // Nothing is named by it: numbers, its parameters, attributes, or its own name again.
   bool names_nothing() const;
+  // Of one without parameters: what it stands for may hold a type's definition by itself.
+  bool may_hold_braces() const;
 };
 Macro read_macro(std::string_view rest);
 
@@ -106,7 +108,12 @@ struct Chunk {
   std::vector<std::string_view> uses;  // every name in it and in the conditions around it; sorted
   // Of the names in it, those that would declare something else were they macros; sorted.
   std::vector<std::string_view> shapes;
-  std::vector<std::string_view> head;  // of a function: the names before its body; sorted
+  // Of a function the names before its body, of a struct those among its members that would define
+  // a type were they macros of one; sorted.
+  std::vector<std::string_view> head;
+  // It is a struct or union: its members are not among `defines`, since whoever comes to one names
+  // the type, or what is declared with it, first. Its types and enumerators are.
+  bool has_members = false;
   // Of what cannot take a function's value (a type, a declaration): the names that are called.
   std::vector<std::string_view> called;
   bool takes_values = true;

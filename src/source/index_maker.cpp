@@ -16,13 +16,14 @@
 #include <unordered_set>
 
 #include "base/parallel.h"
+#include "base/text.h"
 #include "source/index_format.h"
 
 namespace suture::source {
 
 namespace {
 
-constexpr std::string_view format_line = "suture source index 2 ";
+constexpr std::string_view format_line = "suture source index 3 ";
 
 struct Included {
   std::string spelled;
@@ -31,12 +32,20 @@ struct Included {
   bool inside = false;  // a declaration or a list has begun before it
 };
 
+// A macro, and a name in what it stands for: hashes.
+struct Naming {
+  std::uint32_t name = 0, macro = 0;
+  auto operator<=>(const Naming&) const = default;
+};
+
 // What one file says.
 struct Facts {
   std::vector<Included> includes;
   std::vector<std::uint32_t> names;  // hashes, sorted
   std::vector<std::string> definitions;
   std::vector<std::uint32_t> naming_macros;  // hashes
+  std::vector<std::uint32_t> brace_macros;   // hashes
+  std::vector<Naming> plain_macros;          // without braces of their own
   std::string aliases;                       // lines "WORD\tMACRO"
   std::vector<NumberWord> numbers;           // of macros that stand for a short number
   std::vector<std::string> made;             // macros that stand for what others make
@@ -157,6 +166,17 @@ class FileReader {
     std::uint32_t hash = hash_of_name(macro.name);
     if (!macro.names_nothing()) {
       facts_.naming_macros.push_back(hash);
+    }
+    if (macro.function_like) {
+      // Its call is seen where it stands.
+    } else if (macro.may_hold_braces()) {
+      facts_.brace_macros.push_back(hash);
+    } else {
+      for (const Token& token : macro.body) {
+        if (token.kind == TokenKind::name && !is_keyword(token.text)) {
+          facts_.plain_macros.push_back({hash_of_name(token.text), hash});
+        }
+      }
     }
     bool pastes = std::ranges::any_of(macro.body, [](const Token& t) { return t.text == "##"; });
     bool calls = std::ranges::any_of(macro.body, [](const Token& t) { return t.text == "("; });
@@ -491,8 +511,9 @@ class IndexMaker {
     }
     sort_unique(naming);
     append_all(section(Section::naming_macros), naming);
+    append_all(section(Section::brace_macros), macros_with_braces());
     section(Section::pastings) = bytes_of(pasting_text());
-    section(Section::aliases) = bytes_of("\n" + aliases_);
+    section(Section::aliases) = bytes_of(alias_text());
     aliases_.clear();
     write_names(order, section(Section::buckets), section(Section::list));
     names_.clear();
@@ -539,6 +560,10 @@ class IndexMaker {
     auto append = [](auto& to, auto& what) { to.insert(to.end(), what.begin(), what.end()); };
     append(made_, facts.made);
     naming_macros_[from] = std::move(facts.naming_macros);
+    for (std::uint32_t macro : facts.brace_macros) {
+      brace_macros_.emplace_back(from, macro);
+    }
+    append(plain_macros_, facts.plain_macros);
     append(definitions_, facts.definitions);
     append(numbers_, facts.numbers);
     aliases_ += facts.aliases;
@@ -553,6 +578,29 @@ class IndexMaker {
     }
   }
 
+  // A macro that stands for one with braces has them, too.
+  std::vector<std::uint32_t> macros_with_braces() {
+    std::vector<std::uint32_t> out;
+    for (auto [file, macro] : std::exchange(brace_macros_, {})) {
+      if (flags_[file] != 0) {
+        out.push_back(macro);
+      }
+    }
+    sort_unique(out);
+    std::vector<Naming> plain = std::exchange(plain_macros_, {});
+    sort_unique(plain);
+    std::unordered_set<std::uint32_t> known(out.begin(), out.end());
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      for (const Naming& naming : std::ranges::equal_range(plain, out[i], {}, &Naming::name)) {
+        if (known.insert(naming.macro).second) {
+          out.push_back(naming.macro);
+        }
+      }
+    }
+    std::ranges::sort(out);
+    return out;
+  }
+
   std::string spelled_text(const std::vector<std::uint32_t>& renumbered) {
     std::string out;
     for (auto& [spelled, files] : spelled_) {
@@ -564,6 +612,13 @@ class IndexMaker {
       out += "\n";
     }
     return out;
+  }
+
+  std::string alias_text() const {
+    std::vector<std::string_view> lines;
+    for_each_line(aliases_, [&](std::string_view line) { lines.push_back(line); });
+    sort_unique(lines);
+    return fmt::format("{}\n", fmt::join(lines, "\n"));
   }
 
   std::string pasting_text() {
@@ -643,6 +698,8 @@ class IndexMaker {
   std::vector<Edge> edges_;
   std::map<std::string, std::vector<std::uint32_t>> spelled_;
   std::vector<std::vector<std::uint32_t>> naming_macros_;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> brace_macros_;  // file, macro
+  std::vector<Naming> plain_macros_;
   std::vector<std::string> made_;
   std::vector<std::string> definitions_;
   std::vector<NumberWord> numbers_;

@@ -4,10 +4,12 @@
 //
 // Method: a closure over names. What differs between the header's two texts (c_text.h) defines
 // names; whatever names one of these, in any file that a unit may include, has its own names
-// affected, and so on. What is not inert, or could not be read for sure, affects whoever includes
-// its file. In the end a unit may see a difference only if its own file holds an affected name, or
-// if it includes such a file. A function means nothing to a type or a declaration that does not
-// call it; but for that, scopes and types are left out: equal names count as the same.
+// affected, and so on. Members do not count as names: whoever comes to one has named the type, or
+// what is declared with it, and so on to the first name of the expression. What is not inert, or
+// could not be read for sure, affects whoever includes its file. In the end a unit may see a
+// difference only if its own file holds an affected name, or if it includes such a file. A function
+// means nothing to a type or a declaration that does not call it; but for that, scopes and types
+// are left out: equal names count as the same.
 //
 // Names can also come about: a macro may paste them (pasting.h), stand for a list of them, or be
 // the name's own word. So for each affected name the macros that can make it are looked for at
@@ -143,6 +145,7 @@ class Closure {
   };
   struct Affected {
     bool makes_names = false;  // it is a macro, and may stand for other names
+    bool has_braces = false;   // it is a macro, and may stand for a type's definition
     bool function = false;     // it is a function, and nothing else
   };
 
@@ -183,10 +186,12 @@ class Closure {
   void add_name(std::string_view name, Affected how) {
     auto [it, added] = affected_.emplace(name, how);
     Affected& now = it->second;
-    if (!added && (now.makes_names || !how.makes_names) && (!now.function || how.function)) {
+    if (!added && (now.makes_names || !how.makes_names) && (now.has_braces || !how.has_braces) &&
+        (!now.function || how.function)) {
       return;
     }
     now.makes_names = now.makes_names || how.makes_names;
+    now.has_braces = now.has_braces || how.has_braces;
     now.function = now.function && how.function;
     fresh_.emplace_back(name);
     if (is_keyword(name)) {
@@ -208,26 +213,58 @@ class Closure {
     } else if (part) {
       open_up(path, "it is included in the middle of a declaration");
     } else if (chunk.kind != ChunkKind::macro) {
-      auto naming = std::ranges::find_if(chunk.shapes,
-                                         [&](std::string_view name) { return makes_names(name); });
-      const auto& around = chunk.kind == ChunkKind::function ? chunk.head : chunk.uses;
-      auto affected = std::ranges::find_if(around, [&](std::string_view name) {
-        auto it = affected_.find(std::string(name));
-        return it != affected_.end() && it->second.makes_names;
-      });
-      if (naming != chunk.shapes.end() || affected != around.end()) {
-        std::string_view macro = naming != chunk.shapes.end() ? *naming : *affected;
+      if (auto macro = macro_that_defines(chunk); !macro.empty()) {
         open_up(path, fmt::format("the macro {} may make names in {}", macro, words()));
       }
     }
     for (std::string_view name : chunk.defines) {
-      bool macro = chunk.kind == ChunkKind::macro && (makes_names(name) || defines_names(chunk));
-      add_name(name, {.makes_names = macro, .function = chunk.declares_function});
+      const bool macro = chunk.kind == ChunkKind::macro;
+      add_name(name, {.makes_names = macro && (makes_names(name) || defines_names(chunk)),
+                      .has_braces = macro && (index_.is_brace_macro(name) || has_braces(chunk)),
+                      .function = chunk.declares_function});
     }
+  }
+
+  // A macro in the chunk that may define there what its text does not show; empty where none may.
+  std::string_view macro_that_defines(const Chunk& chunk) const {
+    auto first = [](const std::vector<std::string_view>& names, const auto& fits) {
+      auto it = std::ranges::find_if(names, fits);
+      return it == names.end() ? std::string_view{} : *it;
+    };
+    auto affected = [&](std::string_view name, bool Affected::*what) {
+      auto it = affected_.find(std::string(name));
+      return it != affected_.end() && it->second.*what;
+    };
+    auto names = [&](std::string_view name) {
+      return makes_names(name) || affected(name, &Affected::makes_names);
+    };
+    if (std::string_view macro = first(chunk.shapes, names); !macro.empty()) {
+      return macro;
+    }
+    if (chunk.has_members) {
+      return first(chunk.head, [&](std::string_view name) {
+        return index_.is_brace_macro(name) || affected(name, &Affected::has_braces);
+      });
+    }
+    return first(chunk.kind == ChunkKind::function ? chunk.head : chunk.uses,
+                 [&](std::string_view name) { return affected(name, &Affected::makes_names); });
   }
 
   static bool defines_names(const Chunk& chunk) {
     return !chunk.macro.empty() && !read_macro(chunk.macro).names_nothing();
+  }
+  // What the macro stands for now, with what changed in it.
+  bool has_braces(const Chunk& chunk) const {
+    if (chunk.macro.empty()) {
+      return false;
+    }
+    const Macro macro = read_macro(chunk.macro);
+    return !macro.function_like &&
+           (macro.may_hold_braces() || std::ranges::any_of(chunk.uses, [&](std::string_view name) {
+              auto it = affected_.find(std::string(name));
+              return index_.is_brace_macro(name) ||
+                     (it != affected_.end() && it->second.has_braces);
+            }));
   }
   bool makes_names(std::string_view name) const { return index_.is_naming_macro(name); }
 

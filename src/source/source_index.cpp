@@ -143,6 +143,7 @@ Status SourceIndex::take(ByteView bytes, std::string_view key) {
   edges_ = numbers_in<Edge>(section(Section::edges));
   spelled_ = as_text(section(Section::spelled));
   naming_macros_ = numbers_in<std::uint32_t>(section(Section::naming_macros));
+  brace_macros_ = numbers_in<std::uint32_t>(section(Section::brace_macros));
   aliases_.clear();
   for_each_line(as_text(section(Section::aliases)),
                 [&](std::string_view line) { aliases_.push_back(line); });
@@ -300,6 +301,10 @@ std::vector<std::uint32_t> SourceIndex::files_naming(std::string_view name) cons
 
 bool SourceIndex::is_naming_macro(std::string_view name) const {
   return std::ranges::binary_search(naming_macros_, hash_of_name(name));
+}
+
+bool SourceIndex::is_brace_macro(std::string_view name) const {
+  return std::ranges::binary_search(brace_macros_, hash_of_name(name));
 }
 
 std::vector<std::string> SourceIndex::aliases(std::string_view name) const {

@@ -68,6 +68,8 @@ class SourceIndex {
 
   // A macro of that name stands for more than numbers and its arguments.
   bool is_naming_macro(std::string_view name) const;
+  // A macro of that name, without parameters, may stand for a type's definition.
+  bool is_brace_macro(std::string_view name) const;
   // Calls work(pattern, macros) for each pattern (pasting.h) that begins as the name does, or with
   // a hole, with the names of the macros that paste so, between blanks.
   template <class Work>
@@ -109,8 +111,9 @@ class SourceIndex {
   // What is included, as it is spelled, and from which files: lines "NAME\tNUMBER NUMBER...".
   std::string_view spelled_;
   std::span<const std::uint32_t> naming_macros_;  // hashes, sorted
+  std::span<const std::uint32_t> brace_macros_;   // likewise
   std::vector<std::string_view> pastings_;        // lines "PATTERN\tMACRO MACRO...", sorted
-  std::string_view aliases_;                      // lines "WHAT IT STANDS FOR\tMACRO"
+  std::vector<std::string_view> aliases_;         // lines "WHAT IT STANDS FOR\tMACRO", sorted
   // The names: for each value of a hash's first bits where its part of the list begins; there, the
   // rest of each hash, how many files, and which (all as differences).
   std::span<const std::uint32_t> buckets_;
