@@ -17,10 +17,10 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "base/digest.h"
+#include "base/json.h"
 #include "boot/guard.h"
 #include "elf/object.h"
 #include "module/metadata.h"
@@ -28,8 +28,6 @@
 namespace suture::boot {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::string_view manifest_name = "manifest.json";
 constexpr unsigned directory_mode = 0755;
@@ -119,24 +117,22 @@ std::unexpected<Error> bad_manifest(const fs::path& path, std::string_view reaso
 }
 
 Result<std::vector<InstalledPatch>> parse_manifest(std::string_view text, const fs::path& path) {
-  const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object() || json.value("schema", 0) != 1 || !json.contains("patches") ||
-      !json["patches"].is_array()) {
+  const Json json = Json::parse(text).value_or(Json{});
+  JsonReader manifest(json);
+  const bool known = manifest.integer("schema") == 1;
+  const std::vector<Json>& entries = manifest.items("patches");
+  if (!known || !manifest.whole()) {
     return bad_manifest(path, "it is damaged, or of another version of Suture");
   }
   std::vector<InstalledPatch> out;
-  for (const Json& entry : json["patches"]) {
-    const auto text_of = [&](const char* key) {
-      return entry.is_object() && entry.contains(key) && entry[key].is_string()
-                 ? entry[key].get<std::string>()
-                 : std::string{};
-    };
-    InstalledPatch patch{.name = text_of("name"),
-                         .version = text_of("version"),
-                         .sha256 = text_of("sha256"),
-                         .before = text_of("before")};
-    patch.replace = entry.is_object() && entry.value("replace", Json(false)) == Json(true);
-    if (const std::string core = text_of("core"); !core.empty()) {
+  for (const Json& it : entries) {
+    JsonReader entry(it);
+    InstalledPatch patch{.name = entry.text("name"),
+                         .version = entry.text("version"),
+                         .sha256 = entry.text("sha256"),
+                         .before = entry.text("before")};
+    patch.replace = entry.truth("replace");
+    if (const std::string core = entry.text("core"); !core.empty()) {
       patch.core = core;
     }
     if (!is_file_name(patch.name)) {
@@ -158,7 +154,7 @@ Status write_manifest(const Store& store, const std::string& release,
                                {"replace", patch.replace},
                                {"core", patch.core}});
   }
-  const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  const std::string text = json.text() + "\n";
   return write_file_durably(store.of(release) / manifest_name, as_bytes(text));
 }
 

@@ -101,24 +101,20 @@ Result<Report> check(const Options& options) {
 
 void register_check(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
+  const Command command = commands.add(
       "check", "Check whether a patch module may be loaded, or prove that it means its sources");
-  command->add_option("MODULE", options->module, "The module file (.ko)")->required();
-  options->kernel.add_options(command);
-  // The running machine is what is meant here where none is named.
-  command->get_option("--kernel")
-      ->description(
-          "Release of a cached kernel, instead of the running machine (with --prove: of the one "
-          "that "
-          "the module is for)");
-  auto* objects = command->add_option("--source-objects", options->objects,
-                                      "With --prove: the directory that `suture build "
-                                      "--keep-objects` left");
-  auto* prove = command->add_flag(
+  command.option("MODULE", options->module, "The module file (.ko)").required();
+  options->kernel.add_options(command).text(
+      "Release of a cached kernel, instead of the running machine (with --prove: of the one that "
+      "the module is for)");
+  const Option objects = command.option("--source-objects DIR", options->objects,
+                                        "With --prove: the directory that `suture build "
+                                        "--keep-objects` left");
+  const Option prove = command.flag(
       "--prove", options->prove,
       "Load it in memory as the kernel would, and compare it with the compiled objects, instead");
-  prove->needs(objects);
-  objects->needs(prove);
+  prove.needs(objects);
+  objects.needs(prove);
   commands.on_run(command, [options, &commands] {
     return options->prove ? prove_again(*options, commands.json()) : check(*options);
   });

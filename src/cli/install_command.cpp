@@ -154,26 +154,25 @@ Result<Report> run_uninstall(UninstallOptions options) {
 
 void register_install(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
-      "install", "Have patches loaded at each boot of the kernel that they are for");
+  const Command command =
+      commands.add("install", "Have patches loaded at each boot of the kernel that they are for");
   command
-      ->add_option("MODULE", options->modules,
-                   "Patch modules (.ko), applied in this order, after those that are installed")
-      ->required()
-      ->check(CLI::ExistingFile);
-  command->add_flag("--now", options->now,
-                    "Load them now, too; one that cannot be loaded is not installed");
+      .option("MODULE", options->modules,
+              "Patch modules (.ko), applied in this order, after those that are installed")
+      .required()
+      .existing();
+  command.flag("--now", options->now,
+               "Load them now, too; one that cannot be loaded is not installed");
   commands.on_run(command, [options] { return run(*options); });
 }
 
 void register_uninstall(Commands& commands) {
   auto options = std::make_shared<UninstallOptions>();
-  CLI::App* command =
-      commands.app().add_subcommand("uninstall", "Have patches no longer loaded at boot");
-  command->add_option("NAME", options->names, "Names of installed patches")->required();
-  command->add_option("-k,--kernel", options->release,
-                      "Release that they are installed for (default: the running one)");
-  command->add_flag("--now", options->now, "Take them back now, too");
+  const Command command = commands.add("uninstall", "Have patches no longer loaded at boot");
+  command.option("NAME", options->names, "Names of installed patches").required();
+  command.option("-k,--kernel REL", options->release,
+                 "Release that they are installed for (default: the running one)");
+  command.flag("--now", options->now, "Take them back now, too");
   commands.on_run(command, [options] { return run_uninstall(*options); });
 }
 

@@ -76,25 +76,22 @@ Result<Report> show(const std::string& release) {
 }  // namespace
 
 void register_kernel(Commands& commands) {
-  CLI::App* kernel = commands.app().add_subcommand(
-      "kernel", "Fetch stock kernels to build for, and see which ones are there");
-  kernel->require_subcommand(1);
+  const Command kernel =
+      commands.add("kernel", "Fetch stock kernels to build for, and see which ones are there");
   auto release = std::make_shared<std::string>();
 
-  CLI::App* add_command =
-      kernel->add_subcommand("add", "Fetch a stock kernel and prepare its source to compile");
-  add_command->add_option(
-      "RELEASE", *release,
-      "Its release, e.g. 6.1.0-56-amd64 (default: the newest linux-image-amd64 of "
-      "Debian's archive)");
+  const Command add_command =
+      kernel.add("add", "Fetch a stock kernel and prepare its source to compile");
+  add_command.option("RELEASE", *release,
+                     "Its release, e.g. 6.1.0-56-amd64 (default: the newest linux-image-amd64 of "
+                     "Debian's archive)");
   commands.on_run(add_command, [release] { return add(*release); });
 
-  CLI::App* list_command = kernel->add_subcommand("list", "List the kernels in the cache");
+  const Command list_command = kernel.add("list", "List the kernels in the cache");
   commands.on_run(list_command, list);
 
-  CLI::App* show_command = kernel->add_subcommand("show", "Show a kernel of the cache");
-  show_command->add_option("RELEASE", *release,
-                           "Its release (default: the newest cached 6.1 amd64)");
+  const Command show_command = kernel.add("show", "Show a kernel of the cache");
+  show_command.option("RELEASE", *release, "Its release (default: the newest cached 6.1 amd64)");
   commands.on_run(show_command, [release] { return show(*release); });
 }
 

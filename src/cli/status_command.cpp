@@ -235,15 +235,15 @@ Result<Report> run(const Options& options, bool json) {
 
 void register_status(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
+  const Command command = commands.add(
       "status", "Show what is patched, what a transition waits for, and what is in the way");
-  command->add_option("NAME", options->names, "Show the functions of these patches, too");
-  auto* prometheus =
-      command->add_flag("--prometheus", options->prometheus,
-                        "Write metrics in Prometheus' text format, for node_exporter's textfile "
-                        "collector");
-  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
-  prometheus->excludes("--json");
+  command.option("NAME", options->names, "Show the functions of these patches, too");
+  const Option prometheus =
+      command.flag("--prometheus", options->prometheus,
+                   "Write metrics in Prometheus' text format, for node_exporter's textfile "
+                   "collector");
+  prometheus.excludes(
+      commands.on_run(command, [options, &commands] { return run(*options, commands.json()); }));
 }
 
 }  // namespace suture::cli

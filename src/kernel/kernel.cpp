@@ -7,8 +7,8 @@
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "kernel/cache.h"
 #include "kernel/make_units.h"
 #include "kernel/prepare.h"
@@ -114,20 +114,20 @@ bool is_release_name(std::string_view release) {
 }
 
 Status write_entry(const fs::path& root, const Image& image, const std::vector<Package>& packages) {
-  nlohmann::ordered_json json = {
+  Json json = {
       {"schema", entry_schema},
       {"release", image.release()},
       {"package_version", packages.at(0).version},
       {"build_id", image.build_id()},
       {"compiler", image.compiler()},
       {"banner", image.banner()},
-      {"packages", nlohmann::ordered_json::array()},
+      {"packages", Json::array()},
   };
   for (const Package& package : packages) {
     json["packages"].push_back(
         {{"name", package.name}, {"version", package.version}, {"sha256", package.sha256}});
   }
-  return write_file(root / "kernel.json", json.dump(2) + "\n");
+  return write_file(root / "kernel.json", json.text() + "\n");
 }
 
 Result<Kernel> read_entry(const std::string& release) {
@@ -142,16 +142,16 @@ Result<Kernel> read_entry(const std::string& release) {
   if (!text) {
     return damaged_entry(kernel.root, text.error().reason);
   }
-  auto json = nlohmann::json::parse(*text, nullptr, false);
-  try {
-    if (json.is_discarded() || json.at("schema") != entry_schema || json.at("release") != release) {
-      return damaged_entry(kernel.root, "its kernel.json is of another kind");
-    }
-    kernel.release = release;
-    kernel.package_version = json.at("package_version");
-    kernel.build_id = json.at("build_id");
-  } catch (const nlohmann::json::exception& e) {
-    return damaged_entry(kernel.root, e.what());
+  const Json json = Json::parse(*text).value_or(Json{});
+  JsonReader entry(json);
+  if (entry.integer("schema") != entry_schema || entry.text("release") != release) {
+    return damaged_entry(kernel.root, "its kernel.json is of another kind");
+  }
+  kernel.release = release;
+  kernel.package_version = entry.text("package_version");
+  kernel.build_id = entry.text("build_id");
+  if (!entry.whole()) {
+    return damaged_entry(kernel.root, "its kernel.json lacks " + entry.missing());
   }
   kernel.vmlinuz = kernel.root / "vmlinuz";
   kernel.vmlinux = kernel.root / "vmlinux";

@@ -8,17 +8,15 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/json.h"
 #include "machine/directory.h"
 #include "machine/proc_stat.h"
 
 namespace suture::live {
 
 namespace {
-
-using nlohmann::json;
 
 constexpr std::string_view suffix = ".json";
 constexpr std::array<std::pair<Record::Kind, std::string_view>, 3> kind_names = {{
@@ -38,30 +36,28 @@ std::optional<machine::ProcStat> stat_of(const machine::Machine& machine, int pi
 
 std::string to_json(const Record& record) {
   auto kind = std::ranges::find(kind_names, record.kind, [](const auto& it) { return it.first; });
-  return json{{"patch", record.patch},       {"kind", kind->second},
+  return Json{{"patch", record.patch},       {"kind", kind->second},
               {"pid", record.pid},           {"start_time", record.start_time},
               {"deadline", record.deadline}, {"trial_seconds", record.trial_seconds}}
-             .dump(2) +
+             .text() +
          "\n";
 }
 
 std::optional<Record> parse_record_file(std::string_view text) {
-  try {
-    const json parsed = json::parse(text);
-    const std::string word = parsed.at("kind");
-    auto kind = std::ranges::find(kind_names, word, [](const auto& it) { return it.second; });
-    if (kind == kind_names.end()) {
-      return std::nullopt;
-    }
-    return Record{.patch = parsed.at("patch"),
-                  .kind = kind->first,
-                  .pid = parsed.at("pid"),
-                  .start_time = parsed.at("start_time"),
-                  .deadline = parsed.at("deadline"),
-                  .trial_seconds = parsed.at("trial_seconds")};
-  } catch (const json::exception&) {
+  const Json parsed = Json::parse(text).value_or(Json{});
+  JsonReader reader(parsed);
+  auto kind =
+      std::ranges::find(kind_names, reader.text("kind"), [](const auto& it) { return it.second; });
+  if (kind == kind_names.end()) {
     return std::nullopt;
   }
+  Record record{.patch = reader.text("patch"),
+                .kind = kind->first,
+                .pid = static_cast<int>(reader.integer("pid")),
+                .start_time = static_cast<unsigned long long>(reader.integer("start_time")),
+                .deadline = reader.number("deadline"),
+                .trial_seconds = reader.number("trial_seconds")};
+  return reader.whole() ? std::optional(std::move(record)) : std::nullopt;
 }
 
 std::vector<Record> read_records(const machine::Machine& machine) {
