@@ -324,4 +324,20 @@ Status uninstall(const Store& store, const std::string& release, const std::stri
   return remove_file_durably(store.of(release) / (name + ".ko"));
 }
 
+std::vector<std::string> applied_at_boot(const std::vector<InstalledPatch>& patches) {
+  std::vector<std::string> out;
+  for (const InstalledPatch& patch : patches) {
+    if (patch.replace) {
+      for (const InstalledPatch& earlier : of_core(patches, patch.core)) {
+        if (earlier.name == patch.name) {
+          break;
+        }
+        std::erase(out, earlier.name);
+      }
+    }
+    out.push_back(patch.name);
+  }
+  return out;
+}
+
 }  // namespace suture::boot

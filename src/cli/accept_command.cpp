@@ -40,7 +40,8 @@ void register_accept(Commands& commands) {
   auto names = std::make_shared<std::vector<std::string>>();
   const Command command = commands.add("accept", "Let patches stay that are on trial (load --try)");
   command.option("NAME", *names, "Patches on trial (default: all that are)");
-  commands.on_run(command, [names] { return run(*names); });
+  commands.on_run(
+      command, [names] { return run(*names); }, Logged::yes);
 }
 
 void register_keep_trial(Commands& commands) {

@@ -179,8 +179,10 @@ void register_build(Commands& commands) {
                  "A TOML file with what the diffs do not say: docs/patch-author-guide.md");
   options->kernel.add_options(command);
   command.option("-n,--name NAME", request.name, "Name of the module (default: the first diff's)");
-  command.option("-o,--output DIR", request.output_directory,
-                 "Directory for the module (default: the current one)");
+  command
+      .option("-o,--output DIR", request.output_directory,
+              "Directory for the module (default: the current one)")
+      .existing();
   command.choice("--for", options->core, {"livepatch", "suture"},
                  "What runs the patch: the kernel's own livepatch (default), or Suture's own core, "
                  "which needs no livepatch in the kernel");

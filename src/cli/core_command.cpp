@@ -104,13 +104,15 @@ void register_core(Commands& commands) {
   auto file = std::make_shared<fs::path>();
   const Command load_command = core.add("load", "Load the core into the running kernel");
   load_command
-      .option("--core", *file,
-              "The core's file (default: /lib/modules/REL/updates/suture.ko, else the one "
-              "that is built for this kernel in the cache)")
+      .option("FILE", *file,
+              "The core (default: /lib/modules/REL/updates/suture.ko, else the one that is built "
+              "for this kernel in the cache)")
       .existing();
-  commands.on_run(load_command, [file] { return load(*file); });
+  commands.on_run(
+      load_command, [file] { return load(*file); }, Logged::yes);
 
-  commands.on_run(core.add("unload", "Take the core out, once no patch rests on it"), unload);
+  commands.on_run(core.add("unload", "Take the core out, once no patch rests on it"), unload,
+                  Logged::yes);
   commands.on_run(core.add("status", "Show whether the core is loaded, and its patches"), status);
   register_core_compare(core, commands);
 }

@@ -46,7 +46,8 @@ void register_force(Commands& commands) {
   command.option("NAME", options->name, "The patch that is in transition").required();
   command.flag("--give-up-consistency", options->confirmed,
                std::string("Must be given. ") + "What it means: " + consequences);
-  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
+  commands.on_run(
+      command, [options, &commands] { return run(*options, commands.json()); }, Logged::yes);
 }
 
 }  // namespace suture::cli

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "boot/boot.h"
@@ -131,6 +132,8 @@ Result<Report> run_uninstall(UninstallOptions options) {
   }
   Report report;
   report.json["uninstalled"] = Json::array();
+  const std::vector<std::string> before =
+      boot::applied_at_boot(TRY(boot::installed_patches(store, options.release)));
   for (const std::string& name : options.names) {
     TRY(boot::uninstall(store, options.release, name));
     report.json["uninstalled"].push_back({{"name", name}, {"release", options.release}});
@@ -145,6 +148,16 @@ Result<Report> run_uninstall(UninstallOptions options) {
       report.text += staying_text(unloaded);
     } else {
       report.text += fmt::format("it stays in force until the next boot: suture unload {}\n", name);
+    }
+  }
+  report.json["applied_again"] = Json::array();
+  for (const std::string& name :
+       boot::applied_at_boot(TRY(boot::installed_patches(store, options.release)))) {
+    if (std::ranges::find(before, name) == before.end()) {
+      report.json["applied_again"].push_back(name);
+      report.text +=
+          fmt::format("{} is applied at the next boot of {}: nothing supersedes it any more\n",
+                      name, options.release);
     }
   }
   return report;
@@ -163,7 +176,8 @@ void register_install(Commands& commands) {
       .existing();
   command.flag("--now", options->now,
                "Load them now, too; one that cannot be loaded is not installed");
-  commands.on_run(command, [options] { return run(*options); });
+  commands.on_run(
+      command, [options] { return run(*options); }, Logged::yes);
 }
 
 void register_uninstall(Commands& commands) {
@@ -173,7 +187,8 @@ void register_uninstall(Commands& commands) {
   command.option("-k,--kernel REL", options->release,
                  "Release that they are installed for (default: the running one)");
   command.flag("--now", options->now, "Take them back now, too");
-  commands.on_run(command, [options] { return run_uninstall(*options); });
+  commands.on_run(
+      command, [options] { return run_uninstall(*options); }, Logged::yes);
 }
 
 }  // namespace suture::cli

@@ -99,7 +99,8 @@ void register_load(Commands& commands) {
                "taking the patch back");
   command.duration("--try", options->trial,
                    "Take the patch back after this time unless `suture accept` comes: 10m");
-  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
+  commands.on_run(
+      command, [options, &commands] { return run(*options, commands.json()); }, Logged::yes);
 }
 
 }  // namespace suture::cli

@@ -47,7 +47,8 @@ void register_unload(Commands& commands) {
   add_model(command, options->load.model,
             "How tasks come back to the old code, of a patch for Suture's own core: stop, lazy or "
             "hybrid (default: the one that it was loaded by)");
-  commands.on_run(command, [options] { return run(*options); });
+  commands.on_run(
+      command, [options] { return run(*options); }, Logged::yes);
 }
 
 }  // namespace suture::cli

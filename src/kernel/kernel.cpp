@@ -2,6 +2,7 @@
 #include "kernel/kernel.h"
 
 #include <fmt/format.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 #include <cctype>
@@ -22,7 +23,7 @@ constexpr int entry_schema = 1;
 std::unexpected<Error> damaged_entry(const fs::path& root, std::string_view why) {
   return fail(Code::bad_package, root.string(),
               fmt::format("the cached kernel is damaged: {}", why),
-              fmt::format("remove {} and run 'suture kernel add {}'", root.string(),
+              fmt::format("suture kernel remove {0}, then: suture kernel add {0}",
                           root.filename().string()));
 }
 
@@ -69,9 +70,17 @@ fs::path derived_directory(const std::string& build_id) {
   return cache_directory() / "derived" / build_id;
 }
 
-Result<FileLock> lock_cache() {
+Result<FileLock> lock_cache(const Progress& progress) {
   TRY(make_directories(cache_directory()));
-  return FileLock::acquire(cache_directory() / "lock");
+  const fs::path path = cache_directory() / "lock";
+  auto lock = FileLock::try_acquire(path);
+  if (lock || lock.error().code != Code::busy) {
+    return lock;
+  }
+  if (progress) {
+    progress("waiting for another suture that adds or removes a kernel");
+  }
+  return FileLock::acquire(path);
 }
 
 void remove_leftovers(const fs::path& directory) {
@@ -209,6 +218,10 @@ Result<Kernel> find(const std::string& release) {
   if (releases.empty()) {
     return fail(Code::not_cached, cache_directory().string(), "no kernel is in the cache",
                 "suture kernel add");
+  }
+  utsname running{};
+  if (::uname(&running) == 0 && std::ranges::find(releases, running.release) != releases.end()) {
+    return read_entry(running.release);
   }
   auto stable = std::ranges::find_if(releases.rbegin(), releases.rend(), is_stable);
   return read_entry(stable != releases.rend() ? *stable : releases.back());

@@ -2,12 +2,15 @@
 #include "live/records.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <ctime>
+#include <tuple>
 #include <utility>
 
 #include "base/json.h"
@@ -112,6 +115,39 @@ void keep_by(const machine::Machine& machine, Record& record, int pid) {
 
 void keep_by_this_process(const machine::Machine& machine, Record& record) {
   keep_by(machine, record, ::getpid());
+}
+
+namespace {
+
+fs::path note_path(const machine::Machine& machine, const std::string& patch) {
+  return machine.run / "loaded" / (patch + std::string(suffix));
+}
+
+// Each load of a module makes its directory anew, with another inode; 0 where it is not loaded.
+std::int64_t load_number(const machine::Machine& machine, const std::string& patch) {
+  struct stat seen {};
+  return ::stat((machine.sys / "module" / patch).c_str(), &seen) == 0
+             ? static_cast<std::int64_t>(seen.st_ino)
+             : 0;
+}
+
+}  // namespace
+
+void note_load(const machine::Machine& machine, const std::string& patch) {
+  const Json note{{"time", static_cast<std::int64_t>(std::time(nullptr))},
+                  {"load", load_number(machine, patch)}};
+  // Without it status does not say when the patch was loaded, and nothing else changes.
+  std::ignore = make_directories(note_path(machine, patch).parent_path());
+  std::ignore = write_file(note_path(machine, patch), note.text() + "\n");
+}
+
+std::optional<std::int64_t> loaded_at(const machine::Machine& machine, const std::string& patch) {
+  const auto text = read_text(note_path(machine, patch));
+  const Json json = text ? Json::parse(*text).value_or(Json{}) : Json{};
+  JsonReader note(json);
+  const std::int64_t time = note.integer("time");
+  return note.whole() && note.integer("load") == load_number(machine, patch) ? std::optional(time)
+                                                                             : std::nullopt;
 }
 
 double seconds_since_boot() {
