@@ -44,12 +44,13 @@ Status check_owner(const Store& store, const Descriptor& fd, const fs::path& pat
   }
   if (st.st_uid != store.owner) {
     return untrusted(path, fmt::format("it belongs to user {}, not to root", st.st_uid),
-                     fmt::format("look who made it; then: chown root:root {}", path.string()));
+                     fmt::format("see who made it, then run: chown root:root {}", path.string()));
   }
   if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
     return untrusted(
-        path, fmt::format("others than root may write to it (mode {:04o})", st.st_mode & 07777),
-        fmt::format("look what was changed; then: chmod go-w {}", path.string()));
+        path,
+        fmt::format("users other than root may write to it (mode {:04o})", st.st_mode & 07777),
+        fmt::format("see what was changed, then run: chmod go-w {}", path.string()));
   }
   return {};
 }

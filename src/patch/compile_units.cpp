@@ -260,13 +260,13 @@ std::optional<Error> failure_of(const Job& job, const source::CompileCommand& co
   if (job.post) {
     return Error{Code::does_not_compile, command.source,
                  fmt::format("the patched source does not compile:\n{}", words),
-                 "mend the diff; the unpatched file compiles"};
+                 "correct the diff; the unpatched file compiles"};
   }
   return Error{Code::does_not_compile, command.source,
-               fmt::format("the unpatched source does not compile, though the kernel is made of "
-                           "it:\n{}",
+               fmt::format("the unpatched source does not compile, though the kernel was built "
+                           "from it:\n{}",
                            words),
-               "install the compiler that made the kernel, or add the kernel to the cache anew"};
+               "install the compiler that built the kernel, or add the kernel to the cache again"};
 }
 
 // The compiler counts lines as the unpatched file has them. So what failed is compiled again with
