@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "cli/help.h"
+#include "machine/sysfs.h"
 
 namespace suture::cli {
 
@@ -159,6 +160,15 @@ Result<kernel::Kernel> KernelChoice::find() const {
                 "give --vmlinuz, --config, --symvers and --source together");
   }
   return kernel::from_files(files);
+}
+
+std::string KernelChoice::default_note(const kernel::Kernel& found) const {
+  const std::string running = machine::running_release(machine::Machine{});
+  if (!release.empty() || !files.vmlinuz.empty() || found.release == running) {
+    return "";
+  }
+  return fmt::format("note: this is for {}; the running kernel, {}, is not in the cache\n",
+                     found.release, running);
 }
 
 }  // namespace suture::cli

@@ -75,6 +75,8 @@ struct KernelChoice {
   kernel::KernelFiles files;
   Option add_options(const Command& command);  // gives --kernel
   Result<kernel::Kernel> find() const;
+  // A line that says so where no kernel was named and `found` is not the running one.
+  std::string default_note(const kernel::Kernel& found) const;
 };
 
 // The model of a patch for Suture's own core.
