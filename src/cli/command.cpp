@@ -147,6 +147,11 @@ Option KernelChoice::add_options(const Command& command) {
 Result<kernel::Kernel> KernelChoice::find() const {
   const bool any_file = !files.vmlinuz.empty() || !files.config.empty() || !files.symvers.empty() ||
                         !files.source.empty() || !files.modules.empty();
+  if (!any_file && release.empty()) {
+    const std::string running = machine::running_release(machine::Machine{});
+    auto cached = kernel::find(running);
+    return cached || cached.error().code != Code::not_cached ? cached : kernel::find("");
+  }
   if (!any_file) {
     return kernel::find(release);
   }
