@@ -37,7 +37,7 @@ std::string to_text(const boot::InstallOutcome& outcome, const std::string& runn
         outcome.release, core.parent_path().string());
   }
   if (!outcome.superseded.empty()) {
-    out += fmt::format("it takes over from {}: not applied while it is installed\n",
+    out += fmt::format("it replaces {}: not loaded at boot while it is installed\n",
                        joined(outcome.superseded));
   }
   return out;
@@ -168,7 +168,7 @@ Result<Report> run_uninstall(UninstallOptions options) {
 void register_install(Commands& commands) {
   auto options = std::make_shared<Options>();
   const Command command =
-      commands.add("install", "Have patches loaded at each boot of the kernel that they are for");
+      commands.add("install", "Load patches at each boot of the kernel that they are for");
   command
       .option("MODULE", options->modules,
               "Patch modules (.ko), applied in this order, after those that are installed")
@@ -182,7 +182,7 @@ void register_install(Commands& commands) {
 
 void register_uninstall(Commands& commands) {
   auto options = std::make_shared<UninstallOptions>();
-  const Command command = commands.add("uninstall", "Have patches no longer loaded at boot");
+  const Command command = commands.add("uninstall", "No longer load patches at boot");
   command.option("NAME", options->names, "Names of installed patches").required();
   command.option("-k,--kernel REL", options->release,
                  "Release that they are installed for (default: the running one)");
