@@ -153,7 +153,8 @@ Result<Report> run(Options& options, bool json) {
   }
   Report report;
   report.json = to_json(*outcome, options.request.kernel);
-  report.text = to_text(*outcome, options.request.kernel, json ? STDERR_FILENO : STDOUT_FILENO);
+  report.text = options.kernel.default_note(options.request.kernel) +
+                to_text(*outcome, options.request.kernel, json ? STDERR_FILENO : STDOUT_FILENO);
   report.exit_status = outcome->refusals.empty() ? 0 : exit_code(outcome->refusals.front().code);
   return report;
 }

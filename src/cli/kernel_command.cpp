@@ -87,7 +87,8 @@ Result<Report> clean() {
 }
 
 Result<Report> show(const std::string& release) {
-  kernel::Kernel kernel = TRY(kernel::find(release));
+  const KernelChoice choice{.release = release, .files = {}};
+  kernel::Kernel kernel = TRY(choice.find());
   kernel::Image image = TRY(kernel::Image::open(kernel.vmlinux));
   kernel::ModuleDirectory modules = TRY(kernel::ModuleDirectory::open(kernel.modules));
   Report report;

@@ -2,7 +2,6 @@
 #include "kernel/kernel.h"
 
 #include <fmt/format.h>
-#include <sys/utsname.h>
 
 #include <algorithm>
 #include <cctype>
@@ -218,10 +217,6 @@ Result<Kernel> find(const std::string& release) {
   if (releases.empty()) {
     return fail(Code::not_cached, cache_directory().string(), "no kernel is in the cache",
                 "suture kernel add");
-  }
-  utsname running{};
-  if (::uname(&running) == 0 && std::ranges::find(releases, running.release) != releases.end()) {
-    return read_entry(running.release);
   }
   auto stable = std::ranges::find_if(releases.rbegin(), releases.rend(), is_stable);
   return read_entry(stable != releases.rend() ? *stable : releases.back());

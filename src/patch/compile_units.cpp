@@ -18,7 +18,6 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <set>
 #include <span>
 
 #include "base/digest.h"
