@@ -83,8 +83,12 @@ Status install_one(const fs::path& module, bool now, Report& report) {
   const std::string running = machine::running_release(machine);
   const boot::InstallOutcome outcome = TRY(boot::install(store, module));
   std::string text = to_text(outcome, running);
-  if (now && outcome.release == running) {
-    text += TRY(load_now(machine, store, outcome));
+  if (outcome.release == running) {
+    if (now) {
+      text += TRY(load_now(machine, store, outcome));
+    } else if (!machine::module_loaded(machine, outcome.patch.name)) {
+      text += "it is not loaded now: suture load MODULE, or install --now\n";
+    }
   }
   report.json["installed"].push_back({{"name", outcome.patch.name},
                                       {"release", outcome.release},
@@ -110,9 +114,6 @@ Result<Report> run(const Options& options) {
       report.text += see_to_boot(report);
     }
     before.push_back(module.filename().string());
-  }
-  if (!options.now) {
-    report.text += "nothing was loaded now: suture load MODULE, or install --now\n";
   }
   return report;
 }
