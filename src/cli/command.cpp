@@ -38,7 +38,7 @@ void log_lines(std::string_view text, int priority) {
 
 Commands::Commands()
     : tree_("suture",
-            "Live-patch the Linux kernel: a diff goes in, a running stock machine has the fix.",
+            "Make live patches for the Linux kernel from diffs; load them, watch them, keep them.",
             "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused (a safe patch cannot be made "
             "of this), 4 it is not for this kernel, 5 the transition is not complete.") {}
 
