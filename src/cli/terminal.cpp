@@ -55,13 +55,10 @@ bool understands_escapes(int fd) {
 }
 
 std::string paint(std::string_view text, Tone tone, int fd) {
-  if (tone == Tone::plain || !understands_escapes(fd) || set("NO_COLOR")) {
+  if (!understands_escapes(fd) || set("NO_COLOR")) {
     return std::string(text);
   }
-  const char* start = tone == Tone::good     ? "\033[32m"
-                      : tone == Tone::bad    ? "\033[31m"
-                      : tone == Tone::strong ? "\033[1m"
-                                             : "\033[2m";
+  const char* start = tone == Tone::good ? "\033[32m" : tone == Tone::bad ? "\033[31m" : "\033[1m";
   return fmt::format("{}{}\033[0m", start, text);
 }
 
