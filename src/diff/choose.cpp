@@ -243,9 +243,7 @@ class Chooser {
       if (boot_only(post_.graph, piece)) {
         out_.init_changed = true;
         if (!piece.name.empty()) {
-          add_note(fmt::format("{} only {} at boot or load: its change is left out",
-                               describe(piece),
-                               piece.kind == PieceKind::function ? "runs" : "exists"));
+          add_note(fmt::format("{} {}: its change is left out", describe(piece), lifetime(piece)));
         }
       } else if (piece.kind == PieceKind::function && at_exit(post_.graph, piece)) {
         refuse_exit(piece, "its code changes");
@@ -258,6 +256,15 @@ class Chooser {
     join_cold_parts();
   }
 
+  // Why what lies in a section that is freed does not matter any more.
+  std::string_view lifetime(const Piece& piece) const {
+    if (is_exit_section(post_.graph.section_of(piece).name)) {
+      return "is exit code, which the kernel itself never runs";
+    }
+    return piece.kind == PieceKind::function ? "only runs at boot or load"
+                                             : "only exists at boot or load";
+  }
+
   // What is new is taken only if something chosen needs it.
   void judge_new(const Piece& piece) {
     if (!init(piece) || at_exit(post_.graph, piece)) {
@@ -265,8 +272,7 @@ class Chooser {
     }
     out_.init_changed = true;
     if (piece.kind == PieceKind::function) {
-      add_note(
-          fmt::format("{} is new and only runs at boot or load: it is left out", describe(piece)));
+      add_note(fmt::format("{} is new and {}: it is left out", describe(piece), lifetime(piece)));
     } else if (!is_freed_section(post_.graph.section_of(piece).name)) {
       add_note(
           fmt::format("{} is new and only read at boot or load: it is left out", describe(piece)));
@@ -315,6 +321,11 @@ class Chooser {
     const Piece& piece = post_piece(index);
     const auto& users = referrers_[static_cast<std::size_t>(index)];
     if (only_used_at_boot(index)) {
+      if (const std::string giver = who_gave_contents(index); !giver.empty()) {
+        refuse_data(pre_.graph.piece(partner(index)), piece,
+                    fmt::format("{} gave what it points to to others, who may keep it", giver));
+        return;
+      }
       out_.init_changed = true;
       add_note(
           fmt::format("{} is only used at boot or load: its change is left out", describe(piece)));
@@ -378,6 +389,36 @@ class Chooser {
     return writable(post_.graph, piece)
                ? !hands_out(pre_.graph, partner(index)) && !hands_out(post_.graph, index)
                : before_addresses_.stays(partner(index)) && after_addresses_.stays(index);
+  }
+
+  // Of constant data that leads to functions or variables: the boot code that has given these to
+  // somebody, or does so now. Whoever registers them needs to keep nothing of what leads there.
+  std::string who_gave_contents(std::int32_t index) const {
+    const std::string before = who_gave_contents(pre_, partner(index));
+    return before.empty() ? who_gave_contents(post_, index) : before;
+  }
+  static std::string who_gave_contents(const Side& side, std::int32_t index) {
+    const PieceGraph& graph = side.graph;
+    if (std::ranges::all_of(graph.piece(index).references, [&](const Reference& reference) {
+          return reference.target_piece >= 0 &&
+                 is_copyable(graph, graph.piece(reference.target_piece));
+        })) {
+      return {};
+    }
+    const OutsideFate keeps = [](auto, auto) { return elf::AddressFate::leaves; };
+    AddressWatch watch(side, keeps);
+    const AddressWatch::Held held{
+        .in = [&](const Reference& reference) { return reference.target_piece == index; },
+        .variable = index,
+        .contents = true};
+    std::set<std::int32_t> holders;
+    for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
+      if (std::ranges::any_of(graph.pieces()[i].references, held.in)) {
+        holders.insert(watch.owner_of(static_cast<std::int32_t>(i)));
+      }
+    }
+    const auto giver = watch.leak(held, std::move(holders));
+    return giver ? std::string(graph.piece(*giver).name) : std::string{};
   }
 
   static bool hands_out(const PieceGraph& graph, std::int32_t index) {

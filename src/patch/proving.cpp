@@ -26,6 +26,7 @@ struct KeptObjects {
   std::string compiler;
   std::vector<KeptUnit> units;
   std::vector<prove::Scope::File> files;
+  std::vector<std::string> absent;
 };
 
 Result<std::string> read_kept(const fs::path& directory, const nlohmann::json& file,
@@ -70,6 +71,12 @@ Result<KeptObjects> read_list(const fs::path& directory) {
     out.files.push_back({.path = file.value("path", ""),
                          .before = TRY(read_kept(directory, file, "before")),
                          .after = TRY(read_kept(directory, file, "after"))});
+  }
+  for (const auto& source : list.value("absent", nlohmann::json::array())) {
+    if (!source.is_string()) {
+      return bad();
+    }
+    out.absent.push_back(source.get<std::string>());
   }
   return out;
 }
@@ -137,12 +144,12 @@ std::vector<prove::Scope::File> proof_files(const std::vector<source::ChangedFil
 }
 
 Status keep_objects(const fs::path& directory, const std::string& compiler,
-                    const std::vector<KeptUnit>& units,
-                    const std::vector<prove::Scope::File>& files) {
+                    const std::vector<KeptUnit>& units, const prove::Scope& scope) {
   nlohmann::ordered_json list{{"schema", 1},
                               {"compiler", compiler},
                               {"units", nlohmann::ordered_json::array()},
-                              {"files", nlohmann::ordered_json::array()}};
+                              {"files", nlohmann::ordered_json::array()},
+                              {"absent", scope.absent}};
   for (const KeptUnit& unit : units) {
     const std::string pre = unit.source + ".pre.o";
     const std::string post = unit.source + ".post.o";
@@ -161,7 +168,7 @@ Status keep_objects(const fs::path& directory, const std::string& compiler,
                              {"post", post},
                              {"ignored", std::move(ignored)}});
   }
-  for (const prove::Scope::File& file : files) {
+  for (const prove::Scope::File& file : scope.files) {
     nlohmann::ordered_json entry{{"path", file.path}};
     TRY(make_directories((directory / file.path).parent_path()));
     for (const auto& [side, text] : {std::pair("before", &file.before), {"after", &file.after}}) {
@@ -187,7 +194,7 @@ Result<std::unique_ptr<Witness>> Witness::open(const kernel::Kernel& kernel, mod
   }
   if (!kept.files.empty()) {
     witness->extent_ = TRY(Extent::open(kernel, witness->side_.image()));
-    witness->extent_->set(std::move(kept.files), {});
+    witness->extent_->set(std::move(kept.files), std::move(kept.absent));
     witness->about_.scope = &witness->extent_->scope();
   }
   return witness;
