@@ -39,9 +39,7 @@ std::string to_text(const boot::ApplyOutcome& outcome, int fd) {
   }
   std::string out;
   for (const Error& failure : outcome.failures) {
-    out += fmt::format("{} {}\n{} {}: {}\n", paint("next:", Tone::strong, fd), failure.remedy,
-                       paint(fmt::format("error[{}]:", code_name(failure.code)), Tone::bad, fd),
-                       failure.where, failure.reason);
+    out += error_text(failure, fd);
   }
   for (const boot::AppliedPatch& patch : outcome.applied) {
     out += patch.was_loaded ? fmt::format("{} is loaded already\n", patch.name)

@@ -41,16 +41,13 @@ Result<Report> prove_again(Options options, bool json) {
   report.json.update(proof_json(proof));
   const int fd = json ? STDERR_FILENO : STDOUT_FILENO;
   for (const Error& accusation : proof.accusations) {
-    report.text += fmt::format(
-        "{} {}: {}\n", paint(fmt::format("error[{}]:", code_name(accusation.code)), Tone::bad, fd),
-        accusation.where, accusation.reason);
+    report.text += error_text(accusation, fd);
   }
   if (proof.accusations.empty()) {
     report.text = fmt::format("{} for {}: {}\n", paint(options.module.string(), Tone::good, fd),
                               kernel.release, proof_text(proof));
   } else {
-    report.text += fmt::format("{} do not load it; report it with its diff\n",
-                               paint("next:", Tone::strong, fd));
+    report.text += next_text("do not load it; report it with its diff", fd);
     report.exit_status = exit_code(Code::proof_failed);
   }
   return report;

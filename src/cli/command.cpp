@@ -95,17 +95,14 @@ std::string paint(std::string_view text, Tone tone, int fd) {
 }
 
 std::string error_text(const Error& error, int fd) {
-  std::string text;
-  if (!error.remedy.empty()) {
-    text += fmt::format("{} {}\n", paint("next:", Tone::strong, fd), error.remedy);
-  }
   const std::string what =
       fmt::format("{}[{}]:", is_refusal(error.code) ? "refused" : "error", code_name(error.code));
-  text += fmt::format("{} ", paint(what, Tone::bad, fd));
-  if (!error.where.empty()) {
-    text += fmt::format("{}: ", error.where);
-  }
-  return text + error.reason + '\n';
+  return fmt::format("{} {}{}{}\n{}", paint(what, Tone::bad, fd), error.where,
+                     error.where.empty() ? "" : ": ", error.reason, next_text(error.remedy, fd));
+}
+
+std::string next_text(std::string_view remedy, int fd) {
+  return remedy.empty() ? "" : fmt::format("{} {}\n", paint("next:", Tone::strong, fd), remedy);
 }
 
 Json error_json(const Error& error) {

@@ -55,9 +55,11 @@ kernel::Progress progress();
 enum class Tone { plain, good, bad, strong, faint };
 std::string paint(std::string_view text, Tone tone, int fd);
 
-// An error as people read it: what to do next comes first. What was refused says so, and does not
-// look like a failure.
+// An error as people read it: what is wrong, and on a line of its own what to do next. What was
+// refused says so, and does not look like a failure. The only place that knows this form.
 std::string error_text(const Error& error, int fd);
+// "next: ..." as a line; nothing where there is no remedy.
+std::string next_text(std::string_view remedy, int fd);
 Json error_json(const Error& error);
 
 // "a, b, c"

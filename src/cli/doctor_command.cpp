@@ -165,9 +165,7 @@ std::string patches_text(const doctor::Diagnosis& it) {
 std::string to_text(const doctor::Diagnosis& it, const std::vector<Tool>& found, int fd) {
   std::string out;
   for (const Error& problem : it.problems) {
-    out += fmt::format("{} {}\n{} {}: {}\n", paint("next:", Tone::strong, fd), problem.remedy,
-                       paint(fmt::format("problem[{}]:", code_name(problem.code)), Tone::bad, fd),
-                       problem.where, problem.reason);
+    out += error_text(problem, fd);
   }
   out += it.problems.empty() ? "no problems are seen\n\n" : "\n";
   out += facts_text(it);

@@ -88,6 +88,15 @@ vm::TrialWatcher watcher(int fd, bool several) {
   };
 }
 
+Error failure(const vm::TrialReport& report, const kernel::Kernel& kernel, const std::string& patch,
+              const fs::path& log) {
+  return {.code = Code::test_failed,
+          .where = fmt::format("{} on {}", patch, kernel.release),
+          .reason = report.reason,
+          .remedy = log.empty() ? "run it again with --keep-log FILE and read the kernel's log"
+                                : "read the kernel's log in " + log.string()};
+}
+
 Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel, const std::string& patch,
              const Options& options) {
   Json out{{"verdict", report.passed ? "pass" : "fail"},
@@ -100,7 +109,7 @@ Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel, const 
            {"boot_seconds", report.boot_seconds},
            {"seconds", report.seconds}};
   if (!report.passed) {
-    out["error"] = {{"code", code_name(Code::test_failed)}, {"reason", report.reason}};
+    out["error"] = error_json(failure(report, kernel, patch, options.keep_log));
   }
   out["patches"] = Json::array();
   for (const vm::PatchVerdict& verdict : report.verdicts) {
@@ -147,13 +156,7 @@ std::string to_text(const vm::TrialReport& report, const kernel::Kernel& kernel,
                        report.transition_seconds, pause_text(report.pause_ns), report.seconds);
     return out;
   }
-  out += fmt::format("{} {}\n", paint("next:", Tone::strong, fd),
-                     log.empty() ? "run it again with --keep-log FILE and read the kernel's log"
-                                 : "read the kernel's log in " + log.string());
-  out += fmt::format("{} {} on {}: {}\n",
-                     paint(fmt::format("error[{}]:", code_name(Code::test_failed)), Tone::bad, fd),
-                     patch, kernel.release, report.reason);
-  return out;
+  return out + error_text(failure(report, kernel, patch, log), fd);
 }
 
 // Reads the modules to test, which must be for one kernel. Gives the metadata of the first.
