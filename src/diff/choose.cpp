@@ -26,6 +26,7 @@
 #include "diff/address_watch.h"
 #include "diff/boot_needs.h"
 #include "diff/diff.h"
+#include "diff/registered.h"
 #include "diff/threads.h"
 
 namespace suture::diff {
@@ -321,7 +322,8 @@ class Chooser {
     const Piece& piece = post_piece(index);
     const auto& users = referrers_[static_cast<std::size_t>(index)];
     if (only_used_at_boot(index)) {
-      if (const std::string giver = who_gave_contents(index); !giver.empty()) {
+      if (const std::string giver = giver_of_contents(pre_, partner(index), post_, index);
+          !giver.empty()) {
         refuse_data(pre_.graph.piece(partner(index)), piece,
                     fmt::format("{} gave what it points to to others, who may keep it", giver));
         return;
@@ -389,36 +391,6 @@ class Chooser {
     return writable(post_.graph, piece)
                ? !hands_out(pre_.graph, partner(index)) && !hands_out(post_.graph, index)
                : before_addresses_.stays(partner(index)) && after_addresses_.stays(index);
-  }
-
-  // Of constant data that leads to functions or variables: the boot code that has given these to
-  // somebody, or does so now. Whoever registers them needs to keep nothing of what leads there.
-  std::string who_gave_contents(std::int32_t index) const {
-    const std::string before = who_gave_contents(pre_, partner(index));
-    return before.empty() ? who_gave_contents(post_, index) : before;
-  }
-  static std::string who_gave_contents(const Side& side, std::int32_t index) {
-    const PieceGraph& graph = side.graph;
-    if (std::ranges::all_of(graph.piece(index).references, [&](const Reference& reference) {
-          return reference.target_piece >= 0 &&
-                 is_copyable(graph, graph.piece(reference.target_piece));
-        })) {
-      return {};
-    }
-    const OutsideFate keeps = [](auto, auto) { return elf::AddressFate::leaves; };
-    AddressWatch watch(side, keeps);
-    const AddressWatch::Held held{
-        .in = [&](const Reference& reference) { return reference.target_piece == index; },
-        .variable = index,
-        .contents = true};
-    std::set<std::int32_t> holders;
-    for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
-      if (std::ranges::any_of(graph.pieces()[i].references, held.in)) {
-        holders.insert(watch.owner_of(static_cast<std::int32_t>(i)));
-      }
-    }
-    const auto giver = watch.leak(held, std::move(holders));
-    return giver ? std::string(graph.piece(*giver).name) : std::string{};
   }
 
   static bool hands_out(const PieceGraph& graph, std::int32_t index) {

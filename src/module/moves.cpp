@@ -164,8 +164,7 @@ class Finder {
       return;
     }
     const kernel::Export* exported = symvers_.find(name);
-    if (exported != nullptr && exported->module != object &&
-        (exported->module == "vmlinux" || run.depends_on(exported->module))) {
+    if (exported != nullptr && exported->module != object && run.outside(name)) {
       refuse(Code::symbol_ambiguous, now.file, name,
              fmt::format("{} exports that name, and other files of {} may mean that",
                          exported->module, object),
