@@ -74,8 +74,9 @@ static inline struct suture_system_state *suture_get_prev_state(unsigned long id
 #define SUTURE_PRE_UNPATCH(function)	__SUTURE_CALLBACK(pre_unpatch, void, function)
 #define SUTURE_POST_UNPATCH(function)	__SUTURE_CALLBACK(post_unpatch, void, function)
 
+/* Two of a kind are two variables, for Suture to refuse in its own words. */
 #define __SUTURE_CALLBACK(kind, result, function)				\
-	static result (*const __suture_##kind)(struct suture_object *object)	\
+	static result (*const __UNIQUE_ID(suture_##kind))(struct suture_object *object)	\
 	__used __section(".suture." #kind) = (function)
 
 /*

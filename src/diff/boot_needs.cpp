@@ -248,6 +248,8 @@ class Judge {
     for (const Variable& variable : used) {
       if (!variable.outside.empty()) {
         out_.used_of_others.emplace(variable.outside, name_of(index));
+      } else if (is_global(variable)) {
+        out_.used_for_all.emplace(name_of(variable), name_of(index));
       }
     }
     for (const Variable& variable : used) {
@@ -272,14 +274,17 @@ class Judge {
       }
     }
     for (const Variable& variable : all) {
-      const bool global = variable.pre >= 0    ? pre_.graph.piece(variable.pre).global
-                          : variable.post >= 0 ? post_.graph.piece(variable.post).global
-                                               : true;
-      if (global && !cared_for.contains(variable) &&
+      if (is_global(variable) && !cared_for.contains(variable) &&
           effects_before_[variable].all != effects_after_[variable].all) {
         out_.set_at_boot.emplace(name_of(variable), setter(variable));
       }
     }
+  }
+
+  bool is_global(const Variable& variable) const {
+    return variable.pre >= 0    ? pre_.graph.piece(variable.pre).global
+           : variable.post >= 0 ? post_.graph.piece(variable.post).global
+                                : true;
   }
 
   // The boot code that sets it after the diff, or did before.

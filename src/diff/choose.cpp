@@ -27,6 +27,7 @@
 #include "diff/boot_needs.h"
 #include "diff/btf_lists.h"
 #include "diff/diff.h"
+#include "diff/registered.h"
 #include "diff/threads.h"
 
 namespace suture::diff {
@@ -251,9 +252,7 @@ class Chooser {
       if (boot_only(post_.graph, piece)) {
         out_.init_changed = true;
         if (!piece.name.empty()) {
-          add_note(fmt::format("{} only {} at boot or load: its change is left out",
-                               describe(piece),
-                               piece.kind == PieceKind::function ? "runs" : "exists"));
+          add_note(fmt::format("{} {}: its change is left out", describe(piece), lifetime(piece)));
         }
       } else if (piece.kind == PieceKind::function && at_exit(post_.graph, piece)) {
         refuse_exit(piece, "its code changes");
@@ -283,6 +282,15 @@ class Chooser {
     }
   }
 
+  // Why what lies in a section that is freed does not matter any more.
+  std::string_view lifetime(const Piece& piece) const {
+    if (is_exit_section(post_.graph.section_of(piece).name)) {
+      return "is exit code, which the kernel itself never runs";
+    }
+    return piece.kind == PieceKind::function ? "only runs at boot or load"
+                                             : "only exists at boot or load";
+  }
+
   // What is new is taken only if something chosen needs it.
   void judge_new(const Piece& piece) {
     const std::string_view section = post_.graph.section_of(piece).name;
@@ -291,8 +299,7 @@ class Chooser {
     }
     out_.init_changed = true;
     if (piece.kind == PieceKind::function) {
-      add_note(
-          fmt::format("{} is new and only runs at boot or load: it is left out", describe(piece)));
+      add_note(fmt::format("{} is new and {}: it is left out", describe(piece), lifetime(piece)));
     } else if (!is_freed_section(post_.graph.section_of(piece).name)) {
       add_note(
           fmt::format("{} is new and only read at boot or load: it is left out", describe(piece)));
@@ -342,6 +349,12 @@ class Chooser {
     const Piece& piece = post_piece(index);
     const auto& users = referrers_[static_cast<std::size_t>(index)];
     if (only_used_at_boot(index)) {
+      if (const std::string giver = giver_of_contents(pre_, partner(index), post_, index);
+          !giver.empty()) {
+        refuse_data(pre_.graph.piece(partner(index)), piece,
+                    fmt::format("{} gave what it points to to others, who may keep it", giver));
+        return;
+      }
       out_.init_changed = true;
       add_note(
           fmt::format("{} is only used at boot or load: its change is left out", describe(piece)));

@@ -19,11 +19,14 @@
 
 namespace suture::diff {
 
+struct Side;
+
 // What the kernel runs for a post piece, where that is not this file's own pre piece.
 struct Origin {
   std::optional<std::size_t> file;  // whose pre piece it is, by number; nothing: no file's of the
                                     // patch, and the running object has it by its name
-  std::int32_t piece = -1;          // of that file's pre
+  const Side* pre = nullptr;        // that file's
+  std::int32_t piece = -1;          // of it
   bool replaced = false;            // by the post piece, a function; else it stays
   bool global = false;              // other files meant it by its name before
 };
@@ -59,9 +62,10 @@ struct ObjectDiff {
   std::vector<Error> refusals;     // why this object cannot be patched; empty when it can
   bool init_changed = false;       // something that only runs at boot or load changed
   // Across files, by name: globals that boot code would set in another way → which, and what
-  // functions of the patch use of other files → one of them.
+  // functions of the patch use of other files, or of this one for all to see → one of them.
   std::map<std::string, std::string> set_at_boot;
   std::map<std::string, std::string> used_of_others;
+  std::map<std::string, std::string> used_for_all;
   bool any_changed() const;     // a function is replaced, or a callback added
   bool takes_anything() const;  // changed or fresh
 };

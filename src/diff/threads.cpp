@@ -255,20 +255,31 @@ class Judge {
   Judge(const Side& pre, const Side& post, ObjectDiff& out) : pre_(pre), post_(post), out_(out) {}
 
   void run() {
-    const std::set<std::int32_t> mains = thread_mains();
+    const std::set<std::int32_t> mains = thread_mains(post_.graph);
     for (std::size_t i = 0; i < out_.fate.size(); ++i) {
       const auto index = static_cast<std::int32_t>(i);
       if (out_.fate[i] == Fate::changed) {
-        judge(index, mains.contains(index));
+        judge(index, pre_, out_.correlation.pre_of[i], mains.contains(index));
+      } else if (out_.fate[i] == Fate::moved) {
+        judge_moved(index, mains.contains(index));
       }
     }
   }
 
  private:
-  std::set<std::int32_t> thread_mains() const {
+  // What runs is another file's; where that is none of the patch's, its code was not compiled.
+  void judge_moved(std::int32_t function, bool main) {
+    const Origin& origin = out_.correlation.elsewhere.origins.at(function);
+    if (origin.pre != nullptr) {
+      judge(function, *origin.pre, origin.piece,
+            main || thread_mains(origin.pre->graph).contains(origin.piece));
+    }
+  }
+
+  static std::set<std::int32_t> thread_mains(const PieceGraph& graph) {
     std::set<std::int32_t> out;
-    for (const Piece& user : post_.graph.pieces()) {
-      if (!refers_to(post_.graph, user, thread_starters)) {
+    for (const Piece& user : graph.pieces()) {
+      if (!refers_to(graph, user, thread_starters)) {
         continue;
       }
       for (const Reference& reference : user.references) {
@@ -280,15 +291,15 @@ class Judge {
     return out;
   }
 
-  void judge(std::int32_t function, bool main) {
-    const std::int32_t before = out_.correlation.pre_of[static_cast<std::size_t>(function)];
+  // `before` of `running` is what runs.
+  void judge(std::int32_t function, const Side& running, std::int32_t before, bool main) {
     const std::string name(post_.graph.piece(function).name);
-    const Ways ways(pre_, before);
+    const Ways ways(running, before);
     const bool returns = ways.returns();
     if (ways.sleeps_for_ever()) {
       refuse(name,
              "it sleeps in a loop that nothing leads out of: a task that has come there stays");
-    } else if (main && (refers_to(pre_.graph, pre_.graph.piece(before), stop_questions) ||
+    } else if (main && (refers_to(running.graph, running.graph.piece(before), stop_questions) ||
                         !returns || ways.waits_for_work())) {
       refuse(name,
              "it is the main function of a kernel thread, which stays in it until it is "

@@ -144,9 +144,11 @@ class Finder {
     add(name, was, now, true);
     // A weak one that stays beside it means the strong one from now on.
     if (left != nullptr) {
-      out_.of[was.file].origins.emplace(
-          left->piece,
-          Origin{.file = was.file, .piece = was.piece, .replaced = false, .global = true});
+      out_.of[was.file].origins.emplace(left->piece, Origin{.file = was.file,
+                                                            .pre = files_[was.file].pre,
+                                                            .piece = was.piece,
+                                                            .replaced = false,
+                                                            .global = true});
     }
   }
 
@@ -162,8 +164,7 @@ class Finder {
       return;
     }
     const kernel::Export* exported = symvers_.find(name);
-    if (exported != nullptr && exported->module != object &&
-        (exported->module == "vmlinux" || run.depends_on(exported->module))) {
+    if (exported != nullptr && exported->module != object && run.outside(name)) {
       refuse(Code::symbol_ambiguous, now.file, name,
              fmt::format("{} exports that name, and other files of {} may mean that",
                          exported->module, object),
@@ -211,7 +212,7 @@ class Finder {
   void judge_against_running(std::string_view name, const Definition& now, std::uint32_t symbol) {
     const match::RunObject& run = *files_[now.file].run;
     const bool running_is_weak = run.is_weak(symbol);
-    Origin origin{.file = {}, .piece = -1, .replaced = false, .global = true};
+    Origin origin{.file = {}, .pre = nullptr, .piece = -1, .replaced = false, .global = true};
     if (now.binding == STB_WEAK) {
       if (running_is_weak) {
         refuse(Code::symbol_ambiguous, now.file, name,
@@ -342,9 +343,11 @@ class Finder {
              fmt::format("the running one, of {}, has no entry that ftrace can redirect",
                          files_[was.file].source));
     } else {
-      origins.emplace(
-          now.piece,
-          Origin{.file = was.file, .piece = was.piece, .replaced = is_function, .global = global});
+      origins.emplace(now.piece, Origin{.file = was.file,
+                                        .pre = files_[was.file].pre,
+                                        .piece = was.piece,
+                                        .replaced = is_function,
+                                        .global = global});
       out_.of[was.file].gone.insert(was.piece);
       work_.push_back(Move{was, now});
     }

@@ -334,13 +334,21 @@ class Builder {
         if (&user == &setter || (setter.unit.command.is_module && setter.run != user.run)) {
           continue;
         }
-        for (const auto& [variable, boot] : setter.diff.set_at_boot) {
-          auto used = user.diff.used_of_others.find(variable);
-          if (used != user.diff.used_of_others.end()) {
-            out_.refusals.push_back(diff::boot_need(
-                fmt::format("{}: {}", user.unit.command.source, used->second), variable, boot));
-          }
+        judge_boot_needs(user, setter, user.diff.used_of_others);
+        if (user.run == setter.run) {
+          judge_boot_needs(user, setter, user.diff.used_for_all);
         }
+      }
+    }
+  }
+
+  void judge_boot_needs(const Work& user, const Work& setter,
+                        const std::map<std::string, std::string>& uses) {
+    for (const auto& [variable, boot] : setter.diff.set_at_boot) {
+      auto used = uses.find(variable);
+      if (used != uses.end()) {
+        out_.refusals.push_back(diff::boot_need(
+            fmt::format("{}: {}", user.unit.command.source, used->second), variable, boot));
       }
     }
   }
@@ -357,7 +365,8 @@ class Builder {
     if (init) {
       out_.refusals.push_back(Error{Code::init_only, where,
                                     "all that changes runs only while the kernel boots or the "
-                                    "module loads",
+                                    "module loads, or is exit code of the kernel itself, which "
+                                    "never runs",
                                     "the running kernel cannot be helped by a patch: reboot, or "
                                     "reload the module"});
     } else if (const std::string exports = other_exports(); !exports.empty()) {
@@ -630,7 +639,7 @@ class Builder {
     }
     if (!request_.keep_objects.empty()) {
       const std::string& compiler = works_.front().unit.command.compiler.at(0);
-      TRY(keep_objects(request_.keep_objects, compiler, kept, extent_->scope().files));
+      TRY(keep_objects(request_.keep_objects, compiler, kept, extent_->scope()));
     }
     out_.proof = prove::prove(module, about);
     out_.seconds.prove = now_seconds() - start;

@@ -25,6 +25,7 @@ struct KeptObjects {
   std::string compiler;
   std::vector<KeptUnit> units;
   std::vector<prove::Scope::File> files;
+  std::vector<std::string> absent;
 };
 
 Result<std::string> read_kept(const fs::path& directory, const std::string& name) {
@@ -62,6 +63,7 @@ Result<KeptObjects> read_list(const fs::path& directory) {
     kept.before = TRY(read_kept(directory, file.text("before")));
     kept.after = TRY(read_kept(directory, file.text("after")));
   }
+  out.absent = list.texts("absent");
   if (!whole || !list.whole()) {
     return fail(Code::bad_config, path.string(), "it is not the list that a build leaves",
                 "give the directory that `suture build --keep-objects` wrote");
@@ -132,10 +134,12 @@ std::vector<prove::Scope::File> proof_files(const std::vector<source::ChangedFil
 }
 
 Status keep_objects(const fs::path& directory, const std::string& compiler,
-                    const std::vector<KeptUnit>& units,
-                    const std::vector<prove::Scope::File>& files) {
-  Json list{
-      {"schema", 1}, {"compiler", compiler}, {"units", Json::array()}, {"files", Json::array()}};
+                    const std::vector<KeptUnit>& units, const prove::Scope& scope) {
+  Json list{{"schema", 1},
+            {"compiler", compiler},
+            {"units", Json::array()},
+            {"files", Json::array()},
+            {"absent", scope.absent}};
   for (const KeptUnit& unit : units) {
     const std::string pre = unit.source + ".pre.o";
     const std::string post = unit.source + ".post.o";
@@ -154,7 +158,7 @@ Status keep_objects(const fs::path& directory, const std::string& compiler,
                              {"post", post},
                              {"ignored", std::move(ignored)}});
   }
-  for (const prove::Scope::File& file : files) {
+  for (const prove::Scope::File& file : scope.files) {
     Json entry{{"path", file.path}};
     TRY(make_directories((directory / file.path).parent_path()));
     for (const auto& [side, text] : {std::pair("before", &file.before), {"after", &file.after}}) {
@@ -180,7 +184,7 @@ Result<std::unique_ptr<Witness>> Witness::open(const kernel::Kernel& kernel, mod
   }
   if (!kept.files.empty()) {
     witness->extent_ = TRY(Extent::open(kernel, witness->side_.image()));
-    witness->extent_->set(std::move(kept.files), {});
+    witness->extent_->set(std::move(kept.files), std::move(kept.absent));
     witness->about_.scope = &witness->extent_->scope();
   }
   return witness;

@@ -43,15 +43,14 @@ std::vector<prove::Scope::File> proof_files(const std::vector<source::ChangedFil
 
 // What a build leaves of its units for others to prove the module again: DIR/SOURCE.pre.o and
 // .post.o, what the diff changes as DIR/PATH.before and .after, and DIR/objects.json, which says
-// whose they are.
+// whose they are, and which sources were taken for no part of the kernel.
 struct KeptUnit {
   std::string source, object;
   fs::path pre, post;
   std::vector<std::pair<std::string, std::string>> ignored;  // by the manifest: name and reason
 };
 Status keep_objects(const fs::path& directory, const std::string& compiler,
-                    const std::vector<KeptUnit>& units,
-                    const std::vector<prove::Scope::File>& files);
+                    const std::vector<KeptUnit>& units, const prove::Scope& scope);
 
 // Proves modules again by what was kept, matching included.
 class Witness {

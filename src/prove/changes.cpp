@@ -189,6 +189,12 @@ class Finder {
     const std::string_view own = post_.object.name(part(index));
     return own.empty() ? post_.object.section_of(part(index)).name : std::string(own);
   }
+  // Nobody can write there once the kernel has booted.
+  static bool is_sealed(const Object& object, const Part& part) {
+    const std::string_view section = object.section_of(part).name;
+    return !is_writable(object, part) || section.starts_with(".data..ro_after_init") ||
+           section.starts_with(".data.rel.ro");
+  }
   void lose(std::int32_t index, std::string reason) {
     out_.lost.push_back(
         Error{Code::proof_failed, name(index), std::move(reason), "report this with the diff"});
@@ -199,8 +205,14 @@ class Finder {
     const std::string_view own = post_.object.name(part(index));
     if (before < 0 || ignored_.contains(own) || ignored_.contains(split_from(own)) ||
         ignored_.contains(post_.object.section_of(part(index)).name) ||
-        is_copy_as_good(post_.object, part(index)) ||
-        Comparer(pre_, post_, pairing_).same(before, index)) {
+        is_copy_as_good(post_.object, part(index))) {
+      return;
+    }
+    if (part(index).kind == PartKind::data && !boot_only(index) &&
+        is_sealed(pre_.object, pre_.object.part(before)) && !is_sealed(post_.object, part(index))) {
+      lose(index, "it is to be written, and the running kernel's own is read-only since boot");
+    }
+    if (Comparer(pre_, post_, pairing_).same(before, index)) {
       return;
     }
     if (boot_only(index)) {

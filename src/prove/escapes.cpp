@@ -7,11 +7,13 @@
 // holds the address, not as the target of a call or jump, is followed (Arch::follow_address), and
 // so are the functions of its file that it passes it to. A function, or a variable that holds the
 // address of one, gets out where it is stored, or passed to a function of the kernel that is not
-// known to call it at once. Any other variable gets out where its address is stored.
+// known to call it at once. Any other variable gets out where its address is stored. An address
+// that a function gives back is followed in all who call it, and gets out where these are not
+// known.
 //
-// Invariant: who is accused has an escape in sight. What is doubtful to this reader (an address
-// that is returned, recursion, what the kernel's functions do with data) it lets pass; who wrote
-// the module counts doubt the other way.
+// Invariant: who is accused has an escape in sight. What is doubtful to this reader (recursion,
+// what the kernel's functions do with data) it lets pass; who wrote the module counts doubt the
+// other way.
 #include "prove/escapes.h"
 
 #include <algorithm>
@@ -71,7 +73,30 @@ class Reader {
     return field.target.part < 0 && field.target.merged == 0 && is_own_name(symbol(field));
   }
 
-  bool lets_out(std::int32_t function) { return follow(function, {}) == AddressFate::leaves; }
+  // The function that lets it out, of this one and those that it is given back to.
+  std::optional<std::int32_t> who_lets_out(std::int32_t function) {
+    giving_back_.clear();
+    std::set<std::int32_t> holders{function};
+    for (bool more = true; more;) {
+      more = false;
+      known_.clear();
+      for (const std::int32_t holder : std::set(holders)) {
+        const AddressFate fate = follow(holder, {});
+        if (fate == AddressFate::leaves) {
+          return holder;
+        }
+        if (fate == AddressFate::returned && giving_back_.insert(holder).second) {
+          const auto callers = callers_of(holder);
+          if (!callers) {
+            return holder;
+          }
+          holders.insert(callers->begin(), callers->end());
+          more = true;
+        }
+      }
+    }
+    return std::nullopt;
+  }
 
   // The function that a split-off part belongs to.
   std::int32_t whole(std::int32_t part) const {
@@ -100,6 +125,29 @@ class Reader {
       const elf::Symbol& own = owner_.elf().symbols()[index];
       return own.binding != STB_LOCAL && own.name == name;
     });
+  }
+
+  // Nothing where others than this file's code may call it.
+  std::optional<std::set<std::int32_t>> callers_of(std::int32_t function) const {
+    std::set<std::int32_t> out;
+    if (post().global(post().part(function))) {
+      return std::nullopt;
+    }
+    for (std::size_t i = 0; i < post().parts().size(); ++i) {
+      const Part& user = post().parts()[i];
+      const std::int32_t caller = whole(static_cast<std::int32_t>(i));
+      for (const Field& field : side_.post.fields[i]) {
+        if (field.target.part != function || caller == function ||
+            is_record(post().section_of(user).name)) {
+          continue;
+        }
+        if (!field.branch || user.kind != PartKind::code) {
+          return std::nullopt;
+        }
+        out.insert(caller);
+      }
+    }
+    return out;
   }
 
   // The function first, then what was split off it.
@@ -187,9 +235,14 @@ class Reader {
   }
 
   AddressFate pass(const Field& call, AddressArguments arguments) {
-    if (arguments.may == 0) {
-      return AddressFate::stays;
-    }
+    const AddressFate fate =
+        arguments.may == 0 ? AddressFate::stays : fate_of_given(call, arguments);
+    return fate == AddressFate::stays && giving_back_.contains(call.target.part)
+               ? AddressFate::returned
+               : fate;
+  }
+
+  AddressFate fate_of_given(const Field& call, AddressArguments arguments) {
     if (call.target.part >= 0) {
       const bool entry = call.target.offset == 0 &&
                          post().part(call.target.part).kind == PartKind::code &&
@@ -207,6 +260,7 @@ class Reader {
   const Object& owner_;
   const Wanted& wanted_;
   std::map<std::pair<std::int32_t, AddressArguments>, AddressFate> known_;
+  std::set<std::int32_t> giving_back_;  // functions that return the address
 };
 
 // Of functions that are new.
@@ -276,11 +330,11 @@ std::optional<Escape> find_escape(const std::deque<Side>& sides, const Linkage& 
       const auto& fields = side.post.fields_of(holder.second);
       const bool holds =
           std::ranges::any_of(fields, [&](const Field& field) { return reader->holds(field); });
-      const std::int32_t function = reader->whole(holder.second);
-      if (holds && reader->lets_out(function)) {
+      const auto by = holds ? reader->who_lets_out(reader->whole(holder.second)) : std::nullopt;
+      if (by) {
         return Escape{.source = side.unit->source,
                       .what = name_of(owner, what.second),
-                      .by = name_of(object, function)};
+                      .by = name_of(object, *by)};
       }
     }
   }

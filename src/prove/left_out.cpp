@@ -5,7 +5,8 @@
 //
 // Method: the writes of all boot code of a file, before and after: which variable, where in it, by
 // what instruction with what constant. A variable with a write that is new must not be read by a
-// part that lies in the module; only an author's callback, which names it, may answer for it.
+// part that lies in the module, of this file or, where they share it by its name, of another; only
+// an author's callback, which names it, may answer for it.
 //
 // Invariant: a write is an instruction that names the variable. What boot code does through
 // pointers or by calling others is not judged here.
@@ -21,7 +22,42 @@ namespace suture::prove {
 
 namespace {
 
-using Writes = std::map<std::int32_t, std::set<std::string>>;  // by part of post, or of pre
+// A part of one side, or what another file defines, by its name.
+struct Variable {
+  std::int32_t part = -1;
+  std::string_view outside;
+  auto operator<=>(const Variable&) const = default;
+};
+using Variables = std::set<Variable>;
+using Writes = std::map<Variable, std::set<std::string>>;
+using Names = std::set<std::string_view>;
+
+bool is_state(const Object& object, const Part& part) {
+  return part.kind == PartKind::data && is_writable(object, part) && !object.name(part).empty() &&
+         !is_boot_only(object.section_of(part).name) && !is_copy_as_good(object, part) &&
+         !serves_anew(unnumbered(object.name(part)));
+}
+
+std::optional<Variable> variable_of(const Object& object, const Field& field) {
+  if (field.branch || field.target.merged != 0) {
+    return std::nullopt;
+  }
+  if (field.target.part < 0) {
+    return Variable{.outside = object.elf().symbols()[field.target.symbol].name};
+  }
+  return is_state(object, object.part(field.target.part))
+             ? std::optional(Variable{.part = field.target.part})
+             : std::nullopt;
+}
+
+// As other files of its object know it; empty for what is its file's own.
+std::string_view shared_name(const Object& object, const Variable& variable) {
+  if (variable.part < 0) {
+    return variable.outside;
+  }
+  const Part& part = object.part(variable.part);
+  return object.global(part) ? object.name(part) : std::string_view{};
+}
 
 // What the instruction that holds the field does to memory; empty where it does not write there.
 std::string effect(const Object& object, const Part& part, const Field& field) {
@@ -38,28 +74,31 @@ std::string effect(const Object& object, const Part& part, const Field& field) {
   return {};
 }
 
+// What boot code of one file would have written, and its callbacks do not answer for.
 class LeftOut {
  public:
-  LeftOut(Meaning& meaning, const Side& side, std::size_t index)
-      : meaning_(meaning), side_(side), index_(index) {}
-
-  void run() {
+  explicit LeftOut(const Side& side) : side_(side) {
     const Writes before = writes(side_.pre);
-    const Writes after = writes(side_.post);
-    const std::set<std::int32_t> answered_for = named_by_callbacks();
-    std::set<std::int32_t> missed;
-    for (const auto& [variable, effects] : after) {
-      const auto old = before.find(side_.pairing.pre(variable));
+    const Variables answered_for = named_by_callbacks();
+    for (const auto& [variable, effects] : writes(side_.post)) {
+      const auto old =
+          before.find(Variable{.part = variable.part < 0 ? -1 : side_.pairing.pre(variable.part),
+                               .outside = variable.outside});
       const bool same = old != before.end() && std::ranges::includes(old->second, effects);
       if (!same && !answered_for.contains(variable)) {
-        missed.insert(variable);
+        missed_.insert(variable);
       }
     }
-    for (const auto& [place, address] : meaning_.placed()) {
-      if (place.first == index_ && !missed.empty()) {
-        check(place.second, missed);
-      }
+  }
+
+  const Variables& missed() const { return missed_; }
+  Names missed_names() const {
+    Names out;
+    for (const Variable& variable : missed_) {
+      out.insert(shared_name(side_.post.object, variable));
     }
+    out.erase(std::string_view{});
+    return out;
   }
 
  private:
@@ -73,26 +112,19 @@ class LeftOut {
         continue;
       }
       for (const Field& field : read.fields[i]) {
-        if (field.target.part < 0 || !is_state(object, object.part(field.target.part))) {
-          continue;
-        }
-        if (std::string words = effect(object, part, field); !words.empty()) {
-          out[field.target.part].insert(std::move(words));
+        const auto variable = variable_of(object, field);
+        std::string words = variable ? effect(object, part, field) : std::string{};
+        if (!words.empty()) {
+          out[*variable].insert(std::move(words));
         }
       }
     }
     return out;
   }
 
-  static bool is_state(const Object& object, const Part& part) {
-    return part.kind == PartKind::data && is_writable(object, part) && !object.name(part).empty() &&
-           !is_boot_only(object.section_of(part).name) && !is_copy_as_good(object, part) &&
-           !serves_anew(unnumbered(object.name(part)));
-  }
-
   // By the callbacks, and what they call.
-  std::set<std::int32_t> named_by_callbacks() const {
-    std::set<std::int32_t> named;
+  Variables named_by_callbacks() const {
+    Variables named;
     std::set<std::int32_t> seen;
     std::vector<std::int32_t> work;
     for (const auto& [kind, part] : side_.word.callbacks) {
@@ -105,18 +137,45 @@ class LeftOut {
         continue;
       }
       for (const Field& field : side_.post.fields_of(part)) {
-        if (field.target.part >= 0) {
-          named.insert(field.target.part);
-          if (field.branch) {
-            work.push_back(field.target.part);
-          }
+        if (const auto variable = variable_of(side_.post.object, field)) {
+          named.insert(*variable);
+        } else if (field.branch && field.target.part >= 0) {
+          work.push_back(field.target.part);
         }
       }
     }
     return named;
   }
 
-  void check(std::int32_t part, const std::set<std::int32_t>& missed) {
+  const Side& side_;
+  Variables missed_;
+};
+
+// What lies in the module must not read what one file's boot code would have written.
+class Readers {
+ public:
+  Readers(Meaning& meaning, const Side& side, std::size_t index)
+      : meaning_(meaning), side_(side), index_(index) {}
+
+  // `missed` are variables of this side, `names` those of another, of this object or of vmlinux.
+  void check(const Variables& missed, const Names& names, bool same_object) {
+    if (missed.empty() && names.empty()) {
+      return;
+    }
+    for (const auto& [place, address] : meaning_.placed()) {
+      if (place.first == index_) {
+        check(place.second, [&](const Variable& variable) {
+          return missed.contains(variable) ||
+                 ((same_object || variable.part < 0) &&
+                  names.contains(shared_name(side_.post.object, variable)));
+        });
+      }
+    }
+  }
+
+ private:
+  template <class IsMissed>
+  void check(std::int32_t part, const IsMissed& is_missed) {
     const Object& object = side_.post.object;
     std::vector<Field> fields = side_.post.fields_of(part);
     const std::size_t own = fields.size();
@@ -124,15 +183,17 @@ class LeftOut {
       fields.insert(fields.end(), entry.fields.begin(), entry.fields.end());
     }
     for (std::size_t i = 0; i < fields.size(); ++i) {
-      const bool only_written =
-          i < own && effect(object, object.part(part), fields[i]).starts_with("mov ");
-      if (missed.contains(fields[i].target.part) && !only_written) {
-        meaning_.accuse(
-            fmt::format("{}: {}", side_.unit->source, object.name(object.part(part))),
-            fmt::format("it reads {}, which boot code that is left out would have written",
-                        object.name(object.part(fields[i].target.part))));
-        return;
+      const auto variable = variable_of(object, fields[i]);
+      if (!variable || !is_missed(*variable) ||
+          (i < own && effect(object, object.part(part), fields[i]).starts_with("mov "))) {
+        continue;
       }
+      meaning_.accuse(
+          fmt::format("{}: {}", side_.unit->source, object.name(object.part(part))),
+          fmt::format(
+              "it reads {}, which boot code that is left out would have written",
+              variable->part < 0 ? variable->outside : object.name(object.part(variable->part))));
+      return;
     }
   }
 
@@ -145,8 +206,19 @@ class LeftOut {
 
 void check_left_out(Meaning& meaning, const std::deque<Side>& sides) {
   for (std::size_t i = 0; i < sides.size(); ++i) {
-    if (sides[i].unit != nullptr) {
-      LeftOut(meaning, sides[i], i).run();
+    if (sides[i].unit == nullptr) {
+      continue;
+    }
+    const LeftOut left_out(sides[i]);
+    Readers(meaning, sides[i], i).check(left_out.missed(), {}, true);
+    const Names names = left_out.missed_names();
+    const std::string_view home = sides[i].unit->object;
+    for (std::size_t j = 0; j < sides.size(); ++j) {
+      // Nobody else sees a module's names.
+      if (j != i && sides[j].unit != nullptr &&
+          (home == "vmlinux" || home == sides[j].unit->object)) {
+        Readers(meaning, sides[j], j).check({}, names, home == sides[j].unit->object);
+      }
     }
   }
 }

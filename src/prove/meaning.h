@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Does what stands in the module's memory mean what post's parts mean?
+// Does what stands in the module's memory mean what post's parts mean? meaning.cpp follows the
+// parts and compares their bytes and tables, meaning_references.cpp says where each field must
+// lead, and meaning_rest.cpp explains what is left.
 #pragma once
 
 #include <deque>

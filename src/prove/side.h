@@ -5,6 +5,7 @@
 
 #include <map>
 #include <set>
+#include <string_view>
 
 #include "prove/author.h"
 #include "prove/changes.h"
@@ -20,6 +21,11 @@ struct Side {
   AuthorsWord word;
   std::set<std::int32_t> redirected;                   // post parts
   std::map<std::uint64_t, std::int32_t> functions_at;  // run address → pre part
+
+  // Of a symbol of post.
+  std::string_view symbol_name(std::uint32_t symbol) const {
+    return post.object.elf().symbols()[symbol].name;
+  }
 };
 
 }  // namespace suture::prove

@@ -3,8 +3,8 @@
 // Problem: whether a patch holds all objects that a change reaches can be told only from the whole
 // tree and everything that was shipped, and the proof may not ask those who made the patch.
 //
-// Method: every C file of the tree is read once (text.h), and every symbol table; what is kept is a
-// file of sorted lists, which is mapped and searched where it lies.
+// Method: every C and assembly file of the tree is read once (text.h), and every symbol table; what
+// is kept is a file of sorted lists, which is mapped and searched where it lies.
 //
 // Invariants: the lists are only looked into within their bounds, which are checked when the file
 // is opened; two names of one hash only make an answer of `shipped` larger and of `defined_beside`
@@ -24,7 +24,7 @@ namespace suture::prove {
 
 namespace {
 
-constexpr std::string_view magic = "suture proof index 2";
+constexpr std::string_view magic = "suture proof index 3";
 constexpr std::size_t magic_room = 24;
 
 std::string_view last_name(std::string_view path) {
@@ -60,6 +60,18 @@ std::vector<std::string> list_files(const fs::path& tree, std::string_view arch)
   }
   std::ranges::sort(out);
   return out;
+}
+
+// What assembly defines: SYM_FUNC_START(name) and its like.
+void add_assembled(std::string_view text, std::vector<std::uint64_t>& out) {
+  for (std::size_t at = text.find("\nSYM_"); at != std::string_view::npos;
+       at = text.find("\nSYM_", at + 1)) {
+    const std::size_t open = text.find('(', at);
+    const std::size_t end = text.find_first_of(",)\n", at + 1);
+    if (open < end && end != std::string_view::npos) {
+      out.push_back(hash_of(text.substr(open + 1, end - open - 1)));
+    }
+  }
 }
 
 // The names of the functions in a module's symbol table; nothing where it is damaged.
@@ -192,6 +204,9 @@ struct TreeIndex::Building {
         if (item.kind == ItemKind::function) {
           read[i].functions.push_back(hash_of(item.name));
         }
+      }
+      if (paths[i].ends_with(".S")) {
+        add_assembled(as_text(mapped->bytes()), read[i].functions);
       }
       std::ranges::sort(read[i].functions);
       read[i].functions.erase(std::ranges::unique(read[i].functions).begin(),

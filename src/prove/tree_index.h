@@ -36,6 +36,7 @@ class TreeIndex {
   // Takes what is in `kept`, or reads the tree, the image and the modules and keeps it there.
   static Result<TreeIndex> open(const Kernel& kernel, const fs::path& kept);
 
+  // What is not there becomes a part of no kernel of the architecture.
   std::optional<std::uint32_t> find(std::string_view path) const;
   std::uint32_t size() const { return static_cast<std::uint32_t>(files_.size()); }
   std::string_view path(std::uint32_t file) const { return text(files_[file]); }

@@ -128,27 +128,43 @@ class Counter {
     return most;
   }
 
-  // Names of functions that only this file defines.
-  std::vector<std::string> own_names(const FileText& text, const std::string& path) const {
-    std::set<std::string> out;
+  // Functions that only one file defines.
+  struct Own {
+    std::vector<std::string> names;
+    std::set<std::string> shared;  // those that other files can call
+
+    // Of a file that is compiled, the compiler leaves at least some functions, and all that others
+    // can call. A few names of the rest may be others', made by macros.
+    bool is_shown_by(const std::vector<std::string>& found) const {
+      const bool some = found.size() > 1 || names.size() < 4;
+      return found.size() >= 6 || (some && found.size() * 8 >= names.size()) ||
+             std::ranges::any_of(found,
+                                 [&](const std::string& name) { return shared.contains(name); });
+    }
+  };
+
+  Own own_of(const FileText& text, const std::string& path) const {
+    std::set<std::string> names;
+    Own out;
     for (const Item& item : text.items) {
       // Every module has these two, by other names.
       if (item.kind == ItemKind::function && !item.name.contains('(') &&
           item.name != "init_module" && item.name != "cleanup_module" &&
           !index_.defined_beside(item.name, std::vector{path})) {
-        out.emplace(item.name);
+        names.emplace(item.name);
+        if (!item.local && item.certain) {
+          out.shared.emplace(item.name);
+        }
       }
     }
-    return {out.begin(), out.end()};
+    out.names.assign(names.begin(), names.end());
+    return out;
   }
 
-  // The object that has a source which the patch does not hold, if one has. Of a file that is
-  // compiled, the compiler leaves at least some functions; a few names may be others', made by
-  // macros.
-  std::optional<std::pair<std::string, std::vector<std::string>>> holder(
-      const std::vector<std::string>& names, std::size_t of) const {
-    for (auto& [object, found] : unaccounted(names)) {
-      if (found.size() >= 6 || found.size() * 8 >= of) {
+  // The object that has a source which the patch does not hold, if one has.
+  std::optional<std::pair<std::string, std::vector<std::string>>> holder(const Own& own) const {
+    for (auto& [object, found] : unaccounted(own.names)) {
+      if (own.is_shown_by(found)) {
         return std::pair(object, found);
       }
     }
@@ -175,9 +191,9 @@ class Counter {
       proof_.unseen.push_back(fmt::format(
           "whether {} assembly files that may include {} see its change", assembly, file.path));
     }
-    if (is_source(file.path)) {
+    if (is_source(file.path) && index_.find(file.path)) {
       check_source(file.path, before, missing);
-    } else {
+    } else if (!is_source(file.path)) {
       check_header(file, difference, missing);
     }
   }
@@ -185,14 +201,14 @@ class Counter {
   // All functions of a changed source are in objects of the patch, however often it is compiled.
   void check_source(const std::string& path, const FileText& before,
                     const std::vector<std::string>& missing) {
-    const std::vector<std::string> names = own_names(before, path);
-    const std::size_t known = accounted(names);
+    const Own own = own_of(before, path);
+    const std::size_t known = accounted(own.names);
     const std::string lacks =
         missing.empty() ? "" : fmt::format("; the patch lacks {}", listed(missing));
-    for (const auto& [object, found] : unaccounted(names)) {
+    for (const auto& [object, found] : unaccounted(own.names)) {
       // What only shows in the count must be most of the file.
       const bool most = known > 0 && found.size() > 1 && found.size() * 2 >= known;
-      const bool some = !missing.empty() && (found.size() >= 6 || found.size() * 8 >= names.size());
+      const bool some = !missing.empty() && own.is_shown_by(found);
       if (most || some) {
         accuse(path, fmt::format("{} has functions of it that the patch does not account for: {}{}",
                                  object, listed(found), lacks));
@@ -200,13 +216,13 @@ class Counter {
       }
     }
     // A file that includes the changed one for sure is known by its own functions, too.
-    if (names.empty() && !sources_.contains(path)) {
+    if (own.names.empty() && !sources_.contains(path)) {
       cannot_know(path);
     }
     for (const std::uint32_t number : index_.carriers(path, TreeIndex::Inclusions::certain)) {
       const std::string carrier(index_.path(number));
       if (carrier != path && std::ranges::find(missing, carrier) != missing.end()) {
-        check_carrier(path, carrier, names.empty());
+        check_carrier(path, carrier, own.names.empty());
       }
     }
   }
@@ -221,12 +237,12 @@ class Counter {
     if (!text) {
       return;
     }
-    const std::vector<std::string> own = own_names(read_c(*text, scope_.configuration), carrier);
-    if (const auto found = holder(own, own.size())) {
+    const Own own = own_of(read_c(*text, scope_.configuration), carrier);
+    if (const auto found = holder(own)) {
       accuse(changed,
              fmt::format("{} includes it, and {} has that file's {}; the patch lacks that file",
                          carrier, found->first, listed(found->second)));
-    } else if (own.empty() && nameless) {
+    } else if (own.names.empty() && nameless) {
       cannot_know(carrier);
     }
   }
@@ -237,9 +253,9 @@ class Counter {
     if (!text) {
       return;
     }
-    const std::vector<std::string> own = own_names(read_c(*text, scope_.configuration), source);
-    const std::size_t known = accounted(own);
-    for (const auto& [object, found] : unaccounted(own)) {
+    const Own own = own_of(read_c(*text, scope_.configuration), source);
+    const std::size_t known = accounted(own.names);
+    for (const auto& [object, found] : unaccounted(own.names)) {
       if (found.size() > 1 && found.size() * 2 >= known) {
         accuse(source, fmt::format("{} has functions of it that the patch does not account for: {}",
                                    object, listed(found)));
@@ -249,12 +265,15 @@ class Counter {
   }
 
   void check_absent(const std::string& source) {
+    if (!index_.find(source)) {
+      return;  // of another architecture
+    }
     const auto text = read_text(scope_.tree / source);
     if (!text) {
       return;
     }
-    const std::vector<std::string> own = own_names(read_c(*text, scope_.configuration), source);
-    if (const auto found = holder(own, own.size())) {
+    const Own own = own_of(read_c(*text, scope_.configuration), source);
+    if (const auto found = holder(own)) {
       accuse(source, fmt::format("it is said to be not in this kernel, and {} has its functions {}",
                                  found->first, listed(found->second)));
     }
@@ -271,8 +290,8 @@ class Counter {
         return;
       }
       const FileText read = read_c(*text, scope_.configuration);
-      const std::vector<std::string> own = own_names(read, missing[i]);
-      const auto found = reach.changes(read) ? holder(own, own.size()) : std::nullopt;
+      const Own own = own_of(read, missing[i]);
+      const auto found = reach.changes(read) ? holder(own) : std::nullopt;
       if (found) {
         lacking[i] = found->first;
       }

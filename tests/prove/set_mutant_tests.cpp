@@ -13,6 +13,7 @@
 #include <random>
 
 #include "kernel/symvers.h"
+#include "kernel/units.h"
 #include "patch/proving.h"
 #include "prove/edited.h"
 
@@ -84,17 +85,23 @@ class Sets : public ::testing::Test {
     return good;
   }
 
-  // Functions that the kernel exports, with a file each that defines and exports it.
+  // Functions that the kernel exports, with the one file each that defines and exports it.
   std::vector<std::pair<std::string, std::string>> files_in_kernel(std::size_t count) {
     std::vector<std::pair<std::string, std::string>> out;
-    std::error_code ec;
-    for (const char* top : {"fs", "kernel", "mm", "net", "lib", "block", "crypto", "drivers"}) {
-      for (const auto& entry : fs::recursive_directory_iterator(kernel_.source / top, ec)) {
-        if (entry.path().extension() == ".c") {
-          const std::string name = exported_by(entry.path());
-          if (!name.empty()) {
-            out.emplace_back(entry.path().lexically_relative(kernel_.source).string(), name);
-          }
+    const std::vector<fs::path> files = all_files();
+    std::map<std::string, int> exporters;
+    for (const fs::path& file : files) {
+      for (const std::string& name : exports_of(read_text(file).value_or(""))) {
+        ++exporters[name];
+      }
+    }
+    for (const fs::path& file : files) {
+      const std::string text = read_text(file).value_or("");
+      for (const std::string& name : exports_of(text)) {
+        if (file.extension() == ".c" && exported_.contains(name) && exporters[name] == 1 &&
+            defines_always(text, name)) {
+          out.emplace_back(file.lexically_relative(kernel_.source).string(), name);
+          break;
         }
       }
     }
@@ -103,18 +110,44 @@ class Sets : public ::testing::Test {
     out.resize(std::min(out.size(), count));
     return out;
   }
-  std::string exported_by(const fs::path& file) const {
-    const std::string text = read_text(file).value_or("");
+  // What C and assembly may be compiled of for one architecture or another.
+  std::vector<fs::path> all_files() const {
+    std::vector<fs::path> out;
+    std::error_code ec;
+    for (const char* top : {"arch", "fs", "init", "ipc", "kernel", "mm", "net", "lib", "block",
+                            "crypto", "security", "sound", "virt", "drivers"}) {
+      for (const auto& entry : fs::recursive_directory_iterator(kernel_.source / top, ec)) {
+        if (entry.path().extension() == ".c" || entry.path().extension() == ".S") {
+          out.push_back(entry.path());
+        }
+      }
+    }
+    return out;
+  }
+  static std::set<std::string> exports_of(const std::string& text) {
+    std::set<std::string> out;
     for (std::size_t at = text.find("\nEXPORT_SYMBOL"); at != std::string::npos;
          at = text.find("\nEXPORT_SYMBOL", at + 1)) {
       const std::size_t open = text.find('(', at);
-      const std::string name = text.substr(open + 1, text.find(')', open) - open - 1);
-      const Edit edit{"", "", name.c_str(), nullptr, ""};
-      if (exported_.contains(name) && test::edited(text, edit)) {
-        return name;
-      }
+      out.insert(text.substr(open + 1, text.find(')', open) - open - 1));
     }
-    return {};
+    return out;
+  }
+  // Whatever the configuration is.
+  static bool defines_always(const std::string& text, const std::string& function) {
+    const auto after = test::edited(text, {"", "", function.c_str(), nullptr, ""});
+    if (!after) {
+      return false;
+    }
+    const auto edit = std::ranges::mismatch(text, *after).in1;
+    int conditions = 0;
+    for (std::size_t at = text.find("\n#"); at < static_cast<std::size_t>(edit - text.begin());
+         at = text.find("\n#", at + 1)) {
+      const std::size_t word = text.find_first_not_of(" \t", at + 2);
+      conditions += text.compare(word, 2, "if") == 0 ? 1 : 0;
+      conditions -= text.compare(word, 5, "endif") == 0 ? 1 : 0;
+    }
+    return conditions == 0;
   }
 
   prove::Scope::File changed(const std::string& file, const Edit& edit) const {
@@ -189,6 +222,26 @@ class Sets : public ::testing::Test {
 };
 
 TEST_F(Sets, ThatAreNotWholeAreAccused) { try_sets(10); }
+
+// What kbuild compiles for no object of this kernel is truly absent.
+TEST_F(Sets, ManyFilesThatAreAbsentAreNotAccused) {
+  const Good one = make(base);
+  ASSERT_TRUE(one.witness);
+  const auto units = kernel::Units::open(kernel_, [](std::string_view) {}).value();
+  prove::Scope scope = *one.witness->about().scope;
+  for (const fs::path& file : all_files()) {
+    const std::string path = file.lexically_relative(kernel_.source).string();
+    if (file.extension() == ".c" && units.of_source(path).empty() && !units.may_be_included(path)) {
+      scope.absent.push_back(path);
+    }
+  }
+  EXPECT_GT(scope.absent.size(), 1000U);
+  prove::Case about = one.witness->about();
+  about.scope = &scope;
+  for (const Error& accusation : prove::prove(one.module, about).accusations) {
+    ADD_FAILURE() << accusation.where << ": " << accusation.reason;
+  }
+}
 
 TEST_F(Sets, ManyThatAreNotWholeAreAccused) {
   try_sets(200);

@@ -96,6 +96,14 @@ TEST_F(Escapes, AnAddressThatIsPassedPins) {
 TEST_F(Escapes, AnAddressThatIsReturnedToOtherFilesPins) {
   EXPECT_THAT(pins("mov $fresh, %rax; ret", fresh), ElementsAre());
   EXPECT_THAT(pins("mov $fresh, %rax; ret", fresh, ".globl f\n"), ElementsAre("fresh by f"));
+  EXPECT_THAT(accusations_of_silence(), HasSubstr("f.c: fresh: f gives its address to others"));
+}
+
+TEST_F(Escapes, AnAddressThatIsGivenBackIsFollowedInTheCaller) {
+  const std::string gives = function("gives", "mov $fresh, %rax; ret");
+  EXPECT_THAT(pins("call gives; xor %eax, %eax; ret", fresh + gives), ElementsAre());
+  EXPECT_THAT(pins("call gives; mov %rax, (%rdi); ret", fresh + gives), ElementsAre("fresh by f"));
+  EXPECT_THAT(accusations_of_silence(), HasSubstr("f.c: fresh: f gives its address to others"));
 }
 
 TEST_F(Escapes, WhatCallsItAtOnceKeepsNothing) {
