@@ -34,44 +34,40 @@ Result<std::string> read_kept(const fs::path& directory, const nlohmann::json& f
   return name.empty() ? std::string() : TRY(read_text(directory / name));
 }
 
-Result<KeptObjects> read_list(const fs::path& directory) {
-  const fs::path path = directory / list_name;
-  const std::string text = TRY(read_text(path));
-  const nlohmann::json list = nlohmann::json::parse(text, nullptr, false);
+// What the list says. Throws json::exception where a build writes something else.
+Result<KeptObjects> listed(const fs::path& directory, const nlohmann::json& list) {
   KeptObjects out;
-  auto bad = [&] {
-    return fail(Code::bad_config, path.string(), "it is not the list that a build leaves",
-                "give the directory that `suture build --keep-objects` wrote");
-  };
-  if (!list.is_object() || list.value("schema", 0) != 1 || !list.contains("units")) {
-    return bad();
-  }
   out.compiler = list.value("compiler", "");
-  for (const auto& unit : list["units"]) {
-    if (!unit.is_object()) {
-      return bad();
-    }
+  for (const auto& unit : list.at("units")) {
     KeptUnit& kept = out.units.emplace_back();
     kept.source = unit.value("source", "");
     kept.object = unit.value("object", "");
     kept.pre = directory / unit.value("pre", "");
     kept.post = directory / unit.value("post", "");
     for (const auto& entry : unit.value("ignored", nlohmann::json::array())) {
-      if (!entry.is_object()) {
-        return bad();
-      }
       kept.ignored.emplace_back(entry.value("name", ""), entry.value("reason", ""));
     }
   }
   for (const auto& file : list.value("files", nlohmann::json::array())) {
-    if (!file.is_object()) {
-      return bad();
-    }
     out.files.push_back({.path = file.value("path", ""),
                          .before = TRY(read_kept(directory, file, "before")),
                          .after = TRY(read_kept(directory, file, "after"))});
   }
   return out;
+}
+
+Result<KeptObjects> read_list(const fs::path& directory) {
+  const fs::path path = directory / list_name;
+  const std::string text = TRY(read_text(path));
+  try {
+    const nlohmann::json list = nlohmann::json::parse(text);
+    if (list.at("schema") == 1) {
+      return listed(directory, list);
+    }
+  } catch (const nlohmann::json::exception&) {  // said below
+  }
+  return fail(Code::bad_config, path.string(), "it is not the list that a build leaves",
+              "give the directory that `suture build --keep-objects` wrote");
 }
 
 }  // namespace
@@ -172,7 +168,7 @@ Status keep_objects(const fs::path& directory, const std::string& compiler,
     }
     list["files"].push_back(std::move(entry));
   }
-  return write_file(directory / list_name, list.dump(2) + "\n");
+  return write_file(directory / list_name, list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 Result<std::unique_ptr<Witness>> Witness::open(const kernel::Kernel& kernel, module::Core core,
