@@ -16,6 +16,7 @@ namespace {
 
 struct Options {
   std::vector<fs::path> modules;
+  boot::InstallOptions install;
   bool now = false;
 };
 
@@ -39,16 +40,20 @@ std::string to_text(const boot::InstallOutcome& outcome, const std::string& runn
     out += fmt::format("it takes over from {}: not applied while it is installed\n",
                        joined(outcome.superseded));
   }
+  for (const check::Loss& loss : outcome.losses) {
+    out += fmt::format("{}: this stops when it takes over\n", check::describe(loss));
+  }
   return out;
 }
 
 // Loads what is not loaded yet. Where the kernel does not take it, the next boot shall not try.
 Result<std::string> load_now(const machine::Machine& machine, const boot::Store& store,
-                             const boot::InstallOutcome& outcome) {
+                             const boot::InstallOutcome& outcome, bool replace) {
   if (machine::module_loaded(machine, outcome.patch.name)) {
     return fmt::format("{} is loaded already\n", outcome.patch.name);
   }
-  auto loaded = live::load(machine, store.of(outcome.release) / outcome.patch.file(), {});
+  auto loaded = live::load(machine, store.of(outcome.release) / outcome.patch.file(),
+                           {.replace = replace});
   if (loaded) {
     return fmt::format("{} is in force, after {:.1f} s\n", loaded->name,
                        loaded->transition_seconds);
@@ -76,14 +81,14 @@ std::string see_to_boot(Report& report) {
   return *enabled ? "" : "suture.service is enabled: it loads what is installed at boot\n";
 }
 
-Status install_one(const fs::path& module, bool now, Report& report) {
+Status install_one(const fs::path& module, const Options& options, Report& report) {
   const machine::Machine machine;
   const boot::Store store;
   const std::string running = machine::running_release(machine);
-  const boot::InstallOutcome outcome = TRY(boot::install(store, module));
+  const boot::InstallOutcome outcome = TRY(boot::install(store, module, options.install));
   std::string text = to_text(outcome, running);
-  if (now && outcome.release == running) {
-    text += TRY(load_now(machine, store, outcome));
+  if (options.now && outcome.release == running) {
+    text += TRY(load_now(machine, store, outcome, options.install.replace));
   }
   report.json["installed"].push_back({{"name", outcome.patch.name},
                                       {"release", outcome.release},
@@ -98,7 +103,7 @@ Result<Report> run(const Options& options) {
   report.json["installed"] = Json::array();
   std::vector<std::string> before;
   for (const fs::path& module : options.modules) {
-    if (auto done = install_one(module, options.now, report); !done) {
+    if (auto done = install_one(module, options, report); !done) {
       Error error = done.error();
       if (!before.empty()) {
         error.reason += fmt::format("; installed before it: {}", joined(before));
@@ -161,6 +166,8 @@ void register_install(Commands& commands) {
                    "Patch modules (.ko), applied in this order, after those that are installed")
       ->required()
       ->check(CLI::ExistingFile);
+  command->add_flag("--replace", options->install.replace,
+                    "Also where a patch takes over from others whose fix it does not have");
   command->add_flag("--now", options->now,
                     "Load them now, too; one that cannot be loaded is not installed");
   commands.on_run(command, [options] { return run(*options); });
