@@ -107,7 +107,8 @@ class Applier {
     TRY(check_installed(store_, out_.release, patch));
     if (patch.core == machine::suture_core.name &&
         !machine::has_core(machine_, machine::suture_core)) {
-      TRY(live::insert_core(machine_, TRY(core_for_boot(machine_, store_, out_.release))));
+      const fs::path core = TRY(core_for_boot(machine_, store_, out_.release));
+      TRY(live::insert_core(machine_, core));
     }
     live::LoadOptions options = options_.load;
     options.replace = true;  // who installed it was told, and asked
