@@ -57,8 +57,8 @@ Result<FileLock> try_lock_store(const Store& store);
 enum class Access { read, write };
 Result<Descriptor> open_trusted(const Store& store, const fs::path& path, Access access);
 
-// The same of any file: where it really lies, all links followed, and only the owner of the store can
-// have changed it or what leads to it. untrusted-file; io where it is not there.
+// The same of any file: where it really lies, all links followed, and only the owner of the store
+// can have changed it or what leads to it. untrusted-file; io where it is not there.
 Result<fs::path> trusted_path(const Store& store, const fs::path& path);
 
 // In the order in which they are applied; none where nothing is installed for the release.
@@ -93,5 +93,9 @@ Result<InstallOutcome> install(const Store& store, const fs::path& module,
 
 // not-installed.
 Status uninstall(const Store& store, const std::string& release, const std::string& name);
+
+// Names of those that a boot applies: of each core the last cumulative patch, and what was
+// installed after it.
+std::vector<std::string> applied_at_boot(const std::vector<InstalledPatch>& patches);
 
 }  // namespace suture::boot

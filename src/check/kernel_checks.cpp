@@ -98,7 +98,8 @@ Check entries_check(const machine::Machine& machine, const module::Metadata& met
       wrong.push_back(fmt::format("{} has no entry for ftrace", function.second));
     }
   }
-  return verdict_on("entries", wrong, fmt::format("all {} can be redirected", counts.size()),
+  return verdict_on("entries", wrong,
+                    fmt::format("ftrace can redirect every function ({})", counts.size()),
                     "build the patch for this very kernel");
 }
 
@@ -140,7 +141,8 @@ Check imports_check(const machine::Machine& machine, const fs::path& module,
       wrong.push_back(fmt::format("{} has the CRC {:08x}, not {:08x}", name, known->crc, crc));
     }
   }
-  return verdict_on("imports", wrong, fmt::format("all {} CRCs are the kernel's", versions.size()),
+  return verdict_on("imports", wrong,
+                    fmt::format("every CRC is the kernel's ({})", versions.size()),
                     "build the patch for this very kernel");
 }
 

@@ -22,14 +22,11 @@ Json to_json(const boot::ApplyOutcome& outcome) {
            {"nothing", outcome.nothing},
            {"applied", Json::array()},
            {"superseded", outcome.superseded},
-           {"failures", Json::array()}};
+           {"failures", errors_json(outcome.failures)}};
   for (const boot::AppliedPatch& patch : outcome.applied) {
     out["applied"].push_back({{"name", patch.name},
                               {"was_loaded", patch.was_loaded},
                               {"transition_seconds", patch.transition_seconds}});
-  }
-  for (const Error& failure : outcome.failures) {
-    out["failures"].push_back(error_json(failure));
   }
   return out;
 }
@@ -73,8 +70,9 @@ Result<Report> run(const Options& options, bool json) {
     const bool timer = start_confirm_timer();
     report.json["confirmed_by"] = timer ? "suture-confirm.timer" : "nobody";
     if (!timer) {
-      report.text += "when the machine has shown to be well, run: suture apply --confirm (else the "
-                     "next boot applies nothing)\n";
+      report.text +=
+          "when the machine has shown to be well, run: suture apply --confirm (else the "
+          "next boot applies nothing)\n";
     }
   }
   return report;
@@ -84,15 +82,15 @@ Result<Report> run(const Options& options, bool json) {
 
 void register_apply(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
-      "apply", "Load the installed patches, as suture.service does at boot");
-  auto* retry = command->add_flag("--retry", options->apply.retry,
-                                  "Although the machine died when it last applied them");
+  const Command command =
+      commands.add("apply", "Load the installed patches, as suture.service does at boot");
+  const Option retry = command.flag("--retry", options->apply.retry,
+                                    "Although the machine died when it last applied them");
   command
-      ->add_flag("--confirm", options->confirm,
-                 "Load nothing: the machine is well, so the next boot may apply them again "
-                 "(suture-confirm.timer and an orderly shutdown say so by themselves)")
-      ->excludes(retry);
+      .flag("--confirm", options->confirm,
+            "Load nothing: the machine is well, so the next boot may apply them again "
+            "(suture-confirm.timer and an orderly shutdown say so by themselves)")
+      .excludes(retry);
   add_patience(command, options->apply.load.patience);
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }

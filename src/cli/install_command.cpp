@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "boot/boot.h"
@@ -52,8 +53,8 @@ Result<std::string> load_now(const machine::Machine& machine, const boot::Store&
   if (machine::module_loaded(machine, outcome.patch.name)) {
     return fmt::format("{} is loaded already\n", outcome.patch.name);
   }
-  auto loaded = live::load(machine, store.of(outcome.release) / outcome.patch.file(),
-                           {.replace = replace});
+  auto loaded =
+      live::load(machine, store.of(outcome.release) / outcome.patch.file(), {.replace = replace});
   if (loaded) {
     return fmt::format("{} is in force, after {:.1f} s\n", loaded->name,
                        loaded->transition_seconds);
@@ -136,6 +137,8 @@ Result<Report> run_uninstall(UninstallOptions options) {
   }
   Report report;
   report.json["uninstalled"] = Json::array();
+  const std::vector<std::string> before =
+      boot::applied_at_boot(TRY(boot::installed_patches(store, options.release)));
   for (const std::string& name : options.names) {
     TRY(boot::uninstall(store, options.release, name));
     report.json["uninstalled"].push_back({{"name", name}, {"release", options.release}});
@@ -152,6 +155,16 @@ Result<Report> run_uninstall(UninstallOptions options) {
       report.text += fmt::format("it stays in force until the next boot: suture unload {}\n", name);
     }
   }
+  report.json["applied_again"] = Json::array();
+  for (const std::string& name :
+       boot::applied_at_boot(TRY(boot::installed_patches(store, options.release)))) {
+    if (std::ranges::find(before, name) == before.end()) {
+      report.json["applied_again"].push_back(name);
+      report.text +=
+          fmt::format("{} is applied at the next boot of {}: nothing supersedes it any more\n",
+                      name, options.release);
+    }
+  }
   return report;
 }
 
@@ -159,29 +172,30 @@ Result<Report> run_uninstall(UninstallOptions options) {
 
 void register_install(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
-      "install", "Have patches loaded at each boot of the kernel that they are for");
+  const Command command =
+      commands.add("install", "Have patches loaded at each boot of the kernel that they are for");
   command
-      ->add_option("MODULE", options->modules,
-                   "Patch modules (.ko), applied in this order, after those that are installed")
-      ->required()
-      ->check(CLI::ExistingFile);
-  command->add_flag("--replace", options->install.replace,
-                    "Also where a patch takes over from others whose fix it does not have");
-  command->add_flag("--now", options->now,
-                    "Load them now, too; one that cannot be loaded is not installed");
-  commands.on_run(command, [options] { return run(*options); });
+      .option("MODULE", options->modules,
+              "Patch modules (.ko), applied in this order, after those that are installed")
+      .required()
+      .existing();
+  command.flag("--replace", options->install.replace,
+               "Also where a patch takes over from others whose fix it does not have");
+  command.flag("--now", options->now,
+               "Load them now, too; one that cannot be loaded is not installed");
+  commands.on_run(
+      command, [options] { return run(*options); }, Logged::yes);
 }
 
 void register_uninstall(Commands& commands) {
   auto options = std::make_shared<UninstallOptions>();
-  CLI::App* command =
-      commands.app().add_subcommand("uninstall", "Have patches no longer loaded at boot");
-  command->add_option("NAME", options->names, "Names of installed patches")->required();
-  command->add_option("-k,--kernel", options->release,
-                      "Release that they are installed for (default: the running one)");
-  command->add_flag("--now", options->now, "Take them back now, too");
-  commands.on_run(command, [options] { return run_uninstall(*options); });
+  const Command command = commands.add("uninstall", "Have patches no longer loaded at boot");
+  command.option("NAME", options->names, "Names of installed patches").required();
+  command.option("-k,--kernel REL", options->release,
+                 "Release that they are installed for (default: the running one)");
+  command.flag("--now", options->now, "Take them back now, too");
+  commands.on_run(
+      command, [options] { return run_uninstall(*options); }, Logged::yes);
 }
 
 }  // namespace suture::cli

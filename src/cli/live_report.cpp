@@ -99,7 +99,8 @@ std::string task_text(const machine::BlockingTask& task, std::string_view model)
     why = fmt::format("  in the patched function {}", task.function);
   } else if (!task.trampoline.empty()) {
     why = fmt::format(
-        "  behind {}, through which the kernel's livepatch cannot look: it switches when it has left "
+        "  behind {}, through which the kernel's livepatch cannot look: it switches when it has "
+        "left "
         "that (suture signal makes it), or detach the program, or build for Suture's own core",
         task.trampoline);
   } else if (task.state.starts_with('R')) {
@@ -207,34 +208,12 @@ live::TransitionWatcher transition_watcher() {
   };
 }
 
-namespace {
-
-// Makes the option take a time.
-void as_duration(CLI::Option* option) {
-  const std::map<std::string, double> units{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
-  CLI::Validator number = CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE);
-  const CLI::Validator positive(
-      [](const std::string& value) {
-        return std::atof(value.c_str()) > 0 ? std::string{} : "the time must be more than 0";
-      },
-      "");
-  option->transform(number.description(""))->check(positive)->type_name("TIME");
-}
-
-}  // namespace
-
-void add_duration(CLI::App* command, const std::string& name, double& seconds,
-                  const std::string& text) {
-  as_duration(command->add_option(name, seconds, text));
-}
-
-void add_patience(CLI::App* command, live::Patience& patience) {
-  add_duration(command, "--deadline", patience.deadline,
-               "Time that each transition may take: 90, 90s, 10m, 2h (default: 60s)");
-  as_duration(command->add_option_function<double>(
-      "--signal-after", [&patience](const double& seconds) { patience.signal_after = seconds; },
-      "Nudge the tasks in the way after this time, as `suture signal` does (default: leave it to "
-      "the kernel, which does so every 15 s)"));
+void add_patience(const Command& command, live::Patience& patience) {
+  command.duration("--deadline", patience.deadline,
+                   "Time that each transition may take: 90, 90s, 10m, 2h (default: 60s)");
+  command.duration("--signal-after", patience.signal_after,
+                   "Nudge the tasks in the way after this time, as `suture signal` does (default: "
+                   "leave it to the kernel, which does so every 15 s)");
 }
 
 }  // namespace suture::cli

@@ -45,11 +45,12 @@ std::string to_text(const live::LoadOutcome& outcome, const live::LoadOptions& o
   out += fmt::format("{} is in force, after {:.1f} s{}\n", outcome.name, outcome.transition_seconds,
                      pause_text(outcome.pause_ns));
   if (!outcome.redirected) {
-    out += "whether its functions lead to the new code cannot be seen: mount tracefs at "
-           "/sys/kernel/tracing\n";
+    out +=
+        "whether its functions lead to the new code cannot be seen: mount tracefs at "
+        "/sys/kernel/tracing\n";
   } else if (*outcome.redirected > 0) {
-    out += fmt::format("its functions ({}) were seen to lead to the new code\n",
-                       *outcome.redirected);
+    out +=
+        fmt::format("its functions ({}) were seen to lead to the new code\n", *outcome.redirected);
   }
   for (const std::string& name : outcome.removed) {
     out += fmt::format("{} was replaced, and its module removed\n", name);
@@ -91,26 +92,26 @@ Result<Report> run(Options& options, bool json) {
 
 void register_load(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      commands.app().add_subcommand("load", "Load patch modules and see them through");
-  command->add_option("MODULE", options->modules, "Patch modules (.ko), loaded in this order")
-      ->required()
-      ->check(CLI::ExistingFile);
+  const Command command = commands.add("load", "Load patch modules and see them through");
+  command.option("MODULE", options->modules, "Patch modules (.ko), loaded in this order")
+      .required()
+      .existing();
   add_patience(command, options->load.patience);
-  command->add_option("--parameters", options->load.parameters,
-                      "Module parameters, as modprobe takes them: \"name=value ...\"");
+  command.option("--parameters", options->load.parameters,
+                 "Module parameters, as modprobe takes them: \"name=value ...\"");
   add_model(command, options->load.model,
             "How tasks come to the new code, of a patch for Suture's own core: stop (all at once, "
             "the machine stands still), lazy (each at the kernel's border) or hybrid (also asleep; "
             "default: what the core has as its default)");
-  command->add_flag("--no-revert", options->no_revert,
-                    "Leave a transition that is not over at the deadline under way, instead of "
-                    "taking the patch back");
-  command->add_flag("--replace", options->load.replace,
-                    "Also where this patch takes over from others whose fix it does not have");
-  add_duration(command, "--try", options->trial,
-               "Take the patch back after this time unless `suture accept` comes: 10m");
-  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
+  command.flag("--no-revert", options->no_revert,
+               "Leave a transition that is not over at the deadline under way, instead of "
+               "taking the patch back");
+  command.flag("--replace", options->load.replace,
+               "Also where this patch takes over from others whose fix it does not have");
+  command.duration("--try", options->trial,
+                   "Take the patch back after this time unless `suture accept` comes: 10m");
+  commands.on_run(
+      command, [options, &commands] { return run(*options, commands.json()); }, Logged::yes);
 }
 
 }  // namespace suture::cli

@@ -39,12 +39,12 @@ Result<Report> run() {
 }  // namespace
 
 void register_signal(Commands& commands) {
-  commands.on_run(commands.app().add_subcommand(
-                      "signal",
-                      "Nudge the tasks that a transition waits for: Suture's core does it "
-                      "itself, for livepatch by SIGSTOP and at once SIGCONT where that harms "
-                      "nobody"),
-                  run);
+  commands.on_run(
+      commands.add("signal",
+                   "Nudge the tasks that a transition waits for: Suture's core does it "
+                   "itself, for livepatch by SIGSTOP and at once SIGCONT where that harms "
+                   "nobody"),
+      run);
 }
 
 }  // namespace suture::cli

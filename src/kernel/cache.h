@@ -24,8 +24,9 @@ fs::path derived_directory(const std::string& build_id);
 // what is compiled and loaded.
 Status check_cache_owner(const fs::path& path = cache_directory());
 
-// Held while an entry, or a derived tree, is made.
-Result<FileLock> lock_cache();
+// Held while an entry, or a derived tree, is made or removed. Where another process has it,
+// `progress` is told, which may be empty.
+Result<FileLock> lock_cache(const Progress& progress = {});
 
 // Temporary directories in the cache start with this; whoever holds the lock may remove them, since
 // nobody who made them can be alive.

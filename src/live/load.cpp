@@ -361,11 +361,12 @@ Result<std::optional<std::size_t>> count_redirected(const machine::Machine& mach
     }
   }
   if (!missing.empty()) {
-    return fail(Code::load_failed, patch.name,
-                fmt::format("the patch is on, but ftrace does not lead these to new code: {}", missing),
-                fmt::format("take it back: suture unload {}; and report it with what stands in "
-                            "/sys/kernel/tracing/enabled_functions",
-                            patch.name));
+    return fail(
+        Code::load_failed, patch.name,
+        fmt::format("the patch is on, but ftrace does not lead these to new code: {}", missing),
+        fmt::format("take it back: suture unload {}; and report it with what stands in "
+                    "/sys/kernel/tracing/enabled_functions",
+                    patch.name));
   }
   return count;
 }
@@ -424,6 +425,7 @@ Result<LoadOutcome> load(const machine::Machine& machine, const fs::path& module
                 fmt::format("remove it: suture unload {}", name));
   }
   LoadOutcome outcome = outcome_of(*patch, now_seconds() - start);
+  note_load(machine, name);
   auto redirected = count_redirected(machine, *patch);
   if (options.trial_seconds) {
     TRY(start_trial(machine, name));

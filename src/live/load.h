@@ -40,9 +40,10 @@ struct LoadOutcome {
   std::optional<std::size_t> redirected;
 };
 
-// fix-lost, where it would take over from a patch whose fix it lacks; wrong-kernel, bad-module, busy (it is loaded already, or another transition is under way),
-// load-failed with the kernel's own words, transition-incomplete with the tasks in the way and what
-// was done about it; no-core, no-livepatch; usage where its core has no choice of models.
+// fix-lost, where it would take over from a patch whose fix it lacks; wrong-kernel, bad-module,
+// busy (it is loaded already, or another transition is under way), load-failed with the kernel's
+// own words, transition-incomplete with the tasks in the way and what was done about it; no-core,
+// no-livepatch; usage where its core has no choice of models.
 Result<LoadOutcome> load(const machine::Machine& machine, const fs::path& module,
                          const LoadOptions& options);
 

@@ -5,11 +5,11 @@
 // is read once and searched for the functions. What an attachment means follows from how ftrace
 // calls its users (kernel/trace/ftrace.c): the redirection of a patch and of a kprobe with a
 // post handler exclude each other (IPMODIFY), and so do a redirection and a direct call that is not
-// BPF's; a probe at the entry is called beside the redirection; one further inside lies in code that
-// no longer runs, which Suture's core refuses to bring about; fmod_ret and fail_function may end the
-// function before it begins. Whoever else ftrace calls for the function is counted. Invariants: a
-// list that cannot be read is named, never taken for empty; nothing that is at a function is left
-// out, however harmless.
+// BPF's; a probe at the entry is called beside the redirection; one further inside lies in code
+// that no longer runs, which Suture's core refuses to bring about; fmod_ret and fail_function may
+// end the function before it begins. Whoever else ftrace calls for the function is counted.
+// Invariants: a list that cannot be read is named, never taken for empty; nothing that is at a
+// function is left out, however harmless.
 #include "machine/attachments.h"
 
 #include <fmt/format.h>
@@ -134,7 +134,8 @@ class Search {
     }
   }
 
-  // Of kprobe_events: "p:GROUP/NAME [MODULE:]SYMBOL[+OFFSET] ...". Others do not say whose they are.
+  // Of kprobe_events: "p:GROUP/NAME [MODULE:]SYMBOL[+OFFSET] ...". Others do not say whose they
+  // are.
   std::string event_of(const std::string& function, const std::string& offset) {
     if (!events_) {
       events_ = read_text(tracing_directory(machine_) / "kprobe_events").value_or("");
@@ -246,9 +247,10 @@ class Search {
 
   const Machine& machine_;
   const Core* loading_;
-  Names functions_;                                       // of the patch
-  Names redirected_;                                      // by any patch that is loaded
-  std::set<std::pair<std::string, std::string>> probed_;  // functions, and modules, by way of ftrace
+  Names functions_;   // of the patch
+  Names redirected_;  // by any patch that is loaded
+  std::set<std::pair<std::string, std::string>>
+      probed_;  // functions, and modules, by way of ftrace
   std::optional<std::string> events_;
   Attachments out_;
 };

@@ -170,7 +170,7 @@ class Closure {
 
   void open_up(const std::string& path, const std::string& why) {
     if (open_.insert(path).second && reason_.empty()) {
-      reason_ = fmt::format("whatever includes {} counts: {}", path, why);
+      reason_ = fmt::format("every file that includes {} is looked at: {}", path, why);
     }
     if (std::ranges::all_of(changed_, [&](const Changed& c) { return open_.contains(c.path); })) {
       everything_ = reason_;

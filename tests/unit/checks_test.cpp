@@ -297,9 +297,10 @@ TEST_F(AttachmentsTest, TracersAreBesideThePatch) {
   auto list = found();
   ASSERT_EQ(list.size(), 1u);
   EXPECT_EQ(list[0].effect, machine::Effect::beside);
-  EXPECT_EQ(list[0].what,
-            "2 users of ftrace that only look on (a tracer, fprobe, kprobe_multi or perf; the tracer "
-            "function_graph is on; the stack tracer is on)");
+  EXPECT_EQ(
+      list[0].what,
+      "2 users of ftrace that only look on (a tracer, fprobe, kprobe_multi or perf; the tracer "
+      "function_graph is on; the stack tracer is on)");
 }
 
 TEST_F(AttachmentsTest, NobodyIsCountedTwice) {

@@ -225,8 +225,9 @@ TEST_F(Installed, ANamedPipeIsNotWaitedFor) {
 TEST_F(Installed, ADamagedListIsSaid) {
   ASSERT_TRUE(install(store_, module("a")));
   for (const char* text :
-       {"", "{", "[]", R"({"schema":"1","patches":[]})", R"({"schema":{},"patches":[]})", R"({"schema":1,"patches":{}})",
-        R"({"schema":1,"patches":[{"name":"../x"}]})", R"({"schema":1,"patches":[3]})"}) {
+       {"", "{", "[]", R"({"schema":"1","patches":[]})", R"({"schema":{},"patches":[]})",
+        R"({"schema":1,"patches":{}})", R"({"schema":1,"patches":[{"name":"../x"}]})",
+        R"({"schema":1,"patches":[3]})"}) {
     ASSERT_TRUE(write_file(file("manifest.json"), std::string_view(text)));
     auto patches = installed_patches(store_, release);
     ASSERT_FALSE(patches) << text;
@@ -311,6 +312,17 @@ TEST_F(Installed, AnOlderCumulativePatchStandsInForOneThatIsNotTrusted) {
   ASSERT_EQ(outcome.failures.size(), 2U);  // the second: this machine cannot load v1 either
   EXPECT_EQ(outcome.failures[0].code, Code::untrusted_file);
   EXPECT_NE(outcome.failures[1].code, Code::untrusted_file);
+}
+
+TEST_F(Installed, ABootAppliesTheLastCumulativePatchAndWhatCameAfterIt) {
+  for (const auto& [name, replace] : {std::pair{"a", "1"}, {"x", "0"}, {"b", "1"}, {"y", "0"}}) {
+    ASSERT_TRUE(install(store_, module(name, "1", replace)));
+  }
+  ASSERT_TRUE(install(store_, module("own", "1", "1", release, "suture")));
+  const auto applied = [&] { return applied_at_boot(installed_patches(store_, release).value()); };
+  EXPECT_THAT(applied(), ElementsAre("b", "y", "own"));
+  ASSERT_TRUE(uninstall(store_, release, "b"));
+  EXPECT_THAT(applied(), ElementsAre("a", "x", "y", "own"));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// attach_bpf fentry|fexit|fmod_ret FUNCTION: attaches a BPF program that does nothing, and returns 0, to
-// the function of vmlinux; says "attached", and stays until it is killed.
+// attach_bpf fentry|fexit|fmod_ret FUNCTION: attaches a BPF program that does nothing, and returns
+// 0, to the function of vmlinux; says "attached", and stays until it is killed.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
