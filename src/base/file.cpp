@@ -290,18 +290,6 @@ void remove_dead(const fs::path& parent, const std::string& start) {
 
 }  // namespace
 
-bool WorkDir::any_alive(const fs::path& parent) {
-  std::error_code ec;
-  for (fs::directory_iterator at(parent, ec), end; !ec && at != end; at.increment(ec)) {
-    std::error_code gone;
-    if (fs::exists(at->path() / alive_name, gone) &&
-        !FileLock::try_acquire(at->path() / alive_name)) {
-      return true;
-    }
-  }
-  return false;
-}
-
 Result<WorkDir> WorkDir::create(const fs::path& parent, std::string_view prefix) {
   TRY(make_directories(parent));
   // A directory that was made and is not locked yet must not pass for a dead one's.

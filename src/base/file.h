@@ -94,8 +94,6 @@ class WorkDir {
  public:
   // Creates `PARENT/PREFIX.XXXXXX`. All directories of that prefix there must be made by this.
   static Result<WorkDir> create(const fs::path& parent, std::string_view prefix);
-  // Whether one whose owner lives is in that place.
-  static bool any_alive(const fs::path& parent);
   WorkDir() = default;
   const fs::path& path() const { return directory_.path(); }
 

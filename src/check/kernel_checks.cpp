@@ -125,7 +125,7 @@ Check imports_check(const machine::Machine& machine, const fs::path& module,
   auto symvers = kernel::Symvers::open(file);
   if (!symvers) {
     return unknown("imports", fmt::format("{} is not there", file.string()),
-                   "install the headers of the running kernel, or leave it to the kernel");
+                   "nothing: the kernel compares the CRCs when it loads the patch");
   }
   auto object = elf::ObjectFile::open(module);
   std::vector<std::string> wrong;
@@ -151,11 +151,12 @@ Check vermagic_check(const machine::Machine& machine, const module::Metadata& me
       kernel::ModuleDirectory::open(machine.modules / machine::running_release(machine));
   if (!directory || directory->all().empty()) {
     return unknown("vermagic", "no module of the running kernel is installed to compare with",
-                   "leave it to the kernel");
+                   "nothing: the kernel compares it when it loads the patch");
   }
   auto other = kernel::ModuleImage::open(directory->all().begin()->second);
   if (!other) {
-    return unknown("vermagic", other.error().reason, "leave it to the kernel");
+    return unknown("vermagic", other.error().reason,
+                   "nothing: the kernel compares it when it loads the patch");
   }
   // Blanks at the end differ between builders.
   const auto trimmed = [](std::string text) {

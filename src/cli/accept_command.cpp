@@ -38,7 +38,7 @@ Result<Report> run(std::vector<std::string> names) {
 
 void register_accept(Commands& commands) {
   auto names = std::make_shared<std::vector<std::string>>();
-  const Command command = commands.add("accept", "Let patches stay that are on trial (load --try)");
+  const Command command = commands.add("accept", "Keep patches that are on trial (load --try)");
   command.option("NAME", *names, "Patches on trial (default: all that are)");
   commands.on_run(
       command, [names] { return run(*names); }, Logged::yes);

@@ -51,8 +51,8 @@ Result<Report> run_confirm() {
   const bool lowered = TRY(boot::confirm(machine::Machine{}, boot::Store{}));
   return Report{.json = {{"confirmed", lowered}},
                 .text = lowered
-                            ? "the machine is well with its patches: the next boot applies them\n"
-                            : "this boot applied no patches that wait for this\n"};
+                            ? "the boot guard is lowered: the next boot loads these patches again\n"
+                            : "the boot guard was not raised by this boot\n"};
 }
 
 Result<Report> run(const Options& options, bool json) {
@@ -84,12 +84,13 @@ void register_apply(Commands& commands) {
   auto options = std::make_shared<Options>();
   const Command command =
       commands.add("apply", "Load the installed patches, as suture.service does at boot");
-  const Option retry = command.flag("--retry", options->apply.retry,
-                                    "Although the machine died when it last applied them");
+  const Option retry =
+      command.flag("--retry", options->apply.retry,
+                   "Load them although the machine crashed when they were last loaded at boot");
   command
       .flag("--confirm", options->confirm,
-            "Load nothing: the machine is well, so the next boot may apply them again "
-            "(suture-confirm.timer and an orderly shutdown say so by themselves)")
+            "Load nothing, but lower the boot guard: the machine runs well, and the next boot may "
+            "load the patches again (suture-confirm.timer and an orderly shutdown do the same)")
       .excludes(retry);
   add_patience(command, options->apply.load.patience);
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });

@@ -59,7 +59,7 @@ Json to_json(const patch::Outcome& outcome, const kernel::Kernel& kernel) {
 std::string succession_text(const patch::Succession& onto) {
   std::string out =
       fmt::format("\nonto {}: {}\n", onto.previous,
-                  onto.takes_over ? "it takes over from that patch" : "both patches stay in force");
+                  onto.takes_over ? "it replaces that patch" : "both patches stay in force");
   auto list = [&](std::string_view what, const std::vector<std::string>& functions) {
     for (const std::string& function : functions) {
       out += fmt::format("  {:<6} {}\n", what, function);
@@ -153,7 +153,8 @@ Result<Report> run(Options& options, bool json) {
   }
   Report report;
   report.json = to_json(*outcome, options.request.kernel);
-  report.text = to_text(*outcome, options.request.kernel, json ? STDERR_FILENO : STDOUT_FILENO);
+  report.text = options.kernel.default_note(options.request.kernel) +
+                to_text(*outcome, options.request.kernel, json ? STDERR_FILENO : STDOUT_FILENO);
   report.exit_status = outcome->refusals.empty() ? 0 : exit_code(outcome->refusals.front().code);
   return report;
 }
@@ -168,15 +169,15 @@ void register_build(Commands& commands) {
                  "Unified diffs, applied in this order: files (also .gz, .xz, .zst, .bz2), "
                  "mailboxes of git format-patch, quilt directories and series files");
   command.option("-p,--strip", request.strip,
-                 "How many leading parts of the names in the diffs to strip, as patch -p "
-                 "(default: 1, or what makes them files of the source)");
+                 "Strip this many leading directories from file names in the diffs, like patch -p "
+                 "(default: 1, or what makes the names fit the source)");
   command
       .option("--fuzz", request.fuzz,
-              "Of so many lines of context at either end of a hunk it does not matter whether "
-              "they fit, as patch -F has it (default: 0)")
+              "Ignore up to this many lines of context at either end of a hunk, like patch -F "
+              "(default: 0)")
       .between(0, 10);
   command.option("--manifest FILE", options->manifest,
-                 "A TOML file with what the diffs do not say: docs/patch-author-guide.md");
+                 "A TOML file with more about the patch: docs/patch-author-guide.md");
   options->kernel.add_options(command);
   command.option("-n,--name NAME", request.name, "Name of the module (default: the first diff's)");
   command
@@ -194,12 +195,12 @@ void register_build(Commands& commands) {
   command.option("--keep-objects DIR", request.keep_objects,
                  "Directory to leave the compiled objects in, for `suture check --prove`");
   command.option("--onto MODULE", request.onto,
-                 "An earlier patch's module: say what this one adds, drops and keeps, and "
-                 "refuse what could not follow it");
+                 "An earlier patch's module: say what this one adds, drops and keeps, and refuse "
+                 "this one if it could not follow");
   command.flag("--no-replace", options->no_replace,
-               "Leave earlier patches in force instead of taking over from them");
+               "Leave earlier patches in force instead of replacing them");
   command.flag("--all-units", request.all_units,
-               "Compile all files that a changed header reaches, however many they are");
+               "Compile all files that a changed header affects, however many there are");
   patch::Signing& signing = options->signing;
   const Option key = command.option("--sign-key FILE", signing.key,
                                     "Sign the module with this private key (PEM; a pass phrase is "

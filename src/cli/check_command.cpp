@@ -121,7 +121,8 @@ Result<Report> check(const Options& options, int fd) {
 void register_check(Commands& commands) {
   auto options = std::make_shared<Options>();
   const Command command = commands.add(
-      "check", "Check whether a patch module may be loaded, or prove that it means its sources");
+      "check",
+      "Check whether a patch module may be loaded, or prove it against its compiled sources");
   command.option("MODULE", options->module, "The module file (.ko)").required();
   options->kernel.add_options(command).text(
       "Release of a cached kernel, instead of the running machine (with --prove: of the one that "

@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "cli/help.h"
+#include "machine/sysfs.h"
 
 namespace suture::cli {
 
@@ -37,7 +38,7 @@ void log_lines(std::string_view text, int priority) {
 
 Commands::Commands()
     : tree_("suture",
-            "Live-patch the Linux kernel: a diff goes in, a running stock machine has the fix.",
+            "Make live patches for the Linux kernel from diffs; load them, watch them, keep them.",
             "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused (a safe patch cannot be made "
             "of this), 4 it is not for this kernel, 5 the transition is not complete.") {}
 
@@ -146,6 +147,11 @@ Option KernelChoice::add_options(const Command& command) {
 Result<kernel::Kernel> KernelChoice::find() const {
   const bool any_file = !files.vmlinuz.empty() || !files.config.empty() || !files.symvers.empty() ||
                         !files.source.empty() || !files.modules.empty();
+  if (!any_file && release.empty()) {
+    const std::string running = machine::running_release(machine::Machine{});
+    auto cached = kernel::find(running);
+    return cached || cached.error().code != Code::not_cached ? cached : kernel::find("");
+  }
   if (!any_file) {
     return kernel::find(release);
   }
@@ -159,6 +165,15 @@ Result<kernel::Kernel> KernelChoice::find() const {
                 "give --vmlinuz, --config, --symvers and --source together");
   }
   return kernel::from_files(files);
+}
+
+std::string KernelChoice::default_note(const kernel::Kernel& found) const {
+  const std::string running = machine::running_release(machine::Machine{});
+  if (!release.empty() || !files.vmlinuz.empty() || found.release == running) {
+    return "";
+  }
+  return fmt::format("note: this is for {}; the running kernel, {}, is not in the cache\n",
+                     found.release, running);
 }
 
 }  // namespace suture::cli

@@ -74,7 +74,10 @@ struct KernelChoice {
   std::string release;
   kernel::KernelFiles files;
   Option add_options(const Command& command);  // gives --kernel
+  // Where none is named: the running kernel if it is in the cache, else what kernel::find takes.
   Result<kernel::Kernel> find() const;
+  // A line that says so where no kernel was named and `found` is not the running one.
+  std::string default_note(const kernel::Kernel& found) const;
 };
 
 // The model of a patch for Suture's own core.

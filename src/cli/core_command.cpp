@@ -90,7 +90,7 @@ Result<Report> status() {
 
 void register_core(Commands& commands) {
   const Command core =
-      commands.add("core", "Suture's own core, suture.ko: what patches built --for suture rest on");
+      commands.add("core", "Suture's own core, suture.ko, which patches built --for suture need");
 
   auto options = std::make_shared<BuildOptions>();
   const Command build_command = core.add("build", "Build the core for a kernel");
@@ -111,7 +111,7 @@ void register_core(Commands& commands) {
   commands.on_run(
       load_command, [file] { return load(*file); }, Logged::yes);
 
-  commands.on_run(core.add("unload", "Take the core out, once no patch rests on it"), unload,
+  commands.on_run(core.add("unload", "Unload the core, when no patch needs it"), unload,
                   Logged::yes);
   commands.on_run(core.add("status", "Show whether the core is loaded, and its patches"), status);
   register_core_compare(core, commands);

@@ -86,7 +86,7 @@ std::string to_text(const module::Metadata& metadata) {
   line("vermagic", metadata.vermagic);
   line("build id", metadata.build_id);
   if (metadata.ours) {
-    line("replace", metadata.replace ? "yes: takes over from all earlier patches" : "no");
+    line("replace", metadata.replace ? "yes: replaces all earlier patches" : "no");
   }
   for (const std::string& cve : metadata.cves) {
     line("fixes", cve);

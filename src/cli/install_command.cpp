@@ -38,7 +38,7 @@ std::string to_text(const boot::InstallOutcome& outcome, const std::string& runn
         outcome.release, core.parent_path().string());
   }
   if (!outcome.superseded.empty()) {
-    out += fmt::format("it takes over from {}: not applied while it is installed\n",
+    out += fmt::format("it replaces {}: not loaded at boot while it is installed\n",
                        joined(outcome.superseded));
   }
   for (const check::Loss& loss : outcome.losses) {
@@ -88,8 +88,12 @@ Status install_one(const fs::path& module, const Options& options, Report& repor
   const std::string running = machine::running_release(machine);
   const boot::InstallOutcome outcome = TRY(boot::install(store, module, options.install));
   std::string text = to_text(outcome, running);
-  if (options.now && outcome.release == running) {
-    text += TRY(load_now(machine, store, outcome, options.install.replace));
+  if (outcome.release == running) {
+    if (options.now) {
+      text += TRY(load_now(machine, store, outcome, options.install.replace));
+    } else if (!machine::module_loaded(machine, outcome.patch.name)) {
+      text += "it is not loaded now: suture load MODULE, or install --now\n";
+    }
   }
   report.json["installed"].push_back({{"name", outcome.patch.name},
                                       {"release", outcome.release},
@@ -115,9 +119,6 @@ Result<Report> run(const Options& options) {
       report.text += see_to_boot(report);
     }
     before.push_back(module.filename().string());
-  }
-  if (!options.now) {
-    report.text += "nothing was loaded now: suture load MODULE, or install --now\n";
   }
   return report;
 }
@@ -173,7 +174,7 @@ Result<Report> run_uninstall(UninstallOptions options) {
 void register_install(Commands& commands) {
   auto options = std::make_shared<Options>();
   const Command command =
-      commands.add("install", "Have patches loaded at each boot of the kernel that they are for");
+      commands.add("install", "Load patches at each boot of the kernel that they are for");
   command
       .option("MODULE", options->modules,
               "Patch modules (.ko), applied in this order, after those that are installed")
@@ -189,7 +190,7 @@ void register_install(Commands& commands) {
 
 void register_uninstall(Commands& commands) {
   auto options = std::make_shared<UninstallOptions>();
-  const Command command = commands.add("uninstall", "Have patches no longer loaded at boot");
+  const Command command = commands.add("uninstall", "No longer load patches at boot");
   command.option("NAME", options->names, "Names of installed patches").required();
   command.option("-k,--kernel REL", options->release,
                  "Release that they are installed for (default: the running one)");

@@ -9,6 +9,7 @@
 #include "kernel/kernel.h"
 #include "kernel/module_image.h"
 #include "kernel/packages.h"
+#include "patch/headers.h"
 
 namespace suture::cli {
 
@@ -32,8 +33,10 @@ Result<Report> add(const std::string& release) {
   std::string wanted = release.empty() ? TRY(kernel::newest_release()) : release;
   bool known = kernel::find(wanted).has_value();
   auto added = kernel::add(wanted, tell);
+  Status indexed = added ? patch::index_headers(*added, tell) : Status{};
   tell("");
   kernel::Kernel kernel = TRY(std::move(added));
+  TRY(std::move(indexed));
   Report report;
   report.json = to_json(kernel);
   report.json["added"] = !known;
@@ -87,7 +90,8 @@ Result<Report> clean() {
 }
 
 Result<Report> show(const std::string& release) {
-  kernel::Kernel kernel = TRY(kernel::find(release));
+  const KernelChoice choice{.release = release, .files = {}};
+  kernel::Kernel kernel = TRY(choice.find());
   kernel::Image image = TRY(kernel::Image::open(kernel.vmlinux));
   kernel::ModuleDirectory modules = TRY(kernel::ModuleDirectory::open(kernel.modules));
   Report report;

@@ -151,7 +151,7 @@ void tell(const live::TransitionView& view, Told& told, const kernel::Progress& 
   std::string text;
   if (view.stalled && tasks != told.tasks) {
     if (told.tasks.empty() && view.nudged.empty()) {
-      text = "  every 15 s the core nudges what sleeps; `suture signal` does it now\n";
+      text = "  every 15 s Suture's core wakes those that sleep; `suture signal` does it now\n";
     }
     for (std::size_t i = 0; i < std::min(view.tasks.size(), shown_tasks); ++i) {
       text += task_text(view.tasks[i], view.model);
@@ -172,7 +172,7 @@ void tell(const live::TransitionView& view, Told& told, const kernel::Progress& 
       fmt::format("{}: {} since {}; {} to switch", view.patch,
                   view.enabled ? "in transition" : "on its way back", duration_text(view.seconds),
                   view.waiting == 1 ? "1 task has" : fmt::format("{} tasks have", view.waiting));
-  const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  const bool terminal = understands_escapes(STDERR_FILENO);
   if (terminal) {
     line("");
   }
@@ -212,8 +212,8 @@ void add_patience(const Command& command, live::Patience& patience) {
   command.duration("--deadline", patience.deadline,
                    "Time that each transition may take: 90, 90s, 10m, 2h (default: 60s)");
   command.duration("--signal-after", patience.signal_after,
-                   "Nudge the tasks in the way after this time, as `suture signal` does (default: "
-                   "leave it to the kernel, which does so every 15 s)");
+                   "Wake the tasks in the way after this time, as `suture signal` does (default: "
+                   "the kernel does it every 15 s)");
 }
 
 }  // namespace suture::cli

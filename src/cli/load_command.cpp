@@ -92,7 +92,8 @@ Result<Report> run(Options& options, bool json) {
 
 void register_load(Commands& commands) {
   auto options = std::make_shared<Options>();
-  const Command command = commands.add("load", "Load patch modules and see them through");
+  const Command command =
+      commands.add("load", "Load patch modules, and wait until every task runs the new code");
   command.option("MODULE", options->modules, "Patch modules (.ko), loaded in this order")
       .required()
       .existing();
@@ -100,12 +101,11 @@ void register_load(Commands& commands) {
   command.option("--parameters", options->load.parameters,
                  "Module parameters, as modprobe takes them: \"name=value ...\"");
   add_model(command, options->load.model,
-            "How tasks come to the new code, of a patch for Suture's own core: stop (all at once, "
-            "the machine stands still), lazy (each at the kernel's border) or hybrid (also asleep; "
-            "default: what the core has as its default)");
+            "How tasks switch to the new code, of a patch for Suture's own core: stop (all at "
+            "once, the machine stops), lazy (each when it returns to user space) or hybrid (each "
+            "when it runs no changed function; default: the core's default)");
   command.flag("--no-revert", options->no_revert,
-               "Leave a transition that is not over at the deadline under way, instead of "
-               "taking the patch back");
+               "At the deadline let the transition go on, instead of taking the patch back");
   command.flag("--replace", options->load.replace,
                "Also where this patch takes over from others whose fix it does not have");
   command.duration("--try", options->trial,

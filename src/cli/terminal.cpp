@@ -23,11 +23,6 @@ bool set(const char* name) {
   return value != nullptr && *value != '\0';
 }
 
-bool understands_escapes(int fd) {
-  const char* terminal = std::getenv("TERM");
-  return ::isatty(fd) != 0 && terminal != nullptr && std::string_view(terminal) != "dumb";
-}
-
 void show_progress(std::string_view line) {
   if (!understands_escapes(STDERR_FILENO)) {
     if (!line.empty()) {
@@ -52,6 +47,11 @@ std::size_t terminal_width(int fd) {
   }
   winsize size{};
   return ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : usual_width;
+}
+
+bool understands_escapes(int fd) {
+  const char* terminal = std::getenv("TERM");
+  return ::isatty(fd) != 0 && terminal != nullptr && std::string_view(terminal) != "dumb";
 }
 
 std::string paint(std::string_view text, Tone tone, int fd) {

@@ -92,9 +92,9 @@ Result<Report> run(Options& options, bool json) {
 void register_watch(Commands& commands) {
   auto options = std::make_shared<Options>();
   const Command command = commands.add(
-      "watch", "Tell what happens to the patches, as it happens; with --json one object a line");
+      "watch", "Report what happens to the patches, as it happens; with --json, one object a line");
   command.duration("--for", options->seconds, "End after this time (default: on Ctrl-C)");
-  command.flag("--once", options->watch.once, "End after the first change that is told");
+  command.flag("--once", options->watch.once, "End after the first change");
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }
 

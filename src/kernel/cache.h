@@ -12,6 +12,7 @@
 #include "kernel/apt.h"
 #include "kernel/image.h"
 #include "kernel/kernel.h"
+#include "kernel/packages.h"
 
 namespace suture::kernel {
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "base/json.h"
@@ -32,6 +33,20 @@ std::vector<fs::path> entries_of(const fs::path& directory) {
     out.push_back(at->path());
   }
   return out;
+}
+
+// Making a directory of the builds' kind removes those of dead builds; what is left is of living
+// ones.
+Result<bool> build_under_way(const fs::path& derived) {
+  const fs::path work = derived / "work";
+  std::error_code ec;
+  if (!fs::exists(work, ec)) {
+    return false;
+  }
+  const WorkDir own = TRY(WorkDir::create(work, "build"));
+  return std::ranges::any_of(entries_of(work), [&](const fs::path& path) {
+    return path != own.path() && path.filename().string().starts_with("build.");
+  });
 }
 
 }  // namespace
@@ -75,7 +90,7 @@ Result<std::uintmax_t> remove_kernel(const std::string& release, const Progress&
   const std::string build_id = JsonReader(json).text("build_id");
   const fs::path derived = derived_directory(build_id);
   if (!build_id.empty() && build_id.find('/') == std::string::npos && fs::exists(derived, ec)) {
-    if (WorkDir::any_alive(derived / "work")) {
+    if (TRY(build_under_way(derived))) {
       return fail(Code::busy, release, "a build for this kernel is under way",
                   "run it again when the build is done");
     }
@@ -91,7 +106,7 @@ Result<std::uintmax_t> clean_cache(const Progress& progress) {
   const TempDir bin = TRY(TempDir::create(downloads_directory(), temporary_prefix));
   std::uintmax_t bytes = 0;
   for (const fs::path& path : entries_of(all_derived())) {
-    if (!WorkDir::any_alive(path / "work")) {
+    if (!TRY(build_under_way(path))) {
       bytes += TRY(throw_away(path, bin));
     }
   }

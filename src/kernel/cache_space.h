@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "kernel/kernel.h"
+#include "kernel/packages.h"
 
 namespace suture::kernel {
 

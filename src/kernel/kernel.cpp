@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -251,10 +250,6 @@ Result<Kernel> find(const std::string& release) {
   if (releases.empty()) {
     return fail(Code::not_cached, cache_directory().string(), "no kernel is in the cache",
                 "suture kernel add");
-  }
-  utsname running{};
-  if (::uname(&running) == 0 && std::ranges::find(releases, running.release) != releases.end()) {
-    return read_entry(running.release);
   }
   auto stable = std::ranges::find_if(releases.rbegin(), releases.rend(), is_stable);
   return read_entry(stable != releases.rend() ? *stable : releases.back());

@@ -15,20 +15,14 @@
 //   lock                    held while an entry is made
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
 
 namespace suture::kernel {
-
-// Called with one line per step ("fetching linux-image-6.1.0-56-amd64 6.1.192-2"), by one thread at
-// a time.
-using Progress = std::function<void(std::string_view)>;
 
 struct Kernel {
   std::string release;          // "6.1.0-56-amd64"
@@ -48,8 +42,8 @@ struct Kernel {
 fs::path cache_directory();
 
 // The cached kernel of that release, or not-cached with the command that adds it. An empty release
-// means the running one where it is cached; else the newest cached one that linux-image-amd64
-// stands for in Debian's stable release: series 6.1, flavour amd64; else the newest of any other.
+// means the newest cached one that linux-image-amd64 stands for in Debian's stable release: series
+// 6.1, flavour amd64. Where there is none, it means the newest of any other.
 Result<Kernel> find(const std::string& release);
 Result<std::vector<Kernel>> list();
 

@@ -4,12 +4,17 @@
 // unpacked by libarchive into the cache, nothing installed.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "kernel/kernel.h"
 
 namespace suture::kernel {
+
+// Called with one line per step ("fetching linux-image-6.1.0-56-amd64 6.1.192-2").
+using Progress = std::function<void(std::string_view)>;
 
 // The newest release of the 6.1 series that linux-image-amd64 stands for.
 Result<std::string> newest_release();
