@@ -209,7 +209,7 @@ Status take_over(const Store& store, const module::Metadata& newer, const Instal
     check::Loss loss = old ? check::lost_to(newer, *old) : check::Loss{};
     if (loss.fix_lost && !options.replace) {
       return fail(Code::fix_lost, out.patch.name,
-                  fmt::format("{}: that fix is not in this patch, which would take over",
+                  fmt::format("{}: that fix is not in this patch, which would replace it",
                               check::describe(loss)),
                   fmt::format("build the diffs of '{}' into it, or give that fix up "
                               "(suture install --replace)",

@@ -255,10 +255,10 @@ void replacing_checks(const machine::Machine& machine, const module::Metadata& m
     checks.push_back(
         {.id = "loss",
          .verdict = Verdict::warning,
-         .detail =
-             fmt::format("{}: {}", describe(loss),
-                         loss.fix_lost ? "that fix is not in this patch, which takes over"
-                                       : "this patch, which takes over, has the fix otherwise"),
+         .detail = fmt::format("{}: {}", describe(loss),
+                               loss.fix_lost
+                                   ? "that fix is not in this patch, which replaces it"
+                                   : "this patch, which replaces it, has the fix in another form"),
          .remedy = loss.fix_lost
                        ? fmt::format("build the diffs of '{}' into it, or give that fix up "
                                      "(suture load --replace)",
@@ -266,9 +266,9 @@ void replacing_checks(const machine::Machine& machine, const module::Metadata& m
                        : "see that this is meant",
          .code = loss.fix_lost ? Code::fix_lost : Code::load_failed});
   }
-  checks.push_back({.id = "replaces",
-                    .detail = names.empty() ? "it takes over from no patch"
-                                            : "it takes over from these patches: " + names});
+  checks.push_back(
+      {.id = "replaces",
+       .detail = names.empty() ? "it replaces no patch" : "it replaces these patches: " + names});
 }
 
 // The system states that it modifies, against those of the patches that its core has.

@@ -3,8 +3,8 @@
 // Problem: a cumulative patch takes over from all others of its core, also from those whose fix it
 // does not contain. Method: what both say of themselves is compared: functions, CVEs, diffs.
 // Invariant: a patch whose every diff is in the new one, or that names CVEs which the new one all
-// names, is never called lost; one that cannot show this, and has a function that the new one leaves
-// alone, always is.
+// names, is never called lost; one that cannot show this, and has a function that the new one
+// leaves alone, always is.
 #include "check/replacing.h"
 
 #include <fmt/format.h>

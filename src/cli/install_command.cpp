@@ -42,7 +42,7 @@ std::string to_text(const boot::InstallOutcome& outcome, const std::string& runn
                        joined(outcome.superseded));
   }
   for (const check::Loss& loss : outcome.losses) {
-    out += fmt::format("{}: this stops when it takes over\n", check::describe(loss));
+    out += fmt::format("{}: this ends when it is replaced\n", check::describe(loss));
   }
   return out;
 }
@@ -181,7 +181,7 @@ void register_install(Commands& commands) {
       .required()
       .existing();
   command.flag("--replace", options->install.replace,
-               "Also where a patch takes over from others whose fix it does not have");
+               "Also where a patch replaces others whose fix it does not have");
   command.flag("--now", options->now,
                "Load them now, too; one that cannot be loaded is not installed");
   commands.on_run(

@@ -107,7 +107,7 @@ void register_load(Commands& commands) {
   command.flag("--no-revert", options->no_revert,
                "At the deadline let the transition go on, instead of taking the patch back");
   command.flag("--replace", options->load.replace,
-               "Also where this patch takes over from others whose fix it does not have");
+               "Also where this patch replaces others whose fix it does not have");
   command.duration("--try", options->trial,
                    "Take the patch back after this time unless `suture accept` comes: 10m");
   commands.on_run(

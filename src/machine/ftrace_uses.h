@@ -15,12 +15,12 @@ namespace suture::machine {
 
 struct FtraceUse {
   std::string function;
-  std::string module;     // empty: vmlinux
-  long users = 0;         // how many are called for it
-  bool redirects = false; // one of them may lead elsewhere (IPMODIFY): I
-  bool direct = false;    // the entry calls somebody directly: D
-  std::string callback;   // who is called, where it is only one: "klp_ftrace_handler"
-  std::string target;     // of a direct call: "bpf_trampoline_6442467823_1", "thunk [fix]"
+  std::string module;      // empty: vmlinux
+  long users = 0;          // how many are called for it
+  bool redirects = false;  // one of them may lead elsewhere (IPMODIFY): I
+  bool direct = false;     // the entry calls somebody directly: D
+  std::string callback;    // who is called, where it is only one: "klp_ftrace_handler"
+  std::string target;      // of a direct call: "bpf_trampoline_6442467823_1", "thunk [fix]"
 };
 
 // Nothing for a line that is none.

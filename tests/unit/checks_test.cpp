@@ -118,9 +118,9 @@ TEST_F(ChecksTest, WhoIsTakenOverFromAndWhatIsLostIsSaid) {
   add_patch("old", "1\n", "0\n");
   add_function("old", "vmlinux", "f,1");
   EXPECT_EQ(find(checks({"suture.replace=1"}), "replaces").detail,
-            "it takes over from these patches: old");
+            "it replaces these patches: old");
   EXPECT_EQ(find(checks({"suture.replace=1"}), "loss").id, "none");
-  EXPECT_EQ(find(checks(), "replaces").detail, "it takes over from no patch");
+  EXPECT_EQ(find(checks(), "replaces").detail, "it replaces no patch");
   add_function("old", "vmlinux", "g,1");
   const Check loss = find(checks({"suture.replace=1"}), "loss");
   EXPECT_EQ(loss.verdict, Verdict::warning);
