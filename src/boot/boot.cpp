@@ -218,13 +218,15 @@ Result<fs::path> core_for_boot(const machine::Machine& machine, const Store& sto
 
 Result<bool> confirm(const machine::Machine& machine, const Store& store) {
   const std::string release = machine::running_release(machine);
-  std::error_code ec;
-  if (!fs::exists(store.of(release), ec)) {
-    return false;  // nothing was ever installed
+  const auto waits = [&]() -> Result<bool> {
+    const Guard guard = TRY(read_guard(store, release));
+    return guard.raised && guard.boot_id == boot_id(machine);
+  };
+  if (!TRY(waits())) {
+    return false;
   }
   const FileLock lock = TRY(try_lock_store(store));
-  const Guard guard = TRY(read_guard(store, release));
-  if (!guard.raised || guard.boot_id != boot_id(machine)) {
+  if (!TRY(waits())) {
     return false;
   }
   TRY(write_guard(store, release, Guard{}));
