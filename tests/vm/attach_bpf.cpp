@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// attach_bpf fentry|fexit|fmod_ret FUNCTION: attaches a BPF program that does nothing, and returns
-// 0, to the function of vmlinux; says "attached", and stays until it is killed.
+// attach_bpf fentry|fmod_ret FUNCTION: attaches a BPF program that does nothing, and returns 0, to
+// the function of vmlinux; says "attached", and stays until it is killed.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
@@ -15,10 +15,8 @@ int main(int argc, char** argv) {
   if (argc != 3) {
     return 2;
   }
-  const std::string word = argv[1];
-  const bpf_attach_type type = word == "fmod_ret" ? BPF_MODIFY_RETURN
-                               : word == "fexit"  ? BPF_TRACE_FEXIT
-                                                  : BPF_TRACE_FENTRY;
+  const bpf_attach_type type =
+      argv[1] == std::string("fmod_ret") ? BPF_MODIFY_RETURN : BPF_TRACE_FENTRY;
   const int target = libbpf_find_vmlinux_btf_id(argv[2], type);
   const bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}};
   char log[4096] = "";
