@@ -74,6 +74,7 @@ std::string_view code_name(Code code) {
     case Code::boot_guard: return "boot-guard";
     case Code::ftrace_off: return "ftrace-off";
     case Code::broken_unit: return "broken-unit";
+    case Code::fix_lost: return "fix-lost";
   }
   return "unknown";
 }

@@ -83,6 +83,7 @@ enum class Code {
   boot_guard,
   ftrace_off,
   broken_unit,
+  fix_lost,
 };
 
 // The code as people and scripts see it, e.g. "does-not-apply".

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -148,6 +149,11 @@ Status write_file(const fs::path& path, std::string_view text, unsigned mode) {
   return write_file(path, as_bytes(text), mode);
 }
 
+fs::path temporary_directory() {
+  const char* given = std::getenv("TMPDIR");
+  return given != nullptr && *given != '\0' ? given : "/tmp";
+}
+
 Status make_directories(const fs::path& path) {
   std::error_code ec;
   fs::create_directories(path, ec);
@@ -231,10 +237,11 @@ fs::path TempDir::release() { return std::exchange(path_, {}); }
 
 Result<FileLock> FileLock::try_acquire(const fs::path& path) {
   FileLock lock;
-  lock.fd_ = Descriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  lock.fd_ = Descriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (lock.fd_.get() < 0) {
     return fail_errno(errno, path.string(), "open lock");
   }
+  std::ignore = ::fchmod(lock.fd_.get(), 0600);  // earlier versions made it for all to read
   if (::flock(lock.fd_.get(), LOCK_EX | LOCK_NB) == 0) {
     return lock;
   }
@@ -245,11 +252,12 @@ Result<FileLock> FileLock::try_acquire(const fs::path& path) {
 }
 
 // Looks again and again: a wait inside flock would miss an interrupt that comes just before it.
-Result<FileLock> FileLock::acquire(const fs::path& path) {
+Result<FileLock> FileLock::acquire(const fs::path& path, double seconds) {
   constexpr int milliseconds = 50;
+  const double end = now_seconds() + seconds;
   for (;;) {
     auto lock = try_acquire(path);
-    if (lock || lock.error().code != Code::busy) {
+    if (lock || lock.error().code != Code::busy || now_seconds() >= end) {
       return lock;
     }
     if (interrupted()) {
@@ -262,6 +270,7 @@ Result<FileLock> FileLock::acquire(const fs::path& path) {
 namespace {
 
 constexpr const char* alive_name = ".alive";
+constexpr double lock_seconds = 600;  // what is removed under the lock may be large
 
 // Removes the directories whose owners are dead. Nobody makes or removes any meanwhile: the caller
 // holds the lock for that.
@@ -284,7 +293,7 @@ void remove_dead(const fs::path& parent, const std::string& start) {
 Result<WorkDir> WorkDir::create(const fs::path& parent, std::string_view prefix) {
   TRY(make_directories(parent));
   // A directory that was made and is not locked yet must not pass for a dead one's.
-  FileLock making = TRY(FileLock::acquire(parent / fmt::format(".{}.lock", prefix)));
+  FileLock making = TRY(FileLock::acquire(parent / fmt::format(".{}.lock", prefix), lock_seconds));
   remove_dead(parent, fmt::format("{}.", prefix));
   WorkDir work;
   work.directory_ = TRY(TempDir::create(parent, prefix));

@@ -32,6 +32,8 @@ Status write_file_durably(const fs::path& path, ByteView bytes, unsigned mode = 
 // One that is not there is fine.
 Status remove_file_durably(const fs::path& path);
 
+// $TMPDIR, else /tmp; it need not be there.
+fs::path temporary_directory();
 Status make_directories(const fs::path& path);
 Status rename_path(const fs::path& from, const fs::path& to);
 
@@ -72,11 +74,12 @@ class TempDir {
 };
 
 // An exclusive advisory lock on a file (created when missing), held until the object dies or the
-// process does, however it does.
+// process does, however it does. Nobody but the file's owner may open it: who can read a file can
+// lock it, and keep its owner waiting.
 class FileLock {
  public:
-  // Waits while another process holds it.
-  static Result<FileLock> acquire(const fs::path& path);
+  // Waits while another process holds it, so many seconds at most: then `busy`.
+  static Result<FileLock> acquire(const fs::path& path, double seconds);
   // Does not wait: `busy` while another holds it.
   static Result<FileLock> try_acquire(const fs::path& path);
   FileLock() = default;

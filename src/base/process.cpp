@@ -71,7 +71,7 @@ Result<Child> Child::start(const Command& command) {
   std::vector<std::string> env_text;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     std::string_view text(*entry);
-    bool replaced = command.own_environment && !text.starts_with("PATH=") &&
+    bool replaced = !command.callers_environment && !text.starts_with("PATH=") &&
                     !text.starts_with("HOME=") && !text.starts_with("TMPDIR=");
     for (const auto& [name, value] : command.env) {
       replaced = replaced || (text.starts_with(name) && text.substr(name.size()).starts_with('='));

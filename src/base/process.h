@@ -21,8 +21,11 @@ struct Command {
   std::vector<std::string> argv;                         // argv[0] is looked up in PATH
   fs::path directory;                                    // empty: the caller's
   fs::path input;                                        // standard input; empty: none
-  std::vector<std::pair<std::string, std::string>> env;  // added to the caller's environment
-  bool own_environment = false;  // of the caller's only PATH, HOME and TMPDIR are passed on
+  std::vector<std::pair<std::string, std::string>> env;  // added to the environment
+  // Of the caller's environment only PATH, HOME and TMPDIR are passed on, so that what compilers,
+  // kbuild and the dynamic linker listen to (CPATH, KCFLAGS, LD_PRELOAD, ...) does not change what
+  // is made; or all of it.
+  bool callers_environment = false;
 };
 
 struct Finished {

@@ -105,10 +105,14 @@ class Applier {
 
   Result<live::LoadOutcome> check_and_load(const InstalledPatch& patch) {
     TRY(check_installed(store_, out_.release, patch));
-    if (patch.core == machine::suture_core.name) {
-      TRY(live::insert_installed_core(machine_));
+    if (patch.core == machine::suture_core.name &&
+        !machine::has_core(machine_, machine::suture_core)) {
+      const fs::path core = TRY(core_for_boot(machine_, store_, out_.release));
+      TRY(live::insert_core(machine_, core));
     }
-    return live::load(machine_, store_.of(out_.release) / patch.file(), options_.load);
+    live::LoadOptions options = options_.load;
+    options.replace = true;  // who installed it was told, and asked
+    return live::load(machine_, store_.of(out_.release) / patch.file(), options);
   }
 
   const machine::Machine& machine_;
@@ -179,12 +183,13 @@ Result<ApplyOutcome> apply_installed(const machine::Machine& machine, const Stor
     out.nothing = "suture=off is on the kernel's command line";
     return out;
   }
-  const std::vector<InstalledPatch> patches = TRY(installed_patches(store, out.release));
-  if (patches.empty()) {
+  if (TRY(installed_patches(store, out.release)).empty()) {
     out.nothing = nothing_installed(store, out.release);
     return out;
   }
+  // Held until all is loaded: until then nobody can confirm that the machine is well.
   const FileLock lock = TRY(or_unguarded(lock_store(store)));
+  const std::vector<InstalledPatch> patches = TRY(installed_patches(store, out.release));
   const Guard before = TRY(read_guard(store, out.release));
   std::optional<Error> held = held_back(machine, out.release, before, patches);
   if (held && !options.retry) {
@@ -199,10 +204,29 @@ Result<ApplyOutcome> apply_installed(const machine::Machine& machine, const Stor
   return out;
 }
 
+Result<fs::path> core_for_boot(const machine::Machine& machine, const Store& store,
+                               const std::string& release) {
+  const fs::path path = live::installed_core(machine, release);
+  std::error_code ec;
+  if (!fs::exists(path, ec)) {
+    return fail(Code::no_core, path.string(), "Suture's core is neither loaded nor installed",
+                fmt::format("install it: suture core build -k {} -o {}", release,
+                            path.parent_path().string()));
+  }
+  return trusted_path(store, path);
+}
+
 Result<bool> confirm(const machine::Machine& machine, const Store& store) {
   const std::string release = machine::running_release(machine);
-  const Guard guard = TRY(read_guard(store, release));
-  if (!guard.raised || guard.boot_id != boot_id(machine)) {
+  const auto waits = [&]() -> Result<bool> {
+    const Guard guard = TRY(read_guard(store, release));
+    return guard.raised && guard.boot_id == boot_id(machine);
+  };
+  if (!TRY(waits())) {
+    return false;
+  }
+  const FileLock lock = TRY(try_lock_store(store));
+  if (!TRY(waits())) {
     return false;
   }
   TRY(write_guard(store, release, Guard{}));

@@ -40,7 +40,13 @@ struct ApplyOutcome {
 Result<ApplyOutcome> apply_installed(const machine::Machine& machine, const Store& store,
                                      const ApplyOptions& options);
 
-// The machine is well: lowers the guard that this boot raised. True where it did.
+// Suture's core as boot would load it for that release: it is the one file of root's that is looked
+// for (live::installed_core). no-core, untrusted-file.
+Result<fs::path> core_for_boot(const machine::Machine& machine, const Store& store,
+                               const std::string& release);
+
+// The machine is well: lowers the guard that this boot raised. True where it did. busy while
+// patches are being applied: nobody knows yet.
 Result<bool> confirm(const machine::Machine& machine, const Store& store);
 
 // Why the next apply would refuse; nothing where it would not.

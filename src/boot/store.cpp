@@ -201,16 +201,42 @@ Status put_in_place(const Store& store, const InstallOutcome& outcome, const Byt
   return written;
 }
 
+// What is lost with the patches that the new one supersedes.
+Status take_over(const Store& store, const module::Metadata& newer, const InstallOptions& options,
+                 InstallOutcome& out) {
+  for (const std::string& name : out.superseded) {
+    const auto old = module::read_metadata(store.of(out.release) / (name + ".ko"));
+    check::Loss loss = old ? check::lost_to(newer, *old) : check::Loss{};
+    if (loss.fix_lost && !options.replace) {
+      return fail(Code::fix_lost, out.patch.name,
+                  fmt::format("{}: that fix is not in this patch, which would replace it",
+                              check::describe(loss)),
+                  fmt::format("build the diffs of '{}' into it, or give that fix up "
+                              "(suture install --replace)",
+                              name));
+    }
+    if (loss.any()) {
+      out.losses.push_back(std::move(loss));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<FileLock> lock_store(const Store& store) {
-  const fs::path path = store.directory / "lock";
-  // Not even to be read by others: who can open a file can lock it, and keep root waiting.
-  const Descriptor made(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (made.get() < 0) {
-    return or_remedy(store, Result<FileLock>(fail_errno(errno, path.string(), "open lock")));
+  constexpr double seconds = 60;
+  return or_remedy(store, FileLock::acquire(store.directory / "lock", seconds));
+}
+
+Result<FileLock> try_lock_store(const Store& store) {
+  auto lock = FileLock::try_acquire(store.directory / "lock");
+  if (!lock && lock.error().code == Code::busy) {
+    return fail(Code::busy, store.directory.string(),
+                "patches are being applied, installed or uninstalled right now",
+                "run the command again when that is over");
   }
-  return or_remedy(store, FileLock::acquire(path));
+  return or_remedy(store, std::move(lock));
 }
 
 bool is_file_name(std::string_view name) {
@@ -230,6 +256,16 @@ Result<Descriptor> open_trusted(const Store& store, const fs::path& path, Access
     return untrusted(path, "it is no regular file", "remove it, and install the patch again");
   }
   return fd;
+}
+
+Result<fs::path> trusted_path(const Store& store, const fs::path& path) {
+  std::error_code ec;
+  fs::path real = fs::canonical(path, ec);
+  if (ec) {
+    return fail_errno(ec.value(), path.string(), "look up");
+  }
+  TRY(open_trusted(store, real, Access::read));
+  return real;
 }
 
 Result<std::vector<InstalledPatch>> installed_patches(const Store& store,
@@ -278,7 +314,8 @@ Status check_installed(const Store& store, const std::string& release,
   return {};
 }
 
-Result<InstallOutcome> install(const Store& store, const fs::path& module) {
+Result<InstallOutcome> install(const Store& store, const fs::path& module,
+                               const InstallOptions& options) {
   const Bytes bytes = TRY(read_bytes(module));
   const module::Metadata metadata = TRY(read_patch(bytes, module));
   InstallOutcome out{.release = metadata.release,
@@ -305,6 +342,7 @@ Result<InstallOutcome> install(const Store& store, const fs::path& module) {
   if (out.patch.replace) {
     std::ranges::transform(of_core(patches, out.patch.core), std::back_inserter(out.superseded),
                            &InstalledPatch::name);
+    TRY(take_over(store, metadata, options, out));
   }
   patches.push_back(out.patch);
   TRY(put_in_place(store, out, bytes, patches, earlier));
@@ -312,6 +350,10 @@ Result<InstallOutcome> install(const Store& store, const fs::path& module) {
 }
 
 Status uninstall(const Store& store, const std::string& release, const std::string& name) {
+  if (!is_file_name(release)) {
+    return fail(Code::usage, release, "this can be no release's name",
+                "see what is installed: suture list --installed");
+  }
   std::vector<InstalledPatch> patches = TRY(installed_patches(store, release));
   if (std::ranges::find(patches, name, &InstalledPatch::name) == patches.end()) {
     return fail(Code::not_installed, name,

@@ -20,6 +20,7 @@
 #include "base/descriptor.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "check/replacing.h"
 
 namespace suture::boot {
 
@@ -48,11 +49,17 @@ bool is_file_name(std::string_view name);
 
 // Held while the store is read to be changed, and while it is applied.
 Result<FileLock> lock_store(const Store& store);
+// Does not wait: busy while another process does so.
+Result<FileLock> try_lock_store(const Store& store);
 
 // Opens a file of the store for reading, or for writing in place. untrusted-file names who may
 // change what; io where it is not there. Symbolic links are not followed.
 enum class Access { read, write };
 Result<Descriptor> open_trusted(const Store& store, const fs::path& path, Access access);
+
+// The same of any file: where it really lies, all links followed, and only the owner of the store
+// can have changed it or what leads to it. untrusted-file; io where it is not there.
+Result<fs::path> trusted_path(const Store& store, const fs::path& path);
 
 // In the order in which they are applied; none where nothing is installed for the release.
 // untrusted-file, bad-config where the manifest is damaged.
@@ -72,11 +79,17 @@ struct InstallOutcome {
   InstalledPatch patch;
   bool was_there = false;               // the very same file was installed already
   std::vector<std::string> superseded;  // installed before it, and not applied while it is there
+  std::vector<check::Loss> losses;      // what those alone fix
+};
+
+struct InstallOptions {
+  bool replace = false;  // also where the fix of a patch that is installed would be lost
 };
 
 // Puts the module last in the order of the release that it is for; one of the same name goes.
-// bad-module, untrusted-file, no-space, not-permitted; on an error nothing has changed.
-Result<InstallOutcome> install(const Store& store, const fs::path& module);
+// fix-lost, bad-module, untrusted-file, no-space, not-permitted; on an error nothing has changed.
+Result<InstallOutcome> install(const Store& store, const fs::path& module,
+                               const InstallOptions& options = {});
 
 // not-installed.
 Status uninstall(const Store& store, const std::string& release, const std::string& name);

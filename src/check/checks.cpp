@@ -12,6 +12,7 @@
 #include <set>
 
 #include "check/kernel_checks.h"
+#include "check/replacing.h"
 #include "check/shared_checks.h"
 #include "elf/object.h"
 #include "kernel/image.h"
@@ -77,6 +78,18 @@ Check core_check(const machine::Machine& machine, const machine::Core& core) {
     check.code = Code::no_livepatch;
   }
   return check;
+}
+
+// Without ftrace no core can redirect anything.
+Check ftrace_check(const machine::Machine& machine) {
+  if (first_line(machine.proc / "sys" / "kernel" / "ftrace_enabled") != "0") {
+    return {.id = "ftrace", .detail = "it is on"};
+  }
+  return {.id = "ftrace",
+          .verdict = Verdict::failed,
+          .detail = "kernel.ftrace_enabled is 0: no function can be redirected",
+          .remedy = "sysctl kernel.ftrace_enabled=1",
+          .code = Code::ftrace_off};
 }
 
 Check dependencies_check(const machine::Machine& machine, const kernel::ModuleImage& image) {
@@ -208,6 +221,56 @@ void other_patches(const module::Metadata& metadata, const machine::Core& core,
   }
 }
 
+// What the patch says of itself, or what its core knows of it.
+module::Metadata about(const machine::Machine& machine, const machine::LoadedPatch& patch) {
+  if (auto said = machine::loaded_metadata(machine, patch.name)) {
+    said->name = patch.name;
+    return std::move(*said);
+  }
+  module::Metadata out{.name = patch.name};
+  for (const machine::PatchedObject& object : patch.objects) {
+    module::PatchedObject& entry = out.objects.emplace_back();
+    entry.name = object.name;
+    for (const machine::RedirectedFunction& function : object.functions) {
+      entry.functions.push_back({.name = function.name, .sympos = function.sympos});
+    }
+  }
+  return out;
+}
+
+// From whom a cumulative patch takes over, and what stops being fixed.
+void replacing_checks(const machine::Machine& machine, const module::Metadata& metadata,
+                      const machine::Core& core, const std::vector<machine::LoadedPatch>& patches,
+                      std::vector<Check>& checks) {
+  std::string names;
+  for (const machine::LoadedPatch& patch : patches) {
+    if (patch.core != &core || !metadata.replace || patch.name == metadata.name) {
+      continue;
+    }
+    names += (names.empty() ? "" : ", ") + patch.name;
+    const Loss loss = lost_to(metadata, about(machine, patch));
+    if (!loss.any()) {
+      continue;
+    }
+    checks.push_back(
+        {.id = "loss",
+         .verdict = Verdict::warning,
+         .detail = fmt::format("{}: {}", describe(loss),
+                               loss.fix_lost
+                                   ? "that fix is not in this patch, which replaces it"
+                                   : "this patch, which replaces it, has the fix in another form"),
+         .remedy = loss.fix_lost
+                       ? fmt::format("build the diffs of '{}' into it, or give that fix up "
+                                     "(suture load --replace)",
+                                     patch.name)
+                       : "see that this is meant",
+         .code = loss.fix_lost ? Code::fix_lost : Code::load_failed});
+  }
+  checks.push_back(
+      {.id = "replaces",
+       .detail = names.empty() ? "it replaces no patch" : "it replaces these patches: " + names});
+}
+
 // The system states that it modifies, against those of the patches that its core has.
 Check states_check(const machine::Machine& machine, const module::Metadata& metadata,
                    const machine::Core& core, const std::vector<machine::LoadedPatch>& patches) {
@@ -243,14 +306,13 @@ Check states_check(const machine::Machine& machine, const module::Metadata& meta
 void conflict_checks(const machine::Machine& machine, const module::Metadata& metadata,
                      const machine::Core& core, const std::vector<machine::LoadedPatch>& patches,
                      std::vector<Check>& checks) {
+  replacing_checks(machine, metadata, core, patches, checks);
   const std::size_t before = checks.size();
   other_patches(metadata, core, patches, checks);
   const machine::Attachments attached =
-      machine::attachments(machine, redirected_objects(metadata), patches);
+      machine::attachments(machine, redirected_objects(metadata), patches, &core);
   for (const machine::Attachment& it : attached.found) {
-    if (it.effect != machine::Effect::beside) {
-      checks.push_back(conflict(it));
-    }
+    checks.push_back(conflict(it));
   }
   if (!attached.unreadable.empty()) {
     std::string kinds;
@@ -284,8 +346,9 @@ Check conflict(const machine::Attachment& attachment) {
   const std::string what = fmt::format("{} has {}", attachment.function, attachment.what);
   switch (attachment.effect) {
     case machine::Effect::beside:
+      check.id = "beside";
       check.verdict = Verdict::ok;
-      check.detail = what;
+      check.detail = what + ", which goes on beside the patch";
       break;
     case machine::Effect::silenced:
       check.detail = what + ", in code that no longer runs: it never fires";
@@ -297,7 +360,7 @@ Check conflict(const machine::Attachment& attachment) {
       break;
     case machine::Effect::refuses:
       check.verdict = Verdict::failed;
-      check.detail = what + ", beside which the kernel refuses the patch";
+      check.detail = what + ", beside which the core refuses the patch";
       check.remedy = "detach it";
       break;
   }
@@ -337,6 +400,7 @@ Result<CheckedModule> check_module(const machine::Machine& machine, const fs::pa
   }
   const machine::Core& core = machine::core_of(metadata);
   checks.push_back(core_check(machine, core));
+  checks.push_back(ftrace_check(machine));
   checks.push_back(name_check(machine, metadata));
   checks.push_back(transition_check(patches));
   checks.push_back(dependencies_check(machine, image));

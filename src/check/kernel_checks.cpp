@@ -11,6 +11,7 @@
 #include "elf/object.h"
 #include "kernel/module_image.h"
 #include "kernel/symvers.h"
+#include "machine/ftrace_uses.h"
 
 namespace suture::check {
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "boot/boot.h"
+#include "cli/boot_unit.h"
 #include "cli/live_report.h"
 
 namespace suture::cli {
@@ -60,10 +61,21 @@ Result<Report> run(const Options& options, bool json) {
   }
   const boot::ApplyOutcome outcome =
       TRY(boot::apply_installed(machine::Machine{}, boot::Store{}, options.apply));
-  return Report{
+  Report report{
       .json = to_json(outcome),
       .text = to_text(outcome, json ? STDERR_FILENO : STDOUT_FILENO),
       .exit_status = outcome.failures.empty() ? 0 : exit_code(outcome.failures.front().code)};
+  // The guard is up: the time after which the machine counts as well begins now.
+  if (outcome.nothing.empty()) {
+    const bool timer = start_confirm_timer();
+    report.json["confirmed_by"] = timer ? "suture-confirm.timer" : "nobody";
+    if (!timer) {
+      report.text +=
+          "when the machine has shown to be well, run: suture apply --confirm (else the "
+          "next boot applies nothing)\n";
+    }
+  }
+  return report;
 }
 
 }  // namespace

@@ -7,6 +7,12 @@ namespace suture::cli {
 
 namespace {
 
+// sd_booted(3)
+bool systemd_runs() {
+  std::error_code ec;
+  return fs::exists("/run/systemd/system", ec);
+}
+
 constexpr const char* unit = "suture.service";
 constexpr const char* by_hand =
     "have the machine run `suture apply` at boot: systemctl enable suture.service";
@@ -14,8 +20,7 @@ constexpr const char* by_hand =
 }  // namespace
 
 std::optional<bool> boot_unit_enabled() {
-  std::error_code ec;
-  if (!fs::exists("/run/systemd/system", ec)) {  // sd_booted(3)
+  if (!systemd_runs()) {
     return std::nullopt;
   }
   auto asked = suture::run({.argv = {"systemctl", "is-enabled", "--quiet", unit}});
@@ -26,6 +31,16 @@ Status enable_boot_unit() {
   TRY(run_checked({.argv = {"systemctl", "enable", "--quiet", unit}}, Code::child_failed, unit,
                   by_hand));
   return {};
+}
+
+bool start_confirm_timer() {
+  if (!systemd_runs()) {
+    return false;
+  }
+  // This may be a part of the boot, whose other jobs the timer waits for.
+  auto asked =
+      suture::run({.argv = {"systemctl", "restart", "--no-block", "suture-confirm.timer"}});
+  return asked && asked->exit_status == 0;
 }
 
 }  // namespace suture::cli

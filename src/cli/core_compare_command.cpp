@@ -166,7 +166,7 @@ Result<Report> compare(Options options) {
   if (options.plot.empty()) {
     options.plot = fmt::format("core-compare-{}.svg", kernel.release);
   }
-  TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-compare"));
+  TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-compare"));
   const fs::path diff = scratch.path() / "compare.patch";
   const fs::path script = scratch.path() / "compare";
   const std::string change = TRY(compared_diff(kernel));

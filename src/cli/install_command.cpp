@@ -17,6 +17,7 @@ namespace {
 
 struct Options {
   std::vector<fs::path> modules;
+  boot::InstallOptions install;
   bool now = false;
 };
 
@@ -40,16 +41,20 @@ std::string to_text(const boot::InstallOutcome& outcome, const std::string& runn
     out += fmt::format("it replaces {}: not loaded at boot while it is installed\n",
                        joined(outcome.superseded));
   }
+  for (const check::Loss& loss : outcome.losses) {
+    out += fmt::format("{}: this ends when it is replaced\n", check::describe(loss));
+  }
   return out;
 }
 
 // Loads what is not loaded yet. Where the kernel does not take it, the next boot shall not try.
 Result<std::string> load_now(const machine::Machine& machine, const boot::Store& store,
-                             const boot::InstallOutcome& outcome) {
+                             const boot::InstallOutcome& outcome, bool replace) {
   if (machine::module_loaded(machine, outcome.patch.name)) {
     return fmt::format("{} is loaded already\n", outcome.patch.name);
   }
-  auto loaded = live::load(machine, store.of(outcome.release) / outcome.patch.file(), {});
+  auto loaded =
+      live::load(machine, store.of(outcome.release) / outcome.patch.file(), {.replace = replace});
   if (loaded) {
     return fmt::format("{} is in force, after {:.1f} s\n", loaded->name,
                        loaded->transition_seconds);
@@ -77,15 +82,15 @@ std::string see_to_boot(Report& report) {
   return *enabled ? "" : "suture.service is enabled: it loads what is installed at boot\n";
 }
 
-Status install_one(const fs::path& module, bool now, Report& report) {
+Status install_one(const fs::path& module, const Options& options, Report& report) {
   const machine::Machine machine;
   const boot::Store store;
   const std::string running = machine::running_release(machine);
-  const boot::InstallOutcome outcome = TRY(boot::install(store, module));
+  const boot::InstallOutcome outcome = TRY(boot::install(store, module, options.install));
   std::string text = to_text(outcome, running);
   if (outcome.release == running) {
-    if (now) {
-      text += TRY(load_now(machine, store, outcome));
+    if (options.now) {
+      text += TRY(load_now(machine, store, outcome, options.install.replace));
     } else if (!machine::module_loaded(machine, outcome.patch.name)) {
       text += "it is not loaded now: suture load MODULE, or install --now\n";
     }
@@ -103,7 +108,7 @@ Result<Report> run(const Options& options) {
   report.json["installed"] = Json::array();
   std::vector<std::string> before;
   for (const fs::path& module : options.modules) {
-    if (auto done = install_one(module, options.now, report); !done) {
+    if (auto done = install_one(module, options, report); !done) {
       Error error = done.error();
       if (!before.empty()) {
         error.reason += fmt::format("; installed before it: {}", joined(before));
@@ -175,6 +180,8 @@ void register_install(Commands& commands) {
               "Patch modules (.ko), applied in this order, after those that are installed")
       .required()
       .existing();
+  command.flag("--replace", options->install.replace,
+               "Also where a patch replaces others whose fix it does not have");
   command.flag("--now", options->now,
                "Load them now, too; one that cannot be loaded is not installed");
   commands.on_run(

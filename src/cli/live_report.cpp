@@ -52,6 +52,7 @@ Json to_json(const machine::BlockingTask& task) {
           {"state", task.state},
           {"kernel_thread", task.kernel_thread},
           {"function", task.function},
+          {"trampoline", task.trampoline},
           {"stack", task.stack}};
 }
 
@@ -96,6 +97,12 @@ std::string task_text(const machine::BlockingTask& task, std::string_view model)
   std::string why = "  its kernel stack does not show why";
   if (!task.function.empty()) {
     why = fmt::format("  in the patched function {}", task.function);
+  } else if (!task.trampoline.empty()) {
+    why = fmt::format(
+        "  behind {}, through which the kernel's livepatch cannot look: it switches when it has "
+        "left "
+        "that (suture signal makes it), or detach the program, or build for Suture's own core",
+        task.trampoline);
   } else if (task.state.starts_with('R')) {
     why = "  running";
   } else if (model == "lazy") {

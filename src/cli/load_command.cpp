@@ -26,6 +26,7 @@ Json outcome_json(const live::LoadOutcome& outcome, const live::LoadOptions& opt
   if (outcome.pause_ns) {
     out["pause_ns"] = *outcome.pause_ns;
   }
+  out["redirected"] = outcome.redirected ? Json(*outcome.redirected) : Json(nullptr);
   if (options.trial_seconds) {
     out["trial_seconds"] = *options.trial_seconds;
   }
@@ -43,6 +44,14 @@ std::string to_text(const live::LoadOutcome& outcome, const live::LoadOptions& o
   }
   out += fmt::format("{} is in force, after {:.1f} s{}\n", outcome.name, outcome.transition_seconds,
                      pause_text(outcome.pause_ns));
+  if (!outcome.redirected) {
+    out +=
+        "whether its functions lead to the new code cannot be seen: mount tracefs at "
+        "/sys/kernel/tracing\n";
+  } else if (*outcome.redirected > 0) {
+    out +=
+        fmt::format("its functions ({}) were seen to lead to the new code\n", *outcome.redirected);
+  }
   for (const std::string& name : outcome.removed) {
     out += fmt::format("{} was replaced, and its module removed\n", name);
   }
@@ -97,6 +106,8 @@ void register_load(Commands& commands) {
             "when it runs no changed function; default: the core's default)");
   command.flag("--no-revert", options->no_revert,
                "At the deadline let the transition go on, instead of taking the patch back");
+  command.flag("--replace", options->load.replace,
+               "Also where this patch replaces others whose fix it does not have");
   command.duration("--try", options->trial,
                    "Take the patch back after this time unless `suture accept` comes: 10m");
   commands.on_run(

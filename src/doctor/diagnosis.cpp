@@ -75,16 +75,16 @@ std::optional<Space> space_at(fs::path path) {
 }
 
 // What is wrong with the core that boot would load for patches of that release.
-std::optional<Error> bad_installed_core(const machine::Machine& machine,
+std::optional<Error> bad_installed_core(const machine::Machine& machine, const boot::Store& store,
                                         const std::string& release) {
-  const fs::path core = live::installed_core(machine, release);
-  const std::string remedy =
-      fmt::format("suture core build -k {} -o {}", release, core.parent_path().string());
-  std::error_code ec;
-  if (!fs::exists(core, ec)) {
-    return Error{Code::no_core, core.string(),
-                 "installed patches need Suture's core, which is not there", remedy};
+  auto found = boot::core_for_boot(machine, store, release);
+  if (!found) {
+    return found.error();
   }
+  const fs::path& core = *found;
+  const std::string remedy =
+      fmt::format("suture core build -k {} -o {}", release,
+                  live::installed_core(machine, release).parent_path().string());
   auto object = elf::ObjectFile::open(core);
   auto facts = object ? module::read_metadata(*object, core.string())
                       : Result<module::Metadata>(std::unexpected(object.error()));
@@ -115,7 +115,7 @@ InstalledRelease installed_release(const machine::Machine& machine, const boot::
     entry.patches.push_back(std::move(state));
   }
   if (!boot::of_core(*patches, machine::suture_core.name).empty()) {
-    if (auto wrong = bad_installed_core(machine, release)) {
+    if (auto wrong = bad_installed_core(machine, store, release)) {
       out.problems.push_back(std::move(*wrong));
     }
   }
@@ -248,7 +248,7 @@ Diagnosis diagnose(const machine::Machine& machine, const boot::Store& store) {
       miss_patches(out.installed.back(), out.problems);
     }
   }
-  for (const fs::path& path : {store.directory, fs::temp_directory_path()}) {
+  for (const fs::path& path : {store.directory, temporary_directory()}) {
     if (auto space = space_at(path)) {
       out.space.push_back(std::move(*space));
     }

@@ -23,6 +23,7 @@ namespace {
 Command apt_command(std::vector<std::string> argv) {
   Command command;
   command.argv = std::move(argv);
+  command.callers_environment = true;  // proxies, and its own configuration
   command.env = {{"LC_ALL", "C"}, {"DEBIAN_FRONTEND", "noninteractive"}};
   return command;
 }

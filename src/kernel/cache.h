@@ -20,6 +20,11 @@ fs::path kernels_directory();
 fs::path downloads_directory();
 fs::path derived_directory(const std::string& build_id);
 
+// As root: `path`, which lies in the cache, and what is above it there belong to root, or to who
+// became root by sudo, and others may not write to them; untrusted-file. Whose cache it is decides
+// what is compiled and loaded.
+Status check_cache_owner(const fs::path& path = cache_directory());
+
 // Held while an entry, or a derived tree, is made or removed. Where another process has it,
 // `progress` is told, which may be empty.
 Result<FileLock> lock_cache(const Progress& progress = {});

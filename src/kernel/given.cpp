@@ -46,6 +46,7 @@ Result<fs::path> absolute_of(const fs::path& path, std::string_view option) {
 // image holds its build id, so that nothing is decompressed twice.
 Result<std::string> keep_vmlinux(const fs::path& vmlinuz) {
   MappedFile file = TRY(MappedFile::open(vmlinuz));
+  TRY(check_cache_owner());
   fs::path derived = cache_directory() / "derived";
   fs::path known = derived / "images" / sha256_hex(file.bytes());
   if (auto build_id = read_text(known);
@@ -69,6 +70,7 @@ Result<std::string> keep_vmlinux(const fs::path& vmlinuz) {
                 "give the image of a kernel that was linked with --build-id");
   }
   fs::path home = derived_directory(image.build_id());
+  TRY(check_cache_owner(home));
   TRY(make_directories(home));
   TRY(rename_path(scratch.path() / "vmlinux", home / "vmlinux"));
   TRY(write_file(known, std::string_view(image.build_id())));

@@ -2,6 +2,8 @@
 #include "kernel/kernel.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -69,8 +71,37 @@ fs::path derived_directory(const std::string& build_id) {
   return cache_directory() / "derived" / build_id;
 }
 
+Status check_cache_owner(const fs::path& path) {
+  if (::geteuid() != 0) {
+    return {};
+  }
+  const char* sudo = std::getenv("SUDO_UID");
+  const std::string caller = sudo == nullptr ? "0" : sudo;
+  const fs::path end = cache_directory().parent_path();
+  for (fs::path at = path; at != end && at.has_relative_path(); at = at.parent_path()) {
+    struct stat st {};
+    if (::stat(at.c_str(), &st) != 0) {
+      continue;  // not made yet
+    }
+    if (st.st_uid != 0 && caller != fmt::format("{}", st.st_uid)) {
+      return fail(Code::untrusted_file, at.string(),
+                  fmt::format("this cache belongs to user {}, who decides what is in it, and root "
+                              "would run that",
+                              st.st_uid),
+                  "run it as that user, or set XDG_CACHE_HOME to a directory of root's");
+    }
+    if ((st.st_mode & S_IWOTH) != 0) {
+      return fail(Code::untrusted_file, at.string(), "everybody may write to this cache",
+                  fmt::format("look what was changed; then: chmod o-w {}", at.string()));
+    }
+  }
+  return {};
+}
+
 Result<FileLock> lock_cache(const Progress& progress) {
+  constexpr double seconds = 3600;  // another process may be unpacking a kernel and its modules
   TRY(make_directories(cache_directory()));
+  TRY(check_cache_owner());
   const fs::path path = cache_directory() / "lock";
   auto lock = FileLock::try_acquire(path);
   if (lock || lock.error().code != Code::busy) {
@@ -79,7 +110,7 @@ Result<FileLock> lock_cache(const Progress& progress) {
   if (progress) {
     progress("waiting for another suture that adds or removes a kernel");
   }
-  return FileLock::acquire(path);
+  return FileLock::acquire(path, seconds);
 }
 
 void remove_leftovers(const fs::path& directory) {
@@ -146,6 +177,7 @@ Result<Kernel> read_entry(const std::string& release) {
     return fail(Code::not_cached, release, "this kernel is not in the cache",
                 fmt::format("suture kernel add {}", release));
   }
+  TRY(check_cache_owner(kernel.root));
   auto text = read_text(kernel.root / "kernel.json");
   if (!text) {
     return damaged_entry(kernel.root, text.error().reason);
@@ -175,6 +207,7 @@ Result<Kernel> read_entry(const std::string& release) {
     }
   }
   kernel.derived = derived_directory(kernel.build_id);
+  TRY(check_cache_owner(kernel.derived));
   TRY(make_directories(kernel.derived));
   return kernel;
 }

@@ -71,7 +71,7 @@ bool is_complaint(std::string_view line) {
 
 // What `make -n` says about the goals.
 Result<DryRun> dry_run(const Kbuild& kbuild, const std::vector<std::string>& goals) {
-  TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-probe"));
+  TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-probe"));
   Command make = make_command(kbuild, scratch.path());
   make.argv.insert(make.argv.end(), {"-n", "-B"});
   make.argv.insert(make.argv.end(), goals.begin(), goals.end());
@@ -98,7 +98,7 @@ Result<DryRun> dry_run(const Kbuild& kbuild, const std::vector<std::string>& goa
 
 // The objtool command of a module that is one file.
 Result<std::vector<std::string>> module_objtool(const Kbuild& kbuild) {
-  TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-probe"));
+  TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-probe"));
   const fs::path probe = scratch.path() / "probe";
   TRY(make_directories(probe));
   TRY(write_file(probe / "Makefile", "obj-m := probe.o\n"));
@@ -168,7 +168,7 @@ std::string_view without_rule(std::string_view complaint) {
 // Makes those of the files that kbuild has a rule for, or with "-n" only says so: the files.
 Result<std::vector<std::string>> generate(const Kbuild& kbuild, const Missing& files,
                                           const std::vector<std::string>& options) {
-  TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-generate"));
+  TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-generate"));
   constexpr std::string_view goal = "suture-generated";
   std::string goals, rules;
   for (const auto& [directory, names] : files) {

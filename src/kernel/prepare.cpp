@@ -203,9 +203,6 @@ Command kbuild_command(const fs::path& tree, const std::string& arch, const std:
   make.argv = {"make", fmt::format("ARCH={}", arch), fmt::format("CC={}", compiler),
                fmt::format("KERNELRELEASE={}", release)};
   make.directory = tree;
-  // kbuild and make listen to many variables; a caller's must not change the code, and a make above
-  // us must not hand its jobs and options down.
-  make.own_environment = true;
   make.env.emplace_back("LC_ALL", "C");
   return make;
 }

@@ -9,8 +9,10 @@
 // their path below one directory.
 //
 // Invariants: nothing is written outside the destination: names with ".." or a root are refused,
-// and so is a name that leads through a link that the archive itself made; a link may not point out
-// of the destination. A file is never written over another.
+// and the way to each entry is walked from the destination on, one directory at a time and never
+// through a link, whoever made it. A link leads up by its first parts only, and not out of the
+// destination: so what it leads to, through whatever other links, lies inside. A file is never
+// written over another.
 #include "kernel/unpack.h"
 
 #include <archive.h>
@@ -23,10 +25,10 @@
 
 #include <algorithm>
 #include <memory>
-#include <set>
 #include <thread>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "base/process.h"
 
 namespace suture::kernel {
@@ -167,57 +169,87 @@ class Writer {
   Writer(const fs::path& destination, std::string where)
       : destination_(destination), where_(std::move(where)) {}
 
-  Status write(archive* a, archive_entry* entry, const std::string& place);
+  Status write(archive* a, archive_entry* entry, std::string_view place);
 
  private:
-  std::unexpected<Error> unsafe(const std::string& place, std::string_view why) const {
+  using Parts = std::vector<std::string>;
+
+  std::unexpected<Error> unsafe(std::string_view place, std::string_view why) const {
     return fail(Code::bad_package, where_, fmt::format("'{}' {}", place, why),
                 "do not use this package");
   }
-  Status check_place(const std::string& place) const;
-  Status make_parent(const std::string& place);
-  Status write_file(archive* a, const fs::path& target, mode_t mode);
-  Status write_link(archive_entry* entry, const std::string& place, const fs::path& target);
+  Result<Parts> parts_of(std::string_view place) const;
+  Status enter(const Parts& directories);
+  Status write_file(archive* a, const std::string& name, mode_t mode, std::string_view place);
+  Status write_link(archive_entry* entry, const Parts& parts, std::string_view place);
 
   const fs::path& destination_;
   std::string where_;
-  std::string last_parent_;      // exists already
-  std::set<std::string> links_;  // symbolic links that this archive made
+  Parts entered_;         // the way from the destination to
+  Descriptor directory_;  // the directory that the last entry went into
 };
 
-// No part of the way may be "..", and none a link.
-Status Writer::check_place(const std::string& place) const {
+// The names on the way to a place, the last one its own. None is "..", "." or empty.
+Result<Writer::Parts> Writer::parts_of(std::string_view place) const {
   if (place.empty() || place.starts_with('/')) {
     return unsafe(place, "is an absolute path or none");
   }
+  Parts parts;
   for (std::size_t start = 0; start < place.size();) {
-    std::size_t end = std::min(place.find('/', start), place.size());
-    if (std::string_view(place).substr(start, end - start) == "..") {
+    const std::size_t end = std::min(place.find('/', start), place.size());
+    const std::string_view part = place.substr(start, end - start);
+    if (part == "..") {
       return unsafe(place, "leads out of the package");
     }
-    if (!links_.empty() && links_.contains(place.substr(0, end))) {
-      return unsafe(place, "leads through a link of the package");
+    if (!part.empty() && part != ".") {
+      parts.emplace_back(part);
     }
     start = end + 1;
   }
-  return {};
-}
-
-Status Writer::make_parent(const std::string& place) {
-  std::size_t slash = place.rfind('/');
-  std::string parent = slash == std::string::npos ? std::string{} : place.substr(0, slash);
-  if (parent != last_parent_) {
-    TRY(make_directories(destination_ / parent));
-    last_parent_ = std::move(parent);
+  if (parts.empty()) {
+    return unsafe(place, "is an absolute path or none");
   }
+  return parts;
+}
+
+// Goes into that directory below the destination, and makes what is missing on the way.
+Status Writer::enter(const Parts& directories) {
+  if (directory_.get() >= 0 && directories == entered_) {
+    return {};
+  }
+  Descriptor at(::open(destination_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (at.get() < 0) {
+    return fail_errno(errno, destination_.string(), "open");
+  }
+  std::string place;
+  for (const std::string& name : directories) {
+    place += (place.empty() ? "" : "/") + name;
+    if (::mkdirat(at.get(), name.c_str(), 0755) != 0 && errno != EEXIST) {
+      return fail_errno(errno, (destination_ / place).string(), "create directory");
+    }
+    Descriptor next(
+        ::openat(at.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (next.get() < 0 && (errno == ELOOP || errno == ENOTDIR)) {
+      return unsafe(place, "is a link or a file, and an entry leads through it");
+    }
+    if (next.get() < 0) {
+      return fail_errno(errno, (destination_ / place).string(), "open");
+    }
+    at = std::move(next);
+  }
+  directory_ = std::move(at);
+  entered_ = directories;
   return {};
 }
 
-Status Writer::write_file(archive* a, const fs::path& target, mode_t mode) {
-  int fd = ::open(target.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                  (mode & 0111) != 0 ? 0755 : 0644);
+Status Writer::write_file(archive* a, const std::string& name, mode_t mode,
+                          std::string_view place) {
+  const std::string target = (destination_ / place).string();
+  int fd =
+      ::openat(directory_.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+               (mode & 0111) != 0 ? 0755 : 0644);
   if (fd < 0) {
-    return fail_errno(errno, target.string(), "create");
+    return fail_errno(errno, target, "create");
   }
   Status result;
   const void* data = nullptr;
@@ -235,42 +267,55 @@ Status Writer::write_file(archive* a, const fs::path& target, mode_t mode) {
     // Blocks come in order; a hole between two is left for the file system to fill with zeros.
     ssize_t put = ::pwrite(fd, data, size, offset);
     if (put != static_cast<ssize_t>(size)) {
-      result = fail_errno(put < 0 ? errno : ENOSPC, target.string(), "write");
+      result = fail_errno(put < 0 ? errno : ENOSPC, target, "write");
       break;
     }
   }
   if (::close(fd) != 0 && result) {
-    result = fail_errno(errno, target.string(), "close");
+    result = fail_errno(errno, target, "close");
   }
   return result;
 }
 
-Status Writer::write_link(archive_entry* entry, const std::string& place, const fs::path& target) {
+// Only the first parts may be "..": behind a name, which may be another link, nobody knows from
+// where it would lead up.
+Status Writer::write_link(archive_entry* entry, const Parts& parts, std::string_view place) {
   const char* text = archive_entry_symlink(entry);
-  fs::path to = text == nullptr ? "" : text;
-  fs::path landing = (fs::path(place).parent_path() / to).lexically_normal();
-  if (to.empty() || to.is_absolute() || *landing.begin() == "..") {
+  const fs::path to = text == nullptr ? "" : text;
+  std::size_t up = 0;
+  bool down = false;
+  for (const fs::path& part : to) {
+    if (part == ".." && down) {
+      return unsafe(place, "is a link that leads up again");
+    }
+    up += part == ".." ? 1 : 0;
+    down = down || (part != ".." && part != "." && !part.empty());
+  }
+  if (to.empty() || to.is_absolute() || up >= parts.size()) {
     return unsafe(place, "is a link out of the package");
   }
-  if (::symlink(to.c_str(), target.c_str()) != 0) {
-    return fail_errno(errno, target.string(), "link");
+  if (::symlinkat(to.c_str(), directory_.get(), parts.back().c_str()) != 0) {
+    return fail_errno(errno, (destination_ / place).string(), "link");
   }
-  links_.insert(place);
   return {};
 }
 
-Status Writer::write(archive* a, archive_entry* entry, const std::string& place) {
-  TRY(check_place(place));
-  fs::path target = destination_ / place;
+Status Writer::write(archive* a, archive_entry* entry, std::string_view place) {
+  Parts parts = TRY(parts_of(place));
   if (archive_entry_hardlink(entry) != nullptr) {
     return unsafe(place, "is a hard link");
   }
-  switch (archive_entry_filetype(entry)) {
-    case AE_IFDIR: return make_directories(target);
-    case AE_IFREG: TRY(make_parent(place)); return write_file(a, target, archive_entry_mode(entry));
-    case AE_IFLNK: TRY(make_parent(place)); return write_link(entry, place, target);
-    default: return unsafe(place, "is neither file, directory nor link");
+  const auto type = archive_entry_filetype(entry);
+  if (type == AE_IFDIR) {
+    return enter(parts);
   }
+  if (type != AE_IFREG && type != AE_IFLNK) {
+    return unsafe(place, "is neither file, directory nor link");
+  }
+  const std::string name = parts.back();
+  TRY(enter({parts.begin(), parts.end() - 1}));
+  return type == AE_IFREG ? write_file(a, name, archive_entry_mode(entry), place)
+                          : write_link(entry, parts, place);
 }
 
 // A .deb opened down to the tar of its files.

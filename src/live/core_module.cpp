@@ -51,21 +51,6 @@ Status insert_core(const machine::Machine& machine, const fs::path& module) {
   return insert_module(machine, module);
 }
 
-Status insert_installed_core(const machine::Machine& machine) {
-  if (machine::has_core(machine, machine::suture_core)) {
-    return {};
-  }
-  const std::string release = machine::running_release(machine);
-  const fs::path module = installed_core(machine, release);
-  std::error_code ec;
-  if (!fs::exists(module, ec)) {
-    return fail(Code::no_core, module.string(), "Suture's core is neither loaded nor installed",
-                fmt::format("install it: suture core build -k {} -o {}", release,
-                            module.parent_path().string()));
-  }
-  return insert_core(machine, module);
-}
-
 Status remove_core(const machine::Machine& machine) {
   const CoreState state = core_state(machine);
   if (!state.loaded) {

@@ -30,9 +30,6 @@ fs::path installed_core(const machine::Machine& machine, const std::string& rele
 // not-permitted.
 Status insert_core(const machine::Machine& machine, const fs::path& module);
 
-// The installed one, where the core is not loaded yet. no-core where there is none.
-Status insert_installed_core(const machine::Machine& machine);
-
 // no-core where it is not loaded, busy while patches use it.
 Status remove_core(const machine::Machine& machine);
 

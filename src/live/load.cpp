@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -24,6 +25,7 @@
 #include "kernel/module_image.h"
 #include "live/records.h"
 #include "live/trial.h"
+#include "machine/ftrace_uses.h"
 #include "machine/kernel_log.h"
 
 namespace suture::live {
@@ -319,6 +321,56 @@ Result<std::string> parameters_of(const module::Metadata& metadata, const LoadOp
                      options.model);
 }
 
+// Whom it takes over from without their fixes must be told to it.
+Status nothing_lost(const check::CheckedModule& checked, const fs::path& module) {
+  auto lost = std::ranges::find(checked.checks, Code::fix_lost, &check::Check::code);
+  if (lost == checked.checks.end()) {
+    return {};
+  }
+  return fail(Code::fix_lost, module.string(), lost->detail, lost->remedy);
+}
+
+// How many of the patch's functions ftrace leads to new code: by a handler that may change where a
+// call goes, or by a direct call into the patch's module. load-failed where it is not all of them.
+Result<std::optional<std::size_t>> count_redirected(const machine::Machine& machine,
+                                                    const machine::LoadedPatch& patch) {
+  const auto uses = machine::ftrace_uses(machine);
+  if (!uses) {
+    return std::nullopt;
+  }
+  std::map<std::pair<std::string_view, std::string_view>, std::size_t> there;
+  for (const machine::FtraceUse& use : *uses) {
+    if (use.redirects || use.target.ends_with(fmt::format("[{}]", patch.name))) {
+      ++there[{use.module.empty() ? "vmlinux" : std::string_view(use.module), use.function}];
+    }
+  }
+  std::size_t count = 0;
+  std::string missing;
+  for (const machine::PatchedObject& object : patch.objects) {
+    if (!object.patched) {
+      continue;
+    }
+    for (const machine::RedirectedFunction& function : object.functions) {
+      std::size_t& left = there[{object.name, function.name}];
+      if (left == 0) {
+        missing += (missing.empty() ? "" : ", ") + function.name;
+      } else {
+        --left;
+        ++count;
+      }
+    }
+  }
+  if (!missing.empty()) {
+    return fail(
+        Code::load_failed, patch.name,
+        fmt::format("the patch is on, but ftrace does not lead these to new code: {}", missing),
+        fmt::format("take it back: suture unload {}; and report it with what stands in "
+                    "/sys/kernel/tracing/enabled_functions",
+                    patch.name));
+  }
+  return count;
+}
+
 // What is to be told of a patch that is in force.
 LoadOutcome outcome_of(const machine::LoadedPatch& patch, double seconds) {
   return {.name = patch.name,
@@ -337,7 +389,14 @@ Result<LoadOutcome> load(const machine::Machine& machine, const fs::path& module
   if (auto failure = checked.failure(module.string())) {
     return std::unexpected(std::move(*failure));
   }
+  if (!options.replace) {
+    TRY(nothing_lost(checked, module));
+  }
   const std::string name = checked.metadata.name;
+  if (!machine::is_plain_name(name)) {
+    return fail(Code::bad_module, module.string(), "what it gives as its name can be no module's",
+                "build it again");
+  }
   const std::string parameters = TRY(parameters_of(checked.metadata, options));
   const std::vector<std::string> dropped_before = machine::dropped_modules(machine);
   CoreEvents events(machine);
@@ -367,6 +426,7 @@ Result<LoadOutcome> load(const machine::Machine& machine, const fs::path& module
   }
   LoadOutcome outcome = outcome_of(*patch, now_seconds() - start);
   note_load(machine, name);
+  auto redirected = count_redirected(machine, *patch);
   if (options.trial_seconds) {
     TRY(start_trial(machine, name));
     undertaking.keep();
@@ -375,11 +435,13 @@ Result<LoadOutcome> load(const machine::Machine& machine, const fs::path& module
   std::ranges::copy_if(
       checked.checks, std::back_inserter(outcome.warnings),
       [](const check::Check& check) { return check.verdict == check::Verdict::warning; });
+  outcome.redirected = TRY(std::move(redirected));
   return outcome;
 }
 
 Result<LoadOutcome> unload(const machine::Machine& machine, const std::string& name,
                            const LoadOptions& options) {
+  TRY(machine::check_patch_name(name));
   const auto patch = TRY(machine::find_patch(machine, name));
   if (!patch && !machine::module_loaded(machine, name)) {
     remove_record(machine, name);
@@ -414,6 +476,7 @@ Result<LoadOutcome> unload(const machine::Machine& machine, const std::string& n
 }
 
 Result<machine::LoadedPatch> force(const machine::Machine& machine, const std::string& name) {
+  TRY(machine::check_patch_name(name));
   auto patch = TRY(machine::find_patch(machine, name));
   if (!patch) {
     return fail(Code::not_loaded, name, "no patch of that name is loaded",

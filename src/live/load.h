@@ -21,6 +21,7 @@ namespace suture::live {
 struct LoadOptions {
   Patience patience;
   bool revert = true;                   // a load takes the patch back where the deadline passes
+  bool replace = false;                 // a load may take over from patches whose fix is lost then
   std::string parameters;               // of the module: "name=value ..."
   std::string model;                    // stop, lazy or hybrid; empty: what the core would do
   std::optional<double> trial_seconds;  // a load is on trial for so long
@@ -34,11 +35,15 @@ struct LoadOutcome {
   std::vector<std::string> removed;       // modules of patches that were replaced
   std::vector<machine::Staying> staying;  // those of them, and an unload's own, that can never go
   std::vector<check::Check> warnings;     // a load's
+  // A load's: how many of its functions ftrace was seen to lead to the new code; nothing where that
+  // cannot be read.
+  std::optional<std::size_t> redirected;
 };
 
-// wrong-kernel, bad-module, busy (it is loaded already, or another transition is under way),
-// load-failed with the kernel's own words, transition-incomplete with the tasks in the way and what
-// was done about it; no-core, no-livepatch; usage where its core has no choice of models.
+// fix-lost, where it would take over from a patch whose fix it lacks; wrong-kernel, bad-module,
+// busy (it is loaded already, or another transition is under way), load-failed with the kernel's
+// own words, transition-incomplete with the tasks in the way and what was done about it; no-core,
+// no-livepatch; usage where its core has no choice of models.
 Result<LoadOutcome> load(const machine::Machine& machine, const fs::path& module,
                          const LoadOptions& options);
 

@@ -28,7 +28,10 @@ constexpr std::array<std::pair<Record::Kind, std::string_view>, 3> kind_names = 
     {Record::Kind::reverting, "reverting"},
 }};
 
-fs::path records_directory(const machine::Machine& machine) { return machine.run / "patches"; }
+// Of a plain name (machine::is_plain_name).
+fs::path record_path(const machine::Machine& machine, const std::string& patch) {
+  return records_directory(machine) / (patch + std::string(suffix));
+}
 
 std::optional<machine::ProcStat> stat_of(const machine::Machine& machine, int pid) {
   auto process = machine::Directory::open(machine.proc / fmt::format("{}", pid));
@@ -60,7 +63,8 @@ std::optional<Record> parse_record_file(std::string_view text) {
                 .start_time = static_cast<unsigned long long>(reader.integer("start_time")),
                 .deadline = reader.number("deadline"),
                 .trial_seconds = reader.number("trial_seconds")};
-  return reader.whole() ? std::optional(std::move(record)) : std::nullopt;
+  return reader.whole() && machine::is_plain_name(record.patch) ? std::optional(std::move(record))
+                                                                : std::nullopt;
 }
 
 std::vector<Record> read_records(const machine::Machine& machine) {
@@ -80,27 +84,38 @@ std::vector<Record> read_records(const machine::Machine& machine) {
   return records;
 }
 
-std::optional<Record> read_record(const machine::Machine& machine, const std::string& patch) {
-  auto text = read_text(record_path(machine, patch));
-  return text ? parse_record_file(*text) : std::nullopt;
+Result<std::optional<Record>> read_record(const machine::Machine& machine,
+                                          const std::string& patch) {
+  TRY(machine::check_patch_name(patch));
+  const fs::path path = record_path(machine, patch);
+  auto text = read_text(path);
+  if (!text) {
+    return std::nullopt;
+  }
+  auto record = parse_record_file(*text);
+  if (!record) {
+    return fail(Code::bad_config, path.string(), "it is damaged, or of another version of Suture",
+                fmt::format("remove the file; `suture unload {}` takes the patch back", patch));
+  }
+  return record;
 }
 
-fs::path record_path(const machine::Machine& machine, const std::string& patch) {
-  return records_directory(machine) / (patch + std::string(suffix));
-}
+fs::path records_directory(const machine::Machine& machine) { return machine.run / "patches"; }
 
 Result<FileLock> lock_records(const machine::Machine& machine) {
   TRY(make_directories(records_directory(machine)));
-  return FileLock::acquire(records_directory(machine) / ".lock");
+  constexpr double seconds = 10;  // it is held for a few reads and writes
+  return FileLock::acquire(records_directory(machine) / ".lock", seconds);
 }
 
 Status write_record(const machine::Machine& machine, const Record& record) {
+  TRY(machine::check_patch_name(record.patch));
   TRY(make_directories(records_directory(machine)));
   return write_file(record_path(machine, record.patch), to_json(record));
 }
 
 bool remove_record(const machine::Machine& machine, const std::string& patch) {
-  return ::unlink(record_path(machine, patch).c_str()) == 0;
+  return machine::is_plain_name(patch) && ::unlink(record_path(machine, patch).c_str()) == 0;
 }
 
 bool keeper_alive(const machine::Machine& machine, const Record& record) {

@@ -33,8 +33,10 @@ std::optional<Record> parse_record_file(std::string_view json);
 
 // All records, by patch. Files that are no records are left out.
 std::vector<Record> read_records(const machine::Machine& machine);
-std::optional<Record> read_record(const machine::Machine& machine, const std::string& patch);
-fs::path record_path(const machine::Machine& machine, const std::string& patch);
+// Nothing where there is none; bad-config where it is damaged.
+Result<std::optional<Record>> read_record(const machine::Machine& machine,
+                                          const std::string& patch);
+fs::path records_directory(const machine::Machine& machine);
 
 // Held by whoever reads a record in order to change it.
 Result<FileLock> lock_records(const machine::Machine& machine);

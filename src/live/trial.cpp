@@ -5,7 +5,7 @@
 // The keeper is started before the patch is loaded, sleeps until the record changes (inotify) or
 // its deadline, and then turns the record into `reverting` before it touches the patch. Invariant:
 // records change under one lock, so of an accept and a revert exactly one is first, and the other
-// is told.
+// is told. A keeper that cannot get the lock, or finds the record damaged, goes on by what it knew.
 #include "live/trial.h"
 
 #include <fcntl.h>
@@ -88,11 +88,12 @@ void say_to_log(const machine::Machine& machine, const std::string& text) {
 // True once the deadline has passed and the patch is this process's to take back.
 Result<bool> claim(const machine::Machine& machine, Record& record) {
   FileLock lock = TRY(lock_records(machine));
-  auto current = read_record(machine, record.patch);
-  if (!current || current->deadline > seconds_since_boot()) {
-    return false;
+  if (auto current = read_record(machine, record.patch)) {
+    if (!*current || (*current)->deadline > seconds_since_boot()) {
+      return false;
+    }
+    record = **current;
   }
-  record = *current;
   record.kind = Record::Kind::reverting;
   keep_by_this_process(machine, record);
   TRY(write_record(machine, record));
@@ -138,7 +139,7 @@ Status prepare_trial(const machine::Machine& machine, const std::string& patch, 
 
 Status start_trial(const machine::Machine& machine, const std::string& patch) {
   FileLock lock = TRY(lock_records(machine));
-  auto record = read_record(machine, patch);
+  auto record = TRY(read_record(machine, patch));
   if (!record || record->kind != Record::Kind::loading) {
     return not_on_trial(patch);
   }
@@ -149,7 +150,7 @@ Status start_trial(const machine::Machine& machine, const std::string& patch) {
 
 Status accept(const machine::Machine& machine, const std::string& patch) {
   FileLock lock = TRY(lock_records(machine));
-  auto record = read_record(machine, patch);
+  auto record = TRY(read_record(machine, patch));
   if (!record || record->trial_seconds == 0) {
     return not_on_trial(patch);
   }
@@ -163,26 +164,31 @@ Status accept(const machine::Machine& machine, const std::string& patch) {
                 "wait until `suture status` shows it as enabled, then accept it");
   }
   if (!remove_record(machine, patch)) {
-    return fail_errno(errno, record_path(machine, patch).string(), "remove");
+    return fail_errno(errno, patch, "remove the record of its trial");
   }
   return {};
 }
 
 Status keep_trial(const machine::Machine& machine, const std::string& patch) {
-  RecordChanges changes(record_path(machine, patch).parent_path());
+  RecordChanges changes(records_directory(machine));
+  std::optional<Record> record = TRY(read_record(machine, patch));
   for (;;) {
-    auto record = read_record(machine, patch);
     if (!record || record->trial_seconds == 0) {
       return {};
     }
     const double left = record->deadline - seconds_since_boot();
-    if (left <= 0 && TRY(claim(machine, *record))) {
+    auto claimed = left <= 0 ? claim(machine, *record) : Result<bool>(false);
+    if (claimed && *claimed) {
       return take_back(machine, patch);
     }
-    changes.wait(left);
+    // Who holds the lock may be stopped; it is asked for again and again, and others can do so too.
+    changes.wait(claimed ? left : retry_seconds);
     if (interrupted()) {
       return fail(Code::interrupted, patch, "interrupted; the patch stays, and its trial",
                   "take it back by hand: suture unload " + patch);
+    }
+    if (auto now = read_record(machine, patch)) {
+      record = *now;
     }
   }
 }

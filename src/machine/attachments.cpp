@@ -4,21 +4,27 @@
 // that can be attached to a function. Method: each kind has a list of its own in the kernel; each
 // is read once and searched for the functions. What an attachment means follows from how ftrace
 // calls its users (kernel/trace/ftrace.c): the redirection of a patch and of a kprobe with a
-// post handler exclude each other (IPMODIFY); a probe at the entry is called beside the
-// redirection; one further inside lies in code that no longer runs; fmod_ret and fail_function may
-// end the function before it begins. Invariant: a list that cannot be read is named, never taken
-// for empty.
+// post handler exclude each other (IPMODIFY), and so do a redirection and a direct call that is not
+// BPF's; a probe at the entry is called beside the redirection; one further inside lies in code
+// that no longer runs, which Suture's core refuses to bring about; fmod_ret and fail_function may
+// end the function before it begins. Whoever else ftrace calls for the function is counted.
+// Invariants: a list that cannot be read is named, never taken for empty; nothing that is at a
+// function is left out, however harmless.
 #include "machine/attachments.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <unordered_map>
+#include <utility>
 
+#include "base/text.h"
 #include "machine/bpf_links.h"
-#include "machine/directory.h"
+#include "machine/ftrace_uses.h"
 
 namespace suture::machine {
 
@@ -27,8 +33,8 @@ namespace {
 class Search {
  public:
   Search(const Machine& machine, const std::vector<PatchedObject>& objects,
-         const std::vector<LoadedPatch>& patches)
-      : machine_(machine) {
+         const std::vector<LoadedPatch>& patches, const Core* loading)
+      : machine_(machine), loading_(loading) {
     add_names(objects, functions_);
     for (const LoadedPatch& patch : patches) {
       add_names(patch.objects, redirected_);
@@ -87,9 +93,8 @@ class Search {
   // "ffffffff81234560  k  vfs_read+0x0  [FTRACE]", with the module's name before the flags.
   void kprobes() {
     auto text = read(machine_.sys / "kernel/debug/kprobes/list", "kprobes");
-    std::istringstream lines(text.value_or(""));
-    for (std::string line; std::getline(lines, line);) {
-      std::istringstream words(line);
+    for_each_line(text.value_or(""), [&](std::string_view line) {
+      std::istringstream words{std::string(line)};
       std::string address, kind, symbol, module, flags;
       words >> address >> kind >> symbol >> module >> flags;
       if (module.starts_with('[')) {
@@ -97,21 +102,58 @@ class Search {
         module.clear();
       }
       const std::size_t plus = symbol.find('+');
-      if (plus == std::string::npos || flags.find("[DISABLED]") != std::string::npos ||
-          flags.find("[GONE]") != std::string::npos) {
-        continue;
+      if (plus != std::string::npos && flags.find("[GONE]") == std::string::npos) {
+        kprobe(kind, symbol.substr(0, plus), symbol.substr(plus), module, flags);
       }
-      const std::string what =
-          fmt::format("a {} at {}", kind == "r" ? "kretprobe" : "kprobe", symbol.substr(plus));
-      const std::string function = symbol.substr(0, plus);
-      if (flags.find("[FTRACE]") == std::string::npos) {
-        add(function, module, what, Effect::silenced);
-      } else if (overridable(function)) {
-        add(function, module, what + ", where BPF may override the return", Effect::wins);
-      } else {
-        add(function, module, what, Effect::beside);
-      }
+    });
+  }
+
+  void kprobe(const std::string& kind, const std::string& function, const std::string& offset,
+              const std::string& module, const std::string& flags) {
+    if (!has(functions_, function, module)) {
+      return;
     }
+    const bool disabled = flags.find("[DISABLED]") != std::string::npos;
+    const bool by_ftrace = flags.find("[FTRACE]") != std::string::npos;
+    const std::string what =
+        fmt::format("a {}{} at {}{}", disabled ? "disabled " : "",
+                    kind == "r" ? "kretprobe" : "kprobe", offset, event_of(function, offset));
+    if (by_ftrace && !disabled) {
+      probed_.emplace(function, module);
+    }
+    if (loading_ == &suture_core) {
+      add(function, module, what, Effect::refuses);
+    } else if (disabled) {
+      add(function, module, what, Effect::beside);
+    } else if (!by_ftrace) {
+      add(function, module, what, Effect::silenced);
+    } else if (overridable(function)) {
+      add(function, module, what + ", where BPF may override the return", Effect::wins);
+    } else {
+      add(function, module, what, Effect::beside);
+    }
+  }
+
+  // Of kprobe_events: "p:GROUP/NAME [MODULE:]SYMBOL[+OFFSET] ...". Others do not say whose they
+  // are.
+  std::string event_of(const std::string& function, const std::string& offset) {
+    if (!events_) {
+      events_ = read_text(tracing_directory(machine_) / "kprobe_events").value_or("");
+    }
+    const unsigned long wanted = std::strtoul(offset.c_str() + 1, nullptr, 16);
+    std::string found;
+    for_each_line(*events_, [&](std::string_view line) {
+      std::istringstream words{std::string(line)};
+      std::string event, place;
+      words >> event >> place;
+      place.erase(0, place.find(':') == std::string::npos ? 0 : place.find(':') + 1);
+      const std::size_t plus = std::min(place.find('+'), place.size());
+      if (place.substr(0, plus) == function &&
+          std::strtoul(place.c_str() + std::min(plus + 1, place.size()), nullptr, 10) == wanted) {
+        found = fmt::format(" (the event {})", event.substr(event.find(':') + 1));
+      }
+    });
+    return found;
   }
 
   // Whether the kernel lets the function's return be overridden (bpf_override_return). Only test
@@ -122,29 +164,56 @@ class Search {
     return text.find('\n' + function + '\t') != std::string::npos;
   }
 
-  // "vfs_read [MODULE] (1) R I D \ttramp: ...": the flags are between the count and a tab.
   void ftrace_users() {
-    auto text = read(tracing_directory(machine_) / "enabled_functions", "ftrace");
-    std::string_view rest = text ? std::string_view(*text) : std::string_view{};
-    while (!rest.empty()) {
-      const std::string_view line = rest.substr(0, rest.find('\n'));
-      rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-      const std::size_t count_end = line.find(')');
-      if (count_end == std::string_view::npos || line.starts_with('\t')) {
-        continue;
-      }
-      const std::string_view flags =
-          line.substr(count_end + 1, line.find('\t', count_end) - count_end - 1);
-      const std::string_view function = line.substr(0, line.find(' '));
-      const std::size_t open = line.find('[');
-      const std::string_view module = open < count_end
-                                          ? line.substr(open + 1, line.find(']', open) - open - 1)
-                                          : std::string_view{};
-      // By a patch of either core it is known where.
-      if (flags.find('I') != std::string_view::npos && !has(redirected_, function, module)) {
-        add(function, module, "another redirection (IPMODIFY), by no patch", Effect::refuses);
+    const auto uses = ftrace_uses(machine_);
+    if (!uses) {
+      out_.unreadable.emplace_back("ftrace");
+      return;
+    }
+    for (const FtraceUse& use : *uses) {
+      if (has(functions_, use.function, use.module)) {
+        ftrace_user(use);
       }
     }
+  }
+
+  void ftrace_user(const FtraceUse& use) {
+    const bool patched = has(redirected_, use.function, use.module);
+    const bool probed = probed_.contains({use.function, use.module});
+    const bool bpf = use.target.starts_with("bpf_trampoline");
+    if (use.redirects && !patched) {
+      add(use.function, use.module,
+          probed ? "a kprobe with a post handler (IPMODIFY)"
+                 : fmt::format("another redirection (IPMODIFY), by {}",
+                               use.callback.empty() ? "no patch" : use.callback),
+          Effect::refuses);
+    }
+    // A settled patch of Suture's core is a direct call, too.
+    if (use.direct && !bpf && !patched) {
+      add(use.function, use.module,
+          fmt::format("a direct call to {}", use.target.empty() ? "no one knows whom" : use.target),
+          Effect::refuses);
+    }
+    const long known = (use.redirects ? 1 : 0) + (use.direct ? 1 : 0) +
+                       (probed && (patched || !use.redirects) ? 1 : 0);
+    if (use.users > known) {
+      add(use.function, use.module, tracers(use.users - known), Effect::beside);
+    }
+  }
+
+  // Whom else ftrace calls. Which function is whose it only tells of the main tracer.
+  std::string tracers(long count) {
+    std::string names;
+    const std::string tracer = first_line(tracing_directory(machine_) / "current_tracer");
+    if (!tracer.empty() && tracer != "nop") {
+      names += fmt::format("; the tracer {} is on", tracer);
+    }
+    if (first_line(machine_.proc / "sys/kernel/stack_tracer_enabled") == "1") {
+      names += "; the stack tracer is on";
+    }
+    return fmt::format("{} that only {} (a tracer, fprobe, kprobe_multi or perf{})",
+                       count == 1 ? "1 user of ftrace" : fmt::format("{} users of ftrace", count),
+                       count == 1 ? "looks on" : "look on", names);
   }
 
   void bpf() {
@@ -177,8 +246,12 @@ class Search {
   }
 
   const Machine& machine_;
+  const Core* loading_;
   Names functions_;   // of the patch
   Names redirected_;  // by any patch that is loaded
+  std::set<std::pair<std::string, std::string>>
+      probed_;  // functions, and modules, by way of ftrace
+  std::optional<std::string> events_;
   Attachments out_;
 };
 
@@ -195,18 +268,8 @@ std::string_view effect_word(Effect effect) {
 }
 
 Attachments attachments(const Machine& machine, const std::vector<PatchedObject>& objects,
-                        const std::vector<LoadedPatch>& patches) {
-  return Search(machine, objects, patches).all();
-}
-
-fs::path tracing_directory(const Machine& machine) {
-  for (const char* place : {"kernel/tracing", "kernel/debug/tracing"}) {
-    std::error_code ec;
-    if (fs::exists(machine.sys / place / "available_filter_functions", ec)) {
-      return machine.sys / place;
-    }
-  }
-  return {};
+                        const std::vector<LoadedPatch>& patches, const Core* loading) {
+  return Search(machine, objects, patches, loading).all();
 }
 
 }  // namespace suture::machine

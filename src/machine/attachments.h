@@ -35,10 +35,8 @@ struct Attachments {
 };
 
 // What is attached to the functions of those objects, other than `patches`: those that are loaded.
+// Where a patch of them is only to be loaded, by that core: what this would mean for it.
 Attachments attachments(const Machine& machine, const std::vector<PatchedObject>& objects,
-                        const std::vector<LoadedPatch>& patches);
-
-// "kernel/tracing" or its older place below "kernel/debug"; empty where neither is mounted.
-fs::path tracing_directory(const Machine& machine);
+                        const std::vector<LoadedPatch>& patches, const Core* loading = nullptr);
 
 }  // namespace suture::machine

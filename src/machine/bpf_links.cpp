@@ -55,6 +55,11 @@ std::string type_word(std::uint32_t attach_type) {
 
 }  // namespace
 
+std::string trampoline_name(const BpfLink& link) {
+  const std::uint64_t key = std::uint64_t{link.types} << 32 | 0x80000000U | link.type_id;
+  return "bpf_trampoline_" + std::to_string(key);
+}
+
 std::optional<std::vector<BpfLink>> bpf_links() {
   std::vector<BpfLink> links;
   KernelTypes types;
@@ -76,7 +81,9 @@ std::optional<std::vector<BpfLink>> bpf_links() {
       links.push_back(
           BpfLink{.program = info.prog_id,
                   .type = std::move(type),
-                  .function = types.name(info.tracing.target_obj_id, info.tracing.target_btf_id)});
+                  .function = types.name(info.tracing.target_obj_id, info.tracing.target_btf_id),
+                  .types = info.tracing.target_obj_id,
+                  .type_id = info.tracing.target_btf_id});
     }
   }
   return errno == ENOENT ? std::optional(std::move(links)) : std::nullopt;

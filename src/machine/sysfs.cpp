@@ -22,10 +22,6 @@ namespace suture::machine {
 
 namespace {
 
-bool is_plain_name(const std::string& name) {
-  return !name.empty() && name.find('/') == std::string::npos && name != "." && name != "..";
-}
-
 // The name of a function's directory is NAME,SYMPOS.
 RedirectedFunction parse_function(const std::string& entry) {
   RedirectedFunction function{.name = entry};
@@ -104,6 +100,7 @@ fs::path patch_directory(const Machine& machine, const std::string& name) {
 // nothing to do, is false.
 Result<bool> write_attribute(const Machine& machine, const std::string& name, const char* attribute,
                              std::string_view word) {
+  TRY(check_patch_name(name));
   const fs::path path = patch_directory(machine, name) / attribute;
   int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) {
@@ -133,6 +130,18 @@ std::unexpected<Error> no_transition(const std::string& name) {
 }
 
 }  // namespace
+
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name.find('/') == std::string::npos && name != "." && name != "..";
+}
+
+Status check_patch_name(const std::string& name) {
+  if (is_plain_name(name)) {
+    return {};
+  }
+  return fail(Code::usage, name, "this can be no patch's name",
+              "give a name as `suture list` shows it");
+}
 
 fs::path core_directory(const Machine& machine, const Core& core) {
   return machine.sys / "kernel" / core.name;

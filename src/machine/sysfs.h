@@ -53,6 +53,11 @@ struct LoadedPatch {
   std::vector<PatchedObject> objects;  // "vmlinux" first
 };
 
+// It leads nowhere else when it becomes a part of a path: no slash, not "." or "..".
+bool is_plain_name(const std::string& name);
+// usage where a name that people gave cannot be a patch's.
+Status check_patch_name(const std::string& name);
+
 bool has_core(const Machine& machine, const Core& core);
 fs::path core_directory(const Machine& machine, const Core& core);
 

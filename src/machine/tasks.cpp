@@ -17,6 +17,7 @@
 #include <set>
 #include <sstream>
 
+#include "machine/bpf_links.h"
 #include "machine/directory.h"
 #include "machine/proc_stat.h"
 
@@ -95,13 +96,34 @@ std::string function_on(const std::vector<std::string>& stack,
   return {};
 }
 
+// The first frame that is BPF's code between functions, and whose programs it calls.
+std::string trampoline_on(const std::vector<std::string>& stack) {
+  auto frame = std::ranges::find_if(
+      stack, [](const std::string& it) { return it.starts_with("bpf_trampoline_"); });
+  if (frame == stack.end()) {
+    return {};
+  }
+  std::string name = frame->substr(0, frame->find('+'));
+  std::string programs;
+  for (const BpfLink& link : bpf_links().value_or(std::vector<BpfLink>{})) {
+    const std::string wanted = trampoline_name(link);
+    if (name == wanted || name.starts_with(wanted + "_")) {
+      programs += fmt::format("{}BPF program {}, {} of {}", programs.empty() ? "" : "; ",
+                              link.program, link.type, link.function);
+    }
+  }
+  return programs.empty() ? name : fmt::format("{} ({})", name, programs);
+}
+
 BlockingTask read_task(const Directory& task, const std::string& pid, const std::string& tid) {
-  return {.pid = std::atoi(pid.c_str()),
-          .tid = std::atoi(tid.c_str()),
-          .comm = task.line("comm").value_or("?"),
-          .state = status_field(task, "State"),
-          .kernel_thread = read_stat(task).value_or(ProcStat{}).kernel_thread,
-          .stack = read_stack(task)};
+  BlockingTask out{.pid = std::atoi(pid.c_str()),
+                   .tid = std::atoi(tid.c_str()),
+                   .comm = task.line("comm").value_or("?"),
+                   .state = status_field(task, "State"),
+                   .kernel_thread = read_stat(task).value_or(ProcStat{}).kernel_thread,
+                   .stack = read_stack(task)};
+  out.trampoline = trampoline_on(out.stack);
+  return out;
 }
 
 std::vector<BlockingTask> by_patch_state(const Machine& machine, const LoadedPatch& patch) {
@@ -182,8 +204,9 @@ std::string describe(const std::vector<BlockingTask>& tasks, std::size_t limit) 
     if (function.empty() && !task.stack.empty()) {
       function = task.stack.front().substr(0, task.stack.front().find('+'));
     }
-    out += fmt::format("{}{} {}{}{}", i == 0 ? "" : ", ", task.tid, task.comm,
-                       function.empty() ? "" : " in ", function);
+    out += fmt::format("{}{} {}{}{}{}{}", i == 0 ? "" : ", ", task.tid, task.comm,
+                       function.empty() ? "" : " in ", function,
+                       task.trampoline.empty() ? "" : " behind ", task.trampoline);
   }
   if (tasks.size() > limit) {
     out += fmt::format(" and {} more", tasks.size() - limit);

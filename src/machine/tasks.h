@@ -23,6 +23,9 @@ struct BlockingTask {
   // What of the patch is on that stack: the function that the task must leave first. Empty where
   // nothing is, or the stack is not known.
   std::string function;
+  // Code of BPF on that stack, through which livepatch cannot look: "bpf_trampoline_6442467823_1",
+  // with who is called there where the kernel tells: "... (BPF program 12, fentry of vfs_read)".
+  std::string trampoline;
 };
 
 // The tasks that have not switched to where the patch's transition goes, by thread; empty where it

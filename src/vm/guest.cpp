@@ -115,7 +115,7 @@ Status check_qemu(Child& qemu, const GuestEnd& end) {
 Result<GuestEnd> run_guest(const GuestOptions& options,
                            const std::function<bool(std::string_view line)>& on_line) {
   TRY(find_program("qemu-system-x86_64", "qemu-system-x86"));
-  TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-guest"));
+  TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-guest"));
   const fs::path console_path = scratch.path() / "console";
   const fs::path answers_path = scratch.path() / "answers";
   Pipe console = TRY(Pipe::create(console_path));

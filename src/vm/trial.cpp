@@ -363,7 +363,7 @@ Result<std::vector<fs::path>> load_order(const fs::path& modules,
 
 Result<TrialReport> try_modules(const kernel::Kernel& kernel, const TrialOptions& options,
                                 const TrialWatcher& watcher) {
-  TempDir scratch = TRY(TempDir::create(fs::temp_directory_path(), "suture-test"));
+  TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-test"));
   const fs::path archive = scratch.path() / "initramfs";
   {
     Initramfs files;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <gtest/gtest.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -130,6 +131,25 @@ TEST_F(CachedKernels, WithoutAStableOneTheNewestOfAnyOtherIsTheDefault) {
   put("5.10.0-30-amd64");
   put("6.12.111+deb12-amd64");
   EXPECT_EQ(default_release(), "6.12.111+deb12-amd64");
+}
+
+TEST_F(CachedKernels, RootUsesNoCacheThatAnotherUserOwns) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "only root can give a directory away";
+  }
+  put("6.1.0-56-amd64");
+  for (const char* part : {"suture", "suture/kernels", "suture/kernels/6.1.0-56-amd64"}) {
+    ASSERT_EQ(::chown((dir_.path() / part).c_str(), 1000, 1000), 0);
+    EXPECT_EQ(default_release(), "untrusted-file") << part;
+    ::setenv("SUDO_UID", "1000", 1);  // who became root by sudo brought the own cache along
+    EXPECT_EQ(default_release(), "6.1.0-56-amd64") << part;
+    ::setenv("SUDO_UID", "1001", 1);
+    EXPECT_EQ(default_release(), "untrusted-file") << part;
+    ::unsetenv("SUDO_UID");
+    ASSERT_EQ(::chown((dir_.path() / part).c_str(), 0, 0), 0);
+  }
+  fs::permissions(dir_.path() / "suture", fs::perms(0777));
+  EXPECT_EQ(default_release(), "untrusted-file");
 }
 
 TEST_F(CachedKernels, ADamagedOneThatIsNotMeantDoesNotStandInTheWay) {

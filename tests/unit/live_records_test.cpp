@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "live/load.h"
 #include "live/status.h"
 #include "live/trial.h"
 #include "support/fake_machine.h"
@@ -46,6 +47,39 @@ TEST_F(RecordsTest, FileThatIsNoRecordIsLeftOut) {
   EXPECT_TRUE(read_records(machine_).empty());
 }
 
+TEST_F(RecordsTest, ADamagedRecordIsSaid) {
+  add_patch("fix", "1\n", "0\n");
+  for (const char* text : {"", "[]", "{\"patch\": ", R"({"patch": 3, "kind": "trial"})",
+                           R"({"patch": "../x", "kind": "trial", "pid": 1, "start_time": 1,
+                               "deadline": 1, "trial_seconds": 1})"}) {
+    put("run/patches/fix.json", text);
+    EXPECT_EQ(read_record(machine_, "fix").error().code, Code::bad_config) << text;
+    EXPECT_EQ(accept(machine_, "fix").error().code, Code::bad_config) << text;
+  }
+}
+
+TEST_F(RecordsTest, NamesThatLeadElsewhereTouchNothing) {
+  make("sys/kernel/livepatch");
+  make("run/patches");
+  put("x.json", "somebody's");
+  for (const char* name : {"../../x", "a/../../x", "..", ""}) {
+    EXPECT_EQ(unload(machine_, name, {}).error().code, Code::usage) << name;
+    EXPECT_EQ(force(machine_, name).error().code, Code::usage) << name;
+    EXPECT_EQ(accept(machine_, name).error().code, Code::usage) << name;
+    EXPECT_EQ(write_record(machine_, {.patch = name}).error().code, Code::usage) << name;
+    EXPECT_FALSE(remove_record(machine_, name)) << name;
+  }
+  EXPECT_TRUE(read_text(machine_.run.parent_path() / "x.json"));
+}
+
+TEST_F(RecordsTest, TheirLockIsTheOwnersAlone) {
+  make("run/patches");
+  put("run/patches/.lock", "");  // as earlier versions made it: 0644
+  ASSERT_TRUE(lock_records(machine_));
+  EXPECT_EQ(fs::status(machine_.run / "patches/.lock").permissions(),
+            fs::perms::owner_read | fs::perms::owner_write);
+}
+
 TEST_F(RecordsTest, AnotherProcessOfThePidIsNotTheKeeper) {
   show_this_process();
   Record record = trial(5);
@@ -77,7 +111,7 @@ TEST_F(RecordsTest, TrialThatIsOverCannotBeAccepted) {
   record.kind = Record::Kind::reverting;
   ASSERT_TRUE(write_record(machine_, record));
   EXPECT_FALSE(accept(machine_, "fix"));
-  EXPECT_TRUE(read_record(machine_, "fix"));
+  EXPECT_TRUE(read_record(machine_, "fix").value());
 }
 
 TEST_F(RecordsTest, KeeperLeavesAnAcceptedPatchAlone) {
@@ -90,7 +124,7 @@ TEST_F(RecordsTest, KeeperOfAPatchThatIsGoneEnds) {
   make("sys/kernel/livepatch");
   ASSERT_TRUE(write_record(machine_, trial(-1)));
   EXPECT_TRUE(keep_trial(machine_, "fix"));
-  EXPECT_FALSE(read_record(machine_, "fix"));
+  EXPECT_FALSE(read_record(machine_, "fix").value());
 }
 
 TEST_F(RecordsTest, StatusExplainsATrialAndADeadKeeper) {

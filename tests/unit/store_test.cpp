@@ -140,6 +140,37 @@ TEST_F(Installed, APatchForSuturesCoreIsNotAppliedWithoutIt) {
   EXPECT_EQ(outcome.failures[0].code, Code::no_core);
 }
 
+TEST_F(Installed, TheCoreThatBootWouldLoadIsTheOwnersAlone) {
+  const std::string core = "modules/" + std::string(release) + "/updates/suture.ko";
+  auto missing = core_for_boot(machine_, store_, release);
+  EXPECT_EQ(missing.error().code, Code::no_core);
+  EXPECT_THAT(missing.error().remedy, HasSubstr("suture core build -k 6.1.0-56-amd64 -o "));
+  write(core, "a module");
+  EXPECT_EQ(core_for_boot(machine_, store_, release).value(), fs::canonical(work_.path() / core));
+  ::chmod((work_.path() / core).c_str(), 0666);
+  EXPECT_EQ(core_for_boot(machine_, store_, release).error().code, Code::untrusted_file);
+  ::chmod((work_.path() / core).c_str(), 0644);
+  ::chmod((work_.path() / "modules").c_str(), 0777);
+  EXPECT_EQ(core_for_boot(machine_, store_, release).error().code, Code::untrusted_file);
+}
+
+TEST_F(Installed, TheCoreIsJudgedWhereALinkLeads) {
+  const fs::path place = work_.path() / "modules" / release / "updates";
+  write("elsewhere/suture.ko", "a module");
+  ASSERT_TRUE(make_directories(place));
+  fs::create_symlink(work_.path() / "elsewhere/suture.ko", place / "suture.ko");
+  EXPECT_EQ(core_for_boot(machine_, store_, release).value().filename(), "suture.ko");
+  ::chmod((work_.path() / "elsewhere").c_str(), 0777);
+  EXPECT_EQ(core_for_boot(machine_, store_, release).error().code, Code::untrusted_file);
+}
+
+TEST_F(Installed, ABootIsNotConfirmedWhilePatchesAreApplied) {
+  ASSERT_TRUE(install(store_, module("a")) && apply_installed(machine_, store_, {}));
+  const FileLock applying = lock_store(store_).value();
+  EXPECT_EQ(confirm(machine_, store_).error().code, Code::busy);
+  EXPECT_TRUE(read_guard(store_, release).value().raised);
+}
+
 TEST_F(Installed, OneThatIsUninstalledIsGone) {
   ASSERT_TRUE(install(store_, module("a")) && install(store_, module("b")));
   ASSERT_TRUE(uninstall(store_, release, "a"));
@@ -194,8 +225,9 @@ TEST_F(Installed, ANamedPipeIsNotWaitedFor) {
 TEST_F(Installed, ADamagedListIsSaid) {
   ASSERT_TRUE(install(store_, module("a")));
   for (const char* text :
-       {"", "{", "[]", R"({"schema":1,"patches":{}})",
-        R"({"schema":1,"patches":[{"name":"../x"}]})", R"({"schema":1,"patches":[3]})"}) {
+       {"", "{", "[]", R"({"schema":"1","patches":[]})", R"({"schema":{},"patches":[]})",
+        R"({"schema":1,"patches":{}})", R"({"schema":1,"patches":[{"name":"../x"}]})",
+        R"({"schema":1,"patches":[3]})"}) {
     ASSERT_TRUE(write_file(file("manifest.json"), std::string_view(text)));
     auto patches = installed_patches(store_, release);
     ASSERT_FALSE(patches) << text;

@@ -83,6 +83,30 @@ TEST_F(Unpack, RefusesToWriteThroughALink) {
   expect_refused({{"d/", "", AE_IFDIR}, {"l", "d", AE_IFLNK}, {"l/f", "x"}});
 }
 
+TEST_F(Unpack, RefusesToWriteThroughALinkWhoseNameIsSpelledInAnotherWay) {
+  for (const char* way : {"x//l/evil", "x/./l/evil", "./x/y//../l/evil"}) {
+    expect_refused({{"x/y/", "", AE_IFDIR}, {"x/l", "..", AE_IFLNK}, {way, "x"}});
+    fs::remove_all(to() / "x");
+  }
+  EXPECT_FALSE(fs::exists(to() / "evil"));
+}
+
+TEST_F(Unpack, RefusesToWriteThroughALinkOfAnotherArchive) {
+  ASSERT_TRUE(unpack({{"d/", "", AE_IFDIR}, {"l", "d", AE_IFLNK}}));
+  expect_refused({{"l/f", "x"}});
+  EXPECT_FALSE(fs::exists(to() / "d/f"));
+}
+
+TEST_F(Unpack, RefusesALinkThatLeadsUpBehindAnotherLink) {
+  // d/a is the destination itself, so d/a/.. is above it, though it reads like d.
+  expect_refused({{"d/a", "..", AE_IFLNK}, {"x", "d/a/..", AE_IFLNK}});
+}
+
+TEST_F(Unpack, FollowsALinkForADirectoryInNoWay) {
+  expect_refused({{"d/", "", AE_IFDIR}, {"l", "d", AE_IFLNK}, {"l/sub/", "", AE_IFDIR}});
+  EXPECT_FALSE(fs::exists(to() / "d/sub"));
+}
+
 TEST_F(Unpack, RefusesHardLinksAndDevices) {
   expect_refused({{"f", "x"}, {"h", "f", AE_IFREG, true}});
   expect_refused({{"fifo", "", AE_IFIFO}});

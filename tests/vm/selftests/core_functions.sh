@@ -23,7 +23,7 @@ loop_until() {
 
 # Under the lazy model what sleeps would be in the way until it is nudged.
 load_by_suture() {
-  suture load --model $model --signal-after 0.1 "$@" >said.txt 2>&1 || return
+  suture load --replace --model $model --signal-after 0.1 "$@" >said.txt 2>&1 || return
   [ "$(cat $sysfs/$(basename $1 .ko)/model)" = $model ] || die "another model"
 }
 unload_by_suture() { suture unload --signal-after 0.1 "$@" >said.txt 2>&1; }

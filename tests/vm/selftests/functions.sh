@@ -61,7 +61,7 @@ told_true() {
 
 step() { local message="$*"; log "${message%% }"; }
 
-load_by_suture() { suture load "$@" >said.txt 2>&1; }
+load_by_suture() { suture load --replace "$@" >said.txt 2>&1; }
 unload_by_suture() { suture unload "$@" >said.txt 2>&1; }
 is_patch() { grep -q livepatch=Y /test/$1.ko; }
 
