@@ -20,6 +20,8 @@
  *    share.
  *  - Giving back needs no memory. Where the kernel needs some and has none, a site stays hooked
  *    without versions, which changes nothing for its callers, until the next time.
+ *  - Nobody waits for all tasks with suture_mutex held: a module that goes takes its sites along at
+ *    once, and what tasks may still be in is freed later.
  */
 #include <linux/delay.h>
 #include <linux/hash.h>
@@ -34,6 +36,7 @@
 struct hook {
 	struct ftrace_ops ops;
 	size_t sites;
+	struct list_head node;		/* in retired_hooks, where it serves none any more */
 };
 
 struct suture_site {
@@ -49,17 +52,19 @@ struct suture_site {
 	bool unsettled;			/* a direct call was refused: not tried again */
 	unsigned long direct_target;	/* 0: not settled */
 	struct ftrace_ops direct;
+	struct rcu_head tasks_passed;
 };
 
 static DEFINE_HASHTABLE(site_hash, 10);
 static LIST_HEAD(sites);
 static size_t nr_sites;
+static LIST_HEAD(retired_hooks);
 
 /* Room for the entries of all sites, so that giving them back needs no memory. */
 static unsigned long *entries;
 static size_t entries_room;
 
-static struct suture_site *find_site(unsigned long entry)
+static struct suture_site *notrace find_site(unsigned long entry)
 {
 	struct suture_site *site;
 
@@ -134,15 +139,23 @@ static int reserve_entries(size_t more)
 	return 0;
 }
 
-static int register_hook(struct hook *hook, unsigned long *ips, unsigned int count)
+static struct hook *new_hook(void)
 {
-	int ret;
+	struct hook *hook = kzalloc(sizeof(*hook), GFP_KERNEL);
 
+	if (!hook)
+		return NULL;
 	hook->ops.func = redirect_call;
 	hook->ops.flags = FTRACE_OPS_FL_DYNAMIC | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT;
 	if (!IS_ENABLED(CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS))
 		hook->ops.flags |= FTRACE_OPS_FL_SAVE_REGS;
-	ret = ftrace_set_filter_ips(&hook->ops, ips, count, 0, 0);
+	return hook;
+}
+
+static int register_hook(struct hook *hook, unsigned long *ips, unsigned int count)
+{
+	int ret = ftrace_set_filter_ips(&hook->ops, ips, count, 0, 0);
+
 	if (ret)
 		return ret;
 	WRITE_ONCE(registering, current);
@@ -153,34 +166,106 @@ static int register_hook(struct hook *hook, unsigned long *ips, unsigned int cou
 	return ret;
 }
 
-/* Which of the sites cannot be hooked, for the log. */
-static void name_taken(size_t count)
+/*
+ * Takes a hook off all of its functions. ftrace would wait for all tasks, as one may be in the
+ * ops' trampoline, which it frees then (DYNAMIC). Without that it waits for nobody: who is in the
+ * trampoline finds the handler and the ops as they were, and who walks over the ops in the list of
+ * all is waited for here. The trampoline goes with suture_free_hooks().
+ */
+static int retire_hook(struct hook *hook)
 {
-	struct suture_site *site;
-	struct hook *hook;
-	size_t i;
 	int ret;
 
-	for (i = 0; i < count; i++) {
-		hook = kzalloc(sizeof(*hook), GFP_KERNEL);
-		if (!hook)
-			return;
-		ret = register_hook(hook, &entries[i], 1);
-		if (!ret) {
-			unregister_ftrace_function(&hook->ops);
-			ftrace_free_filter(&hook->ops);
-		}
+	hook->ops.flags &= ~FTRACE_OPS_FL_DYNAMIC;
+	ret = unregister_ftrace_function(&hook->ops);
+	if (ret)
+		return ret;
+	suture_synchronize();
+	ftrace_free_filter(&hook->ops);
+	list_add(&hook->node, &retired_hooks);
+	return 0;
+}
+
+/* Whether those sites can be hooked: 0, or why not. */
+static int try_to_hook(unsigned long *ips, size_t count)
+{
+	struct hook *hook = new_hook();
+	int ret;
+
+	if (!hook)
+		return -ENOMEM;
+	ret = register_hook(hook, ips, count);
+	if (ret)
 		kfree(hook);
-		if (!ret)
-			continue;
-		site = find_site(entries[i]);
-		pr_err("failed to register ftrace handler for function '%s' (%d)\n", site->name,
-		       ret);
-		if (ret == -EBUSY)
-			pr_err("the kernel's livepatch or another tracer has it, or ftrace is off\n");
-		pr_err("failed to patch object '%s'\n", site->object);
-		return;
+	else
+		retire_hook(hook);
+	return ret;
+}
+
+/* Which of the sites cannot be hooked, for the log: one is found by halves. */
+static void name_taken(size_t count)
+{
+	size_t first = 0, half;
+	struct suture_site *site;
+	int ret;
+
+	for (; count > 1; count = half) {
+		half = count / 2;
+		ret = try_to_hook(&entries[first], half);
+		if (ret == -ENOMEM)
+			return;
+		if (!ret) {
+			first += half;
+			half = count - half;
+		}
 	}
+	ret = try_to_hook(&entries[first], 1);
+	if (!ret || ret == -ENOMEM)
+		return;
+	site = find_site(entries[first]);
+	pr_err("failed to register ftrace handler for function '%s' (%d)\n", site->name, ret);
+	if (ret == -EBUSY)
+		pr_err("the kernel's livepatch or another tracer has it, or ftrace is off\n");
+	pr_err("failed to patch object '%s'\n", site->object);
+}
+
+/* Always there to be hooked, and never called. */
+static noinline void nobodys_function(void)
+{
+	barrier();
+}
+
+/*
+ * ftrace frees the trampoline when the ops leaves a function, so that it is given one. It waits for
+ * all tasks then, and holds up module loads meanwhile: so they should all have passed just before.
+ */
+static bool free_hook(struct hook *hook)
+{
+	unsigned long entry = static_call(suture_ftrace_location)((unsigned long)nobodys_function);
+
+	if (register_hook(hook, &entry, 1) || unregister_ftrace_function(&hook->ops))
+		return false;
+	ftrace_free_filter(&hook->ops);
+	list_del(&hook->node);
+	kfree(hook);
+	return true;
+}
+
+bool suture_free_hooks(void)
+{
+	struct hook *hook, *next;
+	LIST_HEAD(retired);
+	bool all = true;
+
+	mutex_lock(&suture_mutex);
+	list_splice_init(&retired_hooks, &retired);
+	mutex_unlock(&suture_mutex);
+	list_for_each_entry_safe(hook, next, &retired, node)
+		all = free_hook(hook) && all;
+	mutex_lock(&suture_mutex);
+	list_splice(&retired, &retired_hooks);
+	mutex_unlock(&suture_mutex);
+	return all;
 }
 
 static bool needs_hook(const struct suture_site *site)
@@ -206,7 +291,7 @@ static int hook_sites(void)
 			entries[count++] = site->entry;
 	if (!count)
 		return 0;
-	hook = kzalloc(sizeof(*hook), GFP_KERNEL);
+	hook = new_hook();
 	if (!hook)
 		return -ENOMEM;
 	ret = register_hook(hook, entries, count);
@@ -234,7 +319,7 @@ static void drop_from_hook(struct hook *hook)
 		if (site->hook == hook && has_needless_hook(site))
 			entries[count++] = site->entry;
 	if (count == hook->sites)
-		ret = unregister_ftrace_function(&hook->ops);
+		ret = retire_hook(hook);
 	else
 		ret = ftrace_set_filter_ips(&hook->ops, entries, count, 1, 0);
 	if (ret)
@@ -243,10 +328,6 @@ static void drop_from_hook(struct hook *hook)
 		if (site->hook == hook && has_needless_hook(site))
 			site->hook = NULL;
 	hook->sites -= count;
-	if (!hook->sites) {
-		ftrace_free_filter(&hook->ops);
-		kfree(hook);
-	}
 }
 
 static void unhook_sites(void)
@@ -485,6 +566,12 @@ struct suture_redirect *suture_version_below(struct suture_redirect *redirect)
 	return list_next_entry(redirect, stack_node);
 }
 
+static void free_site_after_tasks(struct rcu_head *head)
+{
+	free_site(container_of(head, struct suture_site, tasks_passed));
+}
+
+/* Handlers may see them now, and tasks in ftrace's trampolines hold their direct calls' ops. */
 static void free_sites(struct list_head *unused)
 {
 	struct suture_site *site, *next;
@@ -492,9 +579,8 @@ static void free_sites(struct list_head *unused)
 	if (list_empty(unused))
 		return;
 	suture_synchronize();
-	synchronize_rcu_tasks();
 	list_for_each_entry_safe(site, next, unused, node)
-		free_site(site);
+		call_rcu_tasks(&site->tasks_passed, free_site_after_tasks);
 }
 
 bool suture_has_sites_in(const char *module)
@@ -580,7 +666,18 @@ bool suture_is_settled(struct suture_live *live)
 /* A hook that could not be taken off for want of memory must be gone before this code is. */
 void suture_redirects_exit(void)
 {
-	while (suture_tidy_sites(), !list_empty(&sites))
+	bool any;
+
+	do {
+		mutex_lock(&suture_mutex);
+		suture_tidy_sites();
+		any = !list_empty(&sites);
+		mutex_unlock(&suture_mutex);
+		if (any)
+			msleep(100);
+	} while (any);
+	while (!suture_free_hooks())
 		msleep(100);
+	suture_barrier_tasks();
 	kvfree(entries);
 }

@@ -216,19 +216,24 @@ static void work_on(struct work_struct *unused)
 
 static void settle_on(struct work_struct *unused)
 {
+	bool more = false;
+
 	mutex_lock(&suture_mutex);
 	waits_for_tasks = false;
 	/* In a transition: at its end. */
 	if (!suture_transition.live) {
-		if (suture_settle(SETTLED_AT_ONCE))
+		more = suture_settle(SETTLED_AT_ONCE);
+		if (more)
 			suture_settle_later();
 		else
 			suture_tidy_sites();
 	}
 	mutex_unlock(&suture_mutex);
+	if (!more)
+		suture_free_hooks();
 }
 
-static void on_tasks_passed(struct rcu_head *unused)
+static void settle_after_tasks(struct rcu_head *unused)
 {
 	queue_work(suture_wq, &settle_work);
 }
@@ -243,7 +248,7 @@ void suture_settle_later(void)
 	if (waits_for_tasks)
 		return;
 	waits_for_tasks = true;
-	call_rcu_tasks(&tasks_passed, on_tasks_passed);
+	call_rcu_tasks(&tasks_passed, settle_after_tasks);
 }
 
 /* Where there is no memory for the new ranges, the old ones stay. */
