@@ -3,13 +3,13 @@
 // returns: what it costs on this processor, by the depth of calls, to take a call from an old
 // function's entry to a new function in the ways that a direct call's thunk can.
 //
-// A processor predicts where a return goes by a stack of its own, of the calls that it has seen. The
-// entry of the old function calls the thunk, and nobody returns to behind that call. Where the
+// A processor predicts where a return goes by a stack of its own, of the calls that it has seen.
+// The entry of the old function calls the thunk, and nobody returns to behind that call. Where the
 // thunk just drops that return address the processor's stack is one ahead from there on, and each
 // return of each caller is predicted wrong. Where it returns into the new function instead, that
 // one return is predicted wrong, and those of the callers are right. Emulators count instructions
-// and cannot tell. Prints the time-stamp counter's cycles for one call from each depth, the least of
-// many rounds. Build and run: c++ -O2 bench/returns.cpp && ./a.out
+// and cannot tell. Prints the time-stamp counter's cycles for one call from each depth, the least
+// of many rounds. Build and run: c++ -O2 bench/returns.cpp && ./a.out
 #include <x86intrin.h>
 
 #include <algorithm>
