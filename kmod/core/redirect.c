@@ -152,25 +152,31 @@ static struct hook *new_hook(void)
 	return hook;
 }
 
+/* One that is at no function, and in no trampoline. */
+static void free_hook(struct hook *hook)
+{
+	ftrace_free_filter(&hook->ops);
+	kfree(hook);
+}
+
+/* Of a hook that is at no function. */
 static int register_hook(struct hook *hook, unsigned long *ips, unsigned int count)
 {
-	int ret = ftrace_set_filter_ips(&hook->ops, ips, count, 0, 0);
+	int ret = ftrace_set_filter_ips(&hook->ops, ips, count, 0, 1);
 
 	if (ret)
 		return ret;
 	WRITE_ONCE(registering, current);
 	ret = register_ftrace_function(&hook->ops);
 	WRITE_ONCE(registering, NULL);
-	if (ret)
-		ftrace_free_filter(&hook->ops);
 	return ret;
 }
 
 /*
  * Takes a hook off all of its functions. ftrace would wait for all tasks, as one may be in the
  * ops' trampoline, which it frees then (DYNAMIC). Without that it waits for nobody: who is in the
- * trampoline finds the handler and the ops as they were, and who walks over the ops in the list of
- * all is waited for here. The trampoline goes with suture_free_hooks().
+ * trampoline, or walks over the ops in the list of all, finds the handler and the ops with its
+ * filter as they were. They go with suture_free_hooks().
  */
 static int retire_hook(struct hook *hook)
 {
@@ -178,12 +184,9 @@ static int retire_hook(struct hook *hook)
 
 	hook->ops.flags &= ~FTRACE_OPS_FL_DYNAMIC;
 	ret = unregister_ftrace_function(&hook->ops);
-	if (ret)
-		return ret;
-	suture_synchronize();
-	ftrace_free_filter(&hook->ops);
-	list_add(&hook->node, &retired_hooks);
-	return 0;
+	if (!ret)
+		list_add(&hook->node, &retired_hooks);
+	return ret;
 }
 
 /* Whether those sites can be hooked: 0, or why not. */
@@ -196,7 +199,7 @@ static int try_to_hook(unsigned long *ips, size_t count)
 		return -ENOMEM;
 	ret = register_hook(hook, ips, count);
 	if (ret)
-		kfree(hook);
+		free_hook(hook);
 	else
 		retire_hook(hook);
 	return ret;
@@ -239,15 +242,14 @@ static noinline void nobodys_function(void)
  * ftrace frees the trampoline when the ops leaves a function, so that it is given one. It waits for
  * all tasks then, and holds up module loads meanwhile: so they should all have passed just before.
  */
-static bool free_hook(struct hook *hook)
+static bool free_retired(struct hook *hook)
 {
 	unsigned long entry = static_call(suture_ftrace_location)((unsigned long)nobodys_function);
 
 	if (register_hook(hook, &entry, 1) || unregister_ftrace_function(&hook->ops))
 		return false;
-	ftrace_free_filter(&hook->ops);
 	list_del(&hook->node);
-	kfree(hook);
+	free_hook(hook);
 	return true;
 }
 
@@ -261,7 +263,7 @@ bool suture_free_hooks(void)
 	list_splice_init(&retired_hooks, &retired);
 	mutex_unlock(&suture_mutex);
 	list_for_each_entry_safe(hook, next, &retired, node)
-		all = free_hook(hook) && all;
+		all = free_retired(hook) && all;
 	mutex_lock(&suture_mutex);
 	list_splice(&retired, &retired_hooks);
 	mutex_unlock(&suture_mutex);
@@ -296,7 +298,7 @@ static int hook_sites(void)
 		return -ENOMEM;
 	ret = register_hook(hook, entries, count);
 	if (ret) {
-		kfree(hook);
+		free_hook(hook);
 		if (ret != -ENOMEM)
 			name_taken(count);
 		return ret;
