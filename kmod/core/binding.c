@@ -5,9 +5,9 @@
  *
  * Method: for vmlinux the patch states the address in the image that it was matched against; how
  * far the running kernel has moved is told by _text. The running kernel must have that image's
- * build-id, and start a symbol of the name that the patch states right there. In a module the symbol is found by its name and its
- * position among those of that name. All are found before the first byte is written, so that a
- * patch for another kernel changes nothing.
+ * build-id, and start a symbol of the name that the patch states right there. In a module the
+ * symbol is found by its name and its position among those of that name. All are found before the
+ * first byte is written, so that a patch for another kernel changes nothing.
  */
 #include <linux/elf.h>
 #include <linux/kernel.h>
