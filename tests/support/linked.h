@@ -104,7 +104,7 @@ class Linking : public Pair {
          .symvers = symvers_,
          .core_exports = metadata_.core == module::Core::suture ? &core_exports_ : nullptr,
          .image_text = 0xffffffff81000000,
-         .image_build_id = "6a2b4ac77585b8cf"},
+         .image_build_id = "abcdef"},
         metadata_);
   }
 
@@ -119,7 +119,7 @@ class Linking : public Pair {
  private:
   // kmod/include/suture_patch.h
   static constexpr std::pair<const char*, std::uint64_t> layout_of_suture[] = {
-      {"suture_patch_abi", 1},
+      {"suture_patch_abi", 2},
       {"suture_symbol", 32},
       {"suture_symbol.object", 0},
       {"suture_symbol.name", 8},

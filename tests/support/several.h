@@ -82,7 +82,7 @@ class Several : public Proving {
          .symvers = symvers_,
          .core_exports = metadata_.core == module::Core::suture ? &core_exports_ : nullptr,
          .image_text = 0xffffffff81000000,
-         .image_build_id = "6a2b4ac77585b8cf"},
+         .image_build_id = "abcdef"},
         metadata_);
   }
 
