@@ -259,11 +259,8 @@ void suture_unpatch_object(struct suture_live_object *object);
 bool suture_has_sites_in(const char *module);
 /* Lets go of hooks that are not needed, and of functions that have no version any more. */
 void suture_tidy_sites(void);
-/*
- * Frees what those hooks leave, which waits for all tasks: called without suture_mutex. False:
- * memory was short, and some are left for the next time.
- */
-bool suture_free_hooks(void);
+/* Before suture_settle(), which then does not wait for tasks; it may itself, so without a lock. */
+void suture_first_direct(void);
 /* Gives at most so many functions their direct calls; true: there are more. */
 bool suture_settle(size_t limit);
 bool suture_is_settled(struct suture_live *live);

@@ -36,7 +36,9 @@
 struct hook {
 	struct ftrace_ops ops;
 	size_t sites;
-	struct list_head node;		/* in retired_hooks, where it serves none any more */
+	struct list_head node;		/* in spare_hooks, where it serves none */
+	struct rcu_head tasks_passed;
+	bool free;			/* of a spare one: no task is in its trampoline any more */
 };
 
 struct suture_site {
@@ -58,7 +60,7 @@ struct suture_site {
 static DEFINE_HASHTABLE(site_hash, 10);
 static LIST_HEAD(sites);
 static size_t nr_sites;
-static LIST_HEAD(retired_hooks);
+static LIST_HEAD(spare_hooks);
 
 /* Room for the entries of all sites, so that giving them back needs no memory. */
 static unsigned long *entries;
@@ -139,10 +141,17 @@ static int reserve_entries(size_t more)
 	return 0;
 }
 
-static struct hook *new_hook(void)
+static struct hook *get_hook(void)
 {
-	struct hook *hook = kzalloc(sizeof(*hook), GFP_KERNEL);
+	struct hook *hook;
 
+	list_for_each_entry(hook, &spare_hooks, node) {
+		if (READ_ONCE(hook->free)) {
+			list_del(&hook->node);
+			return hook;
+		}
+	}
+	hook = kzalloc(sizeof(*hook), GFP_KERNEL);
 	if (!hook)
 		return NULL;
 	hook->ops.func = redirect_call;
@@ -152,11 +161,11 @@ static struct hook *new_hook(void)
 	return hook;
 }
 
-/* One that is at no function, and in no trampoline. */
-static void free_hook(struct hook *hook)
+/* Of one that has got to no function. */
+static void put_hook(struct hook *hook)
 {
-	ftrace_free_filter(&hook->ops);
-	kfree(hook);
+	hook->free = true;
+	list_add(&hook->node, &spare_hooks);
 }
 
 /* Of a hook that is at no function. */
@@ -172,11 +181,17 @@ static int register_hook(struct hook *hook, unsigned long *ips, unsigned int cou
 	return ret;
 }
 
+static void spare_hook_after_tasks(struct rcu_head *head)
+{
+	WRITE_ONCE(container_of(head, struct hook, tasks_passed)->free, true);
+}
+
 /*
  * Takes a hook off all of its functions. ftrace would wait for all tasks, as one may be in the
- * ops' trampoline, which it frees then (DYNAMIC). Without that it waits for nobody: who is in the
- * trampoline, or walks over the ops in the list of all, finds the handler and the ops with its
- * filter as they were. They go with suture_free_hooks().
+ * ops' trampoline, which it frees then (DYNAMIC), and keep modules from coming and going meanwhile.
+ * Without that it waits for nobody: who is in the trampoline, or walks over the ops in the list of
+ * all, finds the handler and the ops with its filter as they were. It is used again, with its
+ * trampoline, when all tasks have passed; so there are no more than were needed at one time.
  */
 static int retire_hook(struct hook *hook)
 {
@@ -184,22 +199,25 @@ static int retire_hook(struct hook *hook)
 
 	hook->ops.flags &= ~FTRACE_OPS_FL_DYNAMIC;
 	ret = unregister_ftrace_function(&hook->ops);
-	if (!ret)
-		list_add(&hook->node, &retired_hooks);
-	return ret;
+	if (ret)
+		return ret;
+	hook->free = false;
+	list_add(&hook->node, &spare_hooks);
+	call_rcu_tasks(&hook->tasks_passed, spare_hook_after_tasks);
+	return 0;
 }
 
 /* Whether those sites can be hooked: 0, or why not. */
 static int try_to_hook(unsigned long *ips, size_t count)
 {
-	struct hook *hook = new_hook();
+	struct hook *hook = get_hook();
 	int ret;
 
 	if (!hook)
 		return -ENOMEM;
 	ret = register_hook(hook, ips, count);
 	if (ret)
-		free_hook(hook);
+		put_hook(hook);
 	else
 		retire_hook(hook);
 	return ret;
@@ -232,44 +250,6 @@ static void name_taken(size_t count)
 	pr_err("failed to patch object '%s'\n", site->object);
 }
 
-/* Always there to be hooked, and never called. */
-static noinline void nobodys_function(void)
-{
-	barrier();
-}
-
-/*
- * ftrace frees the trampoline when the ops leaves a function, so that it is given one. It waits for
- * all tasks then, and holds up module loads meanwhile: so they should all have passed just before.
- */
-static bool free_retired(struct hook *hook)
-{
-	unsigned long entry = static_call(suture_ftrace_location)((unsigned long)nobodys_function);
-
-	if (register_hook(hook, &entry, 1) || unregister_ftrace_function(&hook->ops))
-		return false;
-	list_del(&hook->node);
-	free_hook(hook);
-	return true;
-}
-
-bool suture_free_hooks(void)
-{
-	struct hook *hook, *next;
-	LIST_HEAD(retired);
-	bool all = true;
-
-	mutex_lock(&suture_mutex);
-	list_splice_init(&retired_hooks, &retired);
-	mutex_unlock(&suture_mutex);
-	list_for_each_entry_safe(hook, next, &retired, node)
-		all = free_retired(hook) && all;
-	mutex_lock(&suture_mutex);
-	list_splice(&retired, &retired_hooks);
-	mutex_unlock(&suture_mutex);
-	return all;
-}
-
 static bool needs_hook(const struct suture_site *site)
 {
 	return site->wants_hook && !site->hook;
@@ -293,12 +273,12 @@ static int hook_sites(void)
 			entries[count++] = site->entry;
 	if (!count)
 		return 0;
-	hook = new_hook();
+	hook = get_hook();
 	if (!hook)
 		return -ENOMEM;
 	ret = register_hook(hook, entries, count);
 	if (ret) {
-		free_hook(hook);
+		put_hook(hook);
 		if (ret != -ENOMEM)
 			name_taken(count);
 		return ret;
@@ -346,20 +326,50 @@ static void unhook_sites(void)
 	}
 }
 
-static int settle_site(struct suture_site *site, unsigned long target)
+/* Always there to be hooked or called directly, and never called. */
+static noinline void nobodys_function(void)
+{
+	barrier();
+}
+
+static struct ftrace_ops first_direct;
+
+static unsigned long nobodys_entry(void)
+{
+	return static_call(suture_ftrace_location)((unsigned long)nobodys_function);
+}
+
+static int register_direct(struct ftrace_ops *ops, unsigned long entry, unsigned long target)
 {
 	int ret;
 
-	memset(&site->direct, 0, sizeof(site->direct));
-	site->direct.ops_func = may_share;
-	ret = ftrace_set_filter_ip(&site->direct, site->entry, 0, 0);
+	memset(ops, 0, sizeof(*ops));
+	ops->ops_func = may_share;
+	ret = ftrace_set_filter_ip(ops, entry, 0, 0);
 	if (ret)
 		return ret;
-	ret = suture_register_direct(&site->direct, target);
-	if (ret) {
-		ftrace_free_filter(&site->direct);
+	ret = suture_register_direct(ops, target);
+	if (ret)
+		ftrace_free_filter(ops);
+	return ret;
+}
+
+/*
+ * Where the kernel has no direct call yet, the first one makes ftrace wait for all tasks, whoever
+ * asks for it. So the first one is this, which is never called.
+ */
+void suture_first_direct(void)
+{
+	if (!first_direct.func)
+		register_direct(&first_direct, nobodys_entry(), (unsigned long)nobodys_function);
+}
+
+static int settle_site(struct suture_site *site, unsigned long target)
+{
+	int ret = register_direct(&site->direct, site->entry, target);
+
+	if (ret)
 		return ret;
-	}
 	/* sysctl kernel.ftrace_enabled=0 would let the old function run. */
 	site->direct.flags |= FTRACE_OPS_FL_PERMANENT;
 	site->direct_target = target;
@@ -665,9 +675,23 @@ bool suture_is_settled(struct suture_live *live)
 	return true;
 }
 
-/* A hook that could not be taken off for want of memory must be gone before this code is. */
+/* ftrace frees the trampoline when the ops leaves a function: so it is given one. */
+static bool free_spare_hook(struct hook *hook)
+{
+	unsigned long entry = nobodys_entry();
+
+	if (register_hook(hook, &entry, 1) || unregister_ftrace_function(&hook->ops))
+		return false;
+	list_del(&hook->node);
+	ftrace_free_filter(&hook->ops);
+	kfree(hook);
+	return true;
+}
+
+/* What could not be given back for want of memory must be gone before this code is. */
 void suture_redirects_exit(void)
 {
+	struct hook *hook, *next;
 	bool any;
 
 	do {
@@ -678,8 +702,11 @@ void suture_redirects_exit(void)
 		if (any)
 			msleep(100);
 	} while (any);
-	while (!suture_free_hooks())
-		msleep(100);
+	if (first_direct.func)
+		suture_unregister_direct(&first_direct, (unsigned long)nobodys_function);
 	suture_barrier_tasks();
+	list_for_each_entry_safe(hook, next, &spare_hooks, node)
+		while (!free_spare_hook(hook))
+			msleep(100);
 	kvfree(entries);
 }

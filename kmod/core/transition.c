@@ -216,21 +216,17 @@ static void work_on(struct work_struct *unused)
 
 static void settle_on(struct work_struct *unused)
 {
-	bool more = false;
-
+	suture_first_direct();
 	mutex_lock(&suture_mutex);
 	waits_for_tasks = false;
 	/* In a transition: at its end. */
 	if (!suture_transition.live) {
-		more = suture_settle(SETTLED_AT_ONCE);
-		if (more)
+		if (suture_settle(SETTLED_AT_ONCE))
 			suture_settle_later();
 		else
 			suture_tidy_sites();
 	}
 	mutex_unlock(&suture_mutex);
-	if (!more)
-		suture_free_hooks();
 }
 
 static void settle_after_tasks(struct rcu_head *unused)

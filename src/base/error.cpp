@@ -2,6 +2,7 @@
 #include "base/error.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -125,7 +126,10 @@ std::unexpected<Error> fail_errno(int err, std::string where, std::string_view w
     case EPERM:
     case EROFS:
       return fail(Code::not_permitted, std::move(where), std::move(reason),
-                  "use a directory that you may write to, or run as a user that may");
+                  ::geteuid() == 0
+                      ? "root may not do this either: the file system is read-only, or "
+                        "something protects the path"
+                      : "run this as root, or use a path that is yours");
     case EINTR:
       return fail(Code::interrupted, std::move(where), std::move(reason), "run the command again");
     default:

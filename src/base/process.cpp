@@ -142,7 +142,7 @@ Result<Child> Child::start(const Command& command) {
     ::waitpid(pid, nullptr, 0);
     if (err == ENOENT) {
       return fail(Code::missing_tool, command.argv[0], "the program was not found",
-                  fmt::format("install '{}' (run ./setup)", command.argv[0]));
+                  fmt::format("install the package that has '{}'", command.argv[0]));
     }
     return fail_errno(err, command.argv[0], "start");
   }

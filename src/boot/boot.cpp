@@ -176,7 +176,7 @@ Result<ApplyOutcome> apply_installed(const machine::Machine& machine, const Stor
                                      const ApplyOptions& options) {
   ApplyOutcome out{.release = machine::running_release(machine)};
   if (switched_off(machine)) {
-    out.nothing = "suture=off stands on the kernel's command line";
+    out.nothing = "suture=off is on the kernel's command line";
     return out;
   }
   const std::vector<InstalledPatch> patches = TRY(installed_patches(store, out.release));

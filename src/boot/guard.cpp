@@ -11,13 +11,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
+
+#include "base/json.h"
 
 namespace suture::boot {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::size_t guard_size = 16384;
 
@@ -34,7 +33,7 @@ Result<std::string> to_text(const Guard& guard, const fs::path& path) {
   for (const TriedPatch& patch : guard.patches) {
     json["patches"].push_back({{"name", patch.name}, {"sha256", patch.sha256}});
   }
-  std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = json.line();
   if (text.size() >= guard_size) {
     return fail(Code::usage, path.string(), "more patches would be applied than can be noted",
                 "install one cumulative patch in their place");
@@ -43,22 +42,18 @@ Result<std::string> to_text(const Guard& guard, const fs::path& path) {
   return text + "\n";
 }
 
-std::string text_of(const Json& json, const char* key) {
-  return json.is_object() && json.contains(key) && json[key].is_string()
-             ? json[key].get<std::string>()
-             : std::string{};
-}
-
 Guard parse(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object() || !json.contains("raised") || !json["raised"].is_boolean()) {
+  const Json json = Json::parse(text).value_or(Json{});
+  JsonReader reader(json);
+  Guard guard{.raised = reader.truth("raised")};
+  if (!reader.whole()) {
     return Guard{.raised = true};
   }
-  Guard guard{.raised = json["raised"].get<bool>(),
-              .boot_id = text_of(json, "boot_id"),
-              .time = text_of(json, "time")};
-  for (const Json& entry : json.value("patches", Json::array())) {
-    guard.patches.push_back({text_of(entry, "name"), text_of(entry, "sha256")});
+  guard.boot_id = reader.text("boot_id");
+  guard.time = reader.text("time");
+  for (const Json& entry : reader.items("patches")) {
+    JsonReader patch(entry);
+    guard.patches.push_back({patch.text("name"), patch.text("sha256")});
   }
   return guard;
 }

@@ -17,10 +17,10 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "base/digest.h"
+#include "base/json.h"
 #include "boot/guard.h"
 #include "elf/object.h"
 #include "module/metadata.h"
@@ -28,8 +28,6 @@
 namespace suture::boot {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::string_view manifest_name = "manifest.json";
 constexpr unsigned directory_mode = 0755;
@@ -46,12 +44,13 @@ Status check_owner(const Store& store, const Descriptor& fd, const fs::path& pat
   }
   if (st.st_uid != store.owner) {
     return untrusted(path, fmt::format("it belongs to user {}, not to root", st.st_uid),
-                     fmt::format("look who made it; then: chown root:root {}", path.string()));
+                     fmt::format("see who made it, then run: chown root:root {}", path.string()));
   }
   if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
     return untrusted(
-        path, fmt::format("others than root may write to it (mode {:04o})", st.st_mode & 07777),
-        fmt::format("look what was changed; then: chmod go-w {}", path.string()));
+        path,
+        fmt::format("users other than root may write to it (mode {:04o})", st.st_mode & 07777),
+        fmt::format("see what was changed, then run: chmod go-w {}", path.string()));
   }
   return {};
 }
@@ -119,24 +118,22 @@ std::unexpected<Error> bad_manifest(const fs::path& path, std::string_view reaso
 }
 
 Result<std::vector<InstalledPatch>> parse_manifest(std::string_view text, const fs::path& path) {
-  const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object() || json.value("schema", 0) != 1 || !json.contains("patches") ||
-      !json["patches"].is_array()) {
+  const Json json = Json::parse(text).value_or(Json{});
+  JsonReader manifest(json);
+  const bool known = manifest.integer("schema") == 1;
+  const std::vector<Json>& entries = manifest.items("patches");
+  if (!known || !manifest.whole()) {
     return bad_manifest(path, "it is damaged, or of another version of Suture");
   }
   std::vector<InstalledPatch> out;
-  for (const Json& entry : json["patches"]) {
-    const auto text_of = [&](const char* key) {
-      return entry.is_object() && entry.contains(key) && entry[key].is_string()
-                 ? entry[key].get<std::string>()
-                 : std::string{};
-    };
-    InstalledPatch patch{.name = text_of("name"),
-                         .version = text_of("version"),
-                         .sha256 = text_of("sha256"),
-                         .before = text_of("before")};
-    patch.replace = entry.is_object() && entry.value("replace", Json(false)) == Json(true);
-    if (const std::string core = text_of("core"); !core.empty()) {
+  for (const Json& it : entries) {
+    JsonReader entry(it);
+    InstalledPatch patch{.name = entry.text("name"),
+                         .version = entry.text("version"),
+                         .sha256 = entry.text("sha256"),
+                         .before = entry.text("before")};
+    patch.replace = entry.truth("replace");
+    if (const std::string core = entry.text("core"); !core.empty()) {
       patch.core = core;
     }
     if (!is_file_name(patch.name)) {
@@ -158,7 +155,7 @@ Status write_manifest(const Store& store, const std::string& release,
                                {"replace", patch.replace},
                                {"core", patch.core}});
   }
-  const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  const std::string text = json.text() + "\n";
   return write_file_durably(store.of(release) / manifest_name, as_bytes(text));
 }
 
@@ -326,6 +323,22 @@ Status uninstall(const Store& store, const std::string& release, const std::stri
   std::erase_if(patches, [&](const InstalledPatch& it) { return it.name == name; });
   TRY(write_manifest(store, release, patches));
   return remove_file_durably(store.of(release) / (name + ".ko"));
+}
+
+std::vector<std::string> applied_at_boot(const std::vector<InstalledPatch>& patches) {
+  std::vector<std::string> out;
+  for (const InstalledPatch& patch : patches) {
+    if (patch.replace) {
+      for (const InstalledPatch& earlier : of_core(patches, patch.core)) {
+        if (earlier.name == patch.name) {
+          break;
+        }
+        std::erase(out, earlier.name);
+      }
+    }
+    out.push_back(patch.name);
+  }
+  return out;
 }
 
 }  // namespace suture::boot

@@ -81,4 +81,8 @@ Result<InstallOutcome> install(const Store& store, const fs::path& module);
 // not-installed.
 Status uninstall(const Store& store, const std::string& release, const std::string& name);
 
+// Names of those that a boot applies: of each core the last cumulative patch, and what was
+// installed after it.
+std::vector<std::string> applied_at_boot(const std::vector<InstalledPatch>& patches);
+
 }  // namespace suture::boot

@@ -194,7 +194,7 @@ void other_patches(const module::Metadata& metadata, const machine::Core& core,
         Check check{.id = "patches", .verdict = Verdict::warning, .code = Code::busy};
         check.detail = fmt::format("{} is patched by '{}' already, ", function.name, patch.name);
         if (same_core) {
-          check.detail += "whose change of it this one would undo";
+          check.detail += "and this patch would undo that change";
           check.remedy = "build both diffs into one patch that replaces the other";
         } else {
           check.verdict = Verdict::failed;
@@ -234,7 +234,7 @@ Check states_check(const machine::Machine& machine, const module::Metadata& meta
     return {.id = "states",
             .verdict = Verdict::unknown,
             .detail = "these do not say which states they modify: " + silent,
-            .remedy = "the kernel knows, and refuses what does not fit"};
+            .remedy = "the kernel checks them when it is loaded"};
   }
   return {.id = "states",
           .detail = metadata.states.empty() ? "it modifies none" : "they fit what is loaded"};
@@ -293,7 +293,7 @@ Check conflict(const machine::Attachment& attachment) {
       break;
     case machine::Effect::wins:
       check.detail = what + ", which may keep the new code from running";
-      check.remedy = "detach it; of two patches unload one, and build both diffs into one";
+      check.remedy = "detach it; if it is a patch, unload one and build both diffs into one patch";
       break;
     case machine::Effect::refuses:
       check.verdict = Verdict::failed;

@@ -97,7 +97,8 @@ Check entries_check(const machine::Machine& machine, const module::Metadata& met
       wrong.push_back(fmt::format("{} has no entry for ftrace", function.second));
     }
   }
-  return verdict_on("entries", wrong, fmt::format("all {} can be redirected", counts.size()),
+  return verdict_on("entries", wrong,
+                    fmt::format("ftrace can redirect every function ({})", counts.size()),
                     "build the patch for this very kernel");
 }
 
@@ -123,7 +124,7 @@ Check imports_check(const machine::Machine& machine, const fs::path& module,
   auto symvers = kernel::Symvers::open(file);
   if (!symvers) {
     return unknown("imports", fmt::format("{} is not there", file.string()),
-                   "install the headers of the running kernel, or leave it to the kernel");
+                   "nothing: the kernel compares the CRCs when it loads the patch");
   }
   auto object = elf::ObjectFile::open(module);
   std::vector<std::string> wrong;
@@ -139,7 +140,8 @@ Check imports_check(const machine::Machine& machine, const fs::path& module,
       wrong.push_back(fmt::format("{} has the CRC {:08x}, not {:08x}", name, known->crc, crc));
     }
   }
-  return verdict_on("imports", wrong, fmt::format("all {} CRCs are the kernel's", versions.size()),
+  return verdict_on("imports", wrong,
+                    fmt::format("every CRC is the kernel's ({})", versions.size()),
                     "build the patch for this very kernel");
 }
 
@@ -148,11 +150,12 @@ Check vermagic_check(const machine::Machine& machine, const module::Metadata& me
       kernel::ModuleDirectory::open(machine.modules / machine::running_release(machine));
   if (!directory || directory->all().empty()) {
     return unknown("vermagic", "no module of the running kernel is installed to compare with",
-                   "leave it to the kernel");
+                   "nothing: the kernel compares it when it loads the patch");
   }
   auto other = kernel::ModuleImage::open(directory->all().begin()->second);
   if (!other) {
-    return unknown("vermagic", other.error().reason, "leave it to the kernel");
+    return unknown("vermagic", other.error().reason,
+                   "nothing: the kernel compares it when it loads the patch");
   }
   // Blanks at the end differ between builders.
   const auto trimmed = [](std::string text) {

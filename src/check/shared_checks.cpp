@@ -84,7 +84,8 @@ Check symbols_check(
                                : fmt::format("{} has {} symbols {}, and number {} is meant",
                                              symbol.object, found, symbol.name, symbol.sympos));
   }
-  return verdict_on("symbols", wrong, fmt::format("all {} are there", wanted.size()),
+  return verdict_on("symbols", wrong,
+                    fmt::format("the kernel has every symbol ({})", wanted.size()),
                     "build the patch for this very kernel");
 }
 

@@ -38,18 +38,18 @@ Result<Report> run(std::vector<std::string> names) {
 
 void register_accept(Commands& commands) {
   auto names = std::make_shared<std::vector<std::string>>();
-  CLI::App* command =
-      commands.app().add_subcommand("accept", "Let patches stay that are on trial (load --try)");
-  command->add_option("NAME", *names, "Patches on trial (default: all that are)");
-  commands.on_run(command, [names] { return run(*names); });
+  const Command command = commands.add("accept", "Keep patches that are on trial (load --try)");
+  command.option("NAME", *names, "Patches on trial (default: all that are)");
+  commands.on_run(
+      command, [names] { return run(*names); }, Logged::yes);
 }
 
 void register_keep_trial(Commands& commands) {
   auto name = std::make_shared<std::string>();
-  CLI::App* command = commands.app().add_subcommand(
+  const Command command = commands.add(
       live::keeper_command, "The process that ends a trial, started by `suture load --try`");
-  command->group("");  // not for people
-  command->add_option("NAME", *name)->required();
+  command.hidden();  // not for people
+  command.option("NAME", *name, "The patch").required();
   commands.on_run(command, [name]() -> Result<Report> {
     TRY(live::keep_trial(machine::Machine{}, *name));
     return Report{};

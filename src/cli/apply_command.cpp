@@ -21,14 +21,11 @@ Json to_json(const boot::ApplyOutcome& outcome) {
            {"nothing", outcome.nothing},
            {"applied", Json::array()},
            {"superseded", outcome.superseded},
-           {"failures", Json::array()}};
+           {"failures", errors_json(outcome.failures)}};
   for (const boot::AppliedPatch& patch : outcome.applied) {
     out["applied"].push_back({{"name", patch.name},
                               {"was_loaded", patch.was_loaded},
                               {"transition_seconds", patch.transition_seconds}});
-  }
-  for (const Error& failure : outcome.failures) {
-    out["failures"].push_back(error_json(failure));
   }
   return out;
 }
@@ -39,9 +36,7 @@ std::string to_text(const boot::ApplyOutcome& outcome, int fd) {
   }
   std::string out;
   for (const Error& failure : outcome.failures) {
-    out += fmt::format("{} {}\n{} {}: {}\n", paint("next:", Tone::strong, fd), failure.remedy,
-                       paint(fmt::format("error[{}]:", code_name(failure.code)), Tone::bad, fd),
-                       failure.where, failure.reason);
+    out += error_text(failure, fd);
   }
   for (const boot::AppliedPatch& patch : outcome.applied) {
     out += patch.was_loaded ? fmt::format("{} is loaded already\n", patch.name)
@@ -55,8 +50,8 @@ Result<Report> run_confirm() {
   const bool lowered = TRY(boot::confirm(machine::Machine{}, boot::Store{}));
   return Report{.json = {{"confirmed", lowered}},
                 .text = lowered
-                            ? "the machine is well with its patches: the next boot applies them\n"
-                            : "this boot applied no patches that wait for this\n"};
+                            ? "the boot guard is lowered: the next boot loads these patches again\n"
+                            : "the boot guard was not raised by this boot\n"};
 }
 
 Result<Report> run(const Options& options, bool json) {
@@ -75,15 +70,16 @@ Result<Report> run(const Options& options, bool json) {
 
 void register_apply(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
-      "apply", "Load the installed patches, as suture.service does at boot");
-  auto* retry = command->add_flag("--retry", options->apply.retry,
-                                  "Although the machine died when it last applied them");
+  const Command command =
+      commands.add("apply", "Load the installed patches, as suture.service does at boot");
+  const Option retry =
+      command.flag("--retry", options->apply.retry,
+                   "Load them although the machine crashed when they were last loaded at boot");
   command
-      ->add_flag("--confirm", options->confirm,
-                 "Load nothing: the machine is well, so the next boot may apply them again "
-                 "(suture-confirm.timer and an orderly shutdown say so by themselves)")
-      ->excludes(retry);
+      .flag("--confirm", options->confirm,
+            "Load nothing, but lower the boot guard: the machine runs well, and the next boot may "
+            "load the patches again (suture-confirm.timer and an orderly shutdown do the same)")
+      .excludes(retry);
   add_patience(command, options->apply.load.patience);
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }

@@ -36,10 +36,7 @@ Json to_json(const patch::Outcome& outcome, const kernel::Kernel& kernel) {
   out["proof"] = proof_json(outcome.proof);
   out["symbols"] = {{"exported", outcome.metadata.imports},
                     {module::core_name(outcome.metadata.core), outcome.metadata.core_symbols}};
-  out["refusals"] = Json::array();
-  for (const Error& refusal : outcome.refusals) {
-    out["refusals"].push_back(error_json(refusal));
-  }
+  out["refusals"] = errors_json(outcome.refusals);
   out["pinned"] = Json::array();
   for (const module::Pin& pin : outcome.metadata.pinned) {
     out["pinned"].push_back({{"name", pin.name}, {"by", pin.by}, {"source", pin.source}});
@@ -62,7 +59,7 @@ Json to_json(const patch::Outcome& outcome, const kernel::Kernel& kernel) {
 std::string succession_text(const patch::Succession& onto) {
   std::string out =
       fmt::format("\nonto {}: {}\n", onto.previous,
-                  onto.takes_over ? "it takes over from that patch" : "both patches stay in force");
+                  onto.takes_over ? "it replaces that patch" : "both patches stay in force");
   auto list = [&](std::string_view what, const std::vector<std::string>& functions) {
     for (const std::string& function : functions) {
       out += fmt::format("  {:<6} {}\n", what, function);
@@ -112,6 +109,7 @@ struct Options {
   fs::path manifest;
   bool no_replace = false;
   patch::Signing signing;
+  std::string core = "livepatch";
 };
 
 // The command line wins over the manifest; the diffs of both count, the manifest's first.
@@ -145,6 +143,7 @@ Result<Report> run(Options& options, bool json) {
   if (!options.signing.key.empty()) {
     options.request.signing = options.signing;
   }
+  options.request.core = options.core == "suture" ? module::Core::suture : module::Core::livepatch;
   options.request.tool_version = SUTURE_VERSION;
   kernel::Progress line = progress();
   Result<patch::Outcome> outcome = patch::build(options.request, line);
@@ -154,7 +153,8 @@ Result<Report> run(Options& options, bool json) {
   }
   Report report;
   report.json = to_json(*outcome, options.request.kernel);
-  report.text = to_text(*outcome, options.request.kernel, json ? STDERR_FILENO : STDOUT_FILENO);
+  report.text = options.kernel.default_note(options.request.kernel) +
+                to_text(*outcome, options.request.kernel, json ? STDERR_FILENO : STDOUT_FILENO);
   report.exit_status = outcome->refusals.empty() ? 0 : exit_code(outcome->refusals.front().code);
   return report;
 }
@@ -163,61 +163,56 @@ Result<Report> run(Options& options, bool json) {
 
 void register_build(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand("build", "Make a patch module of diffs");
+  const Command command = commands.add("build", "Make a patch module of diffs");
   patch::Request& request = options->request;
-  command->add_option("PATCH", request.patches,
-                      "Unified diffs, applied in this order: files (also .gz, .xz, .zst, .bz2), "
-                      "mailboxes of git format-patch, quilt directories and series files");
-  command->add_option("-p,--strip", request.strip,
-                      "How many leading parts of the names in the diffs to strip, as patch -p "
-                      "(default: 1, or what makes them files of the source)");
+  command.option("PATCH", request.patches,
+                 "Unified diffs, applied in this order: files (also .gz, .xz, .zst, .bz2), "
+                 "mailboxes of git format-patch, quilt directories and series files");
+  command.option("-p,--strip", request.strip,
+                 "Strip this many leading directories from file names in the diffs, like patch -p "
+                 "(default: 1, or what makes the names fit the source)");
   command
-      ->add_option("--fuzz", request.fuzz,
-                   "Of so many lines of context at either end of a hunk it does not matter whether "
-                   "they fit, as patch -F has it (default: 0)")
-      ->check(CLI::Range(0U, 10U));
-  command->add_option("--manifest", options->manifest,
-                      "A TOML file with what the diffs do not say: docs/patch-author-guide.md");
+      .option("--fuzz", request.fuzz,
+              "Ignore up to this many lines of context at either end of a hunk, like patch -F "
+              "(default: 0)")
+      .between(0, 10);
+  command.option("--manifest FILE", options->manifest,
+                 "A TOML file with more about the patch: docs/patch-author-guide.md");
   options->kernel.add_options(command);
-  command->add_option("-n,--name", request.name, "Name of the module (default: the first diff's)");
-  command->add_option("-o,--output", request.output_directory,
-                      "Directory for the module (default: the current one)");
+  command.option("-n,--name NAME", request.name, "Name of the module (default: the first diff's)");
   command
-      ->add_option(
-          "--for", request.core,
-          "What runs the patch: the kernel's own livepatch (default), or Suture's own core, "
-          "which needs no livepatch in the kernel")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, module::Core>{
-          {"livepatch", module::Core::livepatch}, {"suture", module::Core::suture}}))
-      ->option_text("livepatch|suture");
-  command->add_option("--patch-version", request.version, "Version of the patch (default: 1)");
-  command->add_option("--description", request.description,
-                      "One line (default: the first diff's subject)");
-  command->add_option(
-      "--cve", request.cves,
-      "A CVE that it fixes; may be repeated, and those named in the diffs are found");
-  command->add_option("--keep-objects", request.keep_objects,
-                      "Directory to leave the compiled objects in, for `suture check --prove`");
-  command->add_option("--onto", request.onto,
-                      "An earlier patch's module: say what this one adds, drops and keeps, and "
-                      "refuse what could not follow it");
-  command->add_flag("--no-replace", options->no_replace,
-                    "Leave earlier patches in force instead of taking over from them");
-  command->add_flag("--all-units", request.all_units,
-                    "Compile all files that a changed header reaches, however many they are");
+      .option("-o,--output DIR", request.output_directory,
+              "Directory for the module (default: the current one)")
+      .existing();
+  command.choice("--for", options->core, {"livepatch", "suture"},
+                 "What runs the patch: the kernel's own livepatch (default), or Suture's own core, "
+                 "which needs no livepatch in the kernel");
+  command.option("--patch-version VERSION", request.version, "Version of the patch (default: 1)");
+  command.option("--description", request.description,
+                 "One line (default: the first diff's subject)");
+  command.option("--cve CVE", request.cves,
+                 "A CVE that it fixes; may be repeated, and those named in the diffs are found");
+  command.option("--keep-objects DIR", request.keep_objects,
+                 "Directory to leave the compiled objects in, for `suture check --prove`");
+  command.option("--onto MODULE", request.onto,
+                 "An earlier patch's module: say what this one adds, drops and keeps, and refuse "
+                 "this one if it could not follow");
+  command.flag("--no-replace", options->no_replace,
+               "Leave earlier patches in force instead of replacing them");
+  command.flag("--all-units", request.all_units,
+               "Compile all files that a changed header affects, however many there are");
   patch::Signing& signing = options->signing;
-  auto* key = command->add_option("--sign-key", signing.key,
-                                  "Sign the module with this private key (PEM; a pass phrase is "
-                                  "taken from KBUILD_SIGN_PIN)");
-  auto* certificate =
-      command->add_option("--sign-cert", signing.certificate, "... whose certificate this is");
-  key->needs(certificate);
-  certificate->needs(key);
+  const Option key = command.option("--sign-key FILE", signing.key,
+                                    "Sign the module with this private key (PEM; a pass phrase is "
+                                    "taken from KBUILD_SIGN_PIN)");
+  const Option certificate =
+      command.option("--sign-cert FILE", signing.certificate, "... whose certificate this is");
+  key.needs(certificate);
+  certificate.needs(key);
   command
-      ->add_option("--sign-hash", signing.hash,
-                   "... with this hash (default: the one of the kernel's own modules)")
-      ->needs(key)
-      ->check(CLI::IsMember({"sha256", "sha384", "sha512"}));
+      .choice("--sign-hash", signing.hash, {"sha256", "sha384", "sha512"},
+              "... with this hash (default: the one of the kernel's own modules)")
+      .needs(key);
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }
 

@@ -41,23 +41,39 @@ Result<Report> prove_again(Options options, bool json) {
   report.json.update(proof_json(proof));
   const int fd = json ? STDERR_FILENO : STDOUT_FILENO;
   for (const Error& accusation : proof.accusations) {
-    report.text += fmt::format(
-        "{} {}: {}\n", paint(fmt::format("error[{}]:", code_name(accusation.code)), Tone::bad, fd),
-        accusation.where, accusation.reason);
+    report.text += error_text(accusation, fd);
   }
   if (proof.accusations.empty()) {
     report.text = fmt::format("{} for {}: {}\n", paint(options.module.string(), Tone::good, fd),
                               kernel.release, proof_text(proof));
   } else {
-    report.text += fmt::format("{} do not load it; report it with its diff\n",
-                               paint("next:", Tone::strong, fd));
+    report.text += next_text("do not load it; report it with its diff", fd);
     report.exit_status = exit_code(Code::proof_failed);
   }
   return report;
 }
 
-// What people read: a row a check, and below what to do about those that are not ok.
-std::string checks_text(const check::CheckedModule& checked) {
+// The verdict in one line, the last one.
+std::string verdict_text(const check::CheckedModule& checked, const std::string& release, int fd) {
+  std::vector<std::string> failed, others;
+  for (const check::Check& check : checked.checks) {
+    if (check.verdict == check::Verdict::failed) {
+      failed.push_back(check.id);
+    } else if (check.verdict != check::Verdict::ok) {
+      others.push_back(check.id);
+    }
+  }
+  if (!failed.empty()) {
+    return fmt::format("{} {} on {}: {}\n", checked.metadata.name,
+                       paint("cannot be loaded", Tone::bad, fd), release, joined(failed));
+  }
+  return fmt::format("{} {} on {}{}\n", checked.metadata.name,
+                     paint("may be loaded", Tone::good, fd), release,
+                     others.empty() ? "" : "; look at: " + joined(others));
+}
+
+// What people read: a row a check, what to do about those that are not ok, and the verdict.
+std::string checks_text(const check::CheckedModule& checked, const std::string& release, int fd) {
   std::vector<std::vector<std::string>> rows{{"CHECK", "VERDICT", "SEEN"}};
   std::string remedies;
   for (const check::Check& check : checked.checks) {
@@ -65,15 +81,15 @@ std::string checks_text(const check::CheckedModule& checked) {
     rows.push_back({check.id,
                     unknown ? "cannot tell" : std::string(check::verdict_word(check.verdict)),
                     check.detail});
-    if (check.verdict != check::Verdict::ok) {
-      remedies += fmt::format("{}: {}\n", check.id, check.remedy);
+    if (check.verdict != check::Verdict::ok && !check.remedy.empty()) {
+      remedies += next_text(fmt::format("{}: {}", check.id, check.remedy), fd);
     }
   }
-  return table(rows) + (remedies.empty() ? "" : "\nWhat to do:\n" + remedies);
+  return table(rows) + '\n' + remedies + verdict_text(checked, release, fd);
 }
 
 // Of the running machine, or of the kernel that is named.
-Result<Report> check(const Options& options) {
+Result<Report> check(const Options& options, int fd) {
   check::CheckedModule checked;
   std::string release;
   if (names_kernel(options)) {
@@ -95,7 +111,7 @@ Result<Report> check(const Options& options) {
   for (const check::Check& it : checked.checks) {
     report.json["checks"].push_back(to_json(it));
   }
-  report.text = checks_text(checked);
+  report.text = checks_text(checked, release, fd);
   report.exit_status = failure ? exit_code(failure->code) : 0;
   return report;
 }
@@ -104,26 +120,23 @@ Result<Report> check(const Options& options) {
 
 void register_check(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
-      "check", "Check whether a patch module may be loaded, or prove that it means its sources");
-  command->add_option("MODULE", options->module, "The module file (.ko)")->required();
-  options->kernel.add_options(command);
-  // The running machine is what is meant here where none is named.
-  command->get_option("--kernel")
-      ->description(
-          "Release of a cached kernel, instead of the running machine (with --prove: of the one "
-          "that "
-          "the module is for)");
-  auto* objects = command->add_option("--source-objects", options->objects,
-                                      "With --prove: the directory that `suture build "
-                                      "--keep-objects` left");
-  auto* prove = command->add_flag(
+  const Command command = commands.add(
+      "check",
+      "Check whether a patch module may be loaded, or prove it against its compiled sources");
+  command.option("MODULE", options->module, "The module file (.ko)").required();
+  options->kernel.add_options(command).text(
+      "Release of a cached kernel, instead of the running machine (with --prove: of the one that "
+      "the module is for)");
+  const Option objects = command.option("--source-objects DIR", options->objects,
+                                        "With --prove: the directory that `suture build "
+                                        "--keep-objects` left");
+  const Option prove = command.flag(
       "--prove", options->prove,
       "Load it in memory as the kernel would, and compare it with the compiled objects, instead");
-  prove->needs(objects);
-  objects->needs(prove);
+  prove.needs(objects);
+  objects.needs(prove);
   commands.on_run(command, [options, &commands] {
-    return options->prove ? prove_again(*options, commands.json()) : check(*options);
+    return options->prove ? prove_again(*options, commands.json()) : check(*options, commands.fd());
   });
 }
 

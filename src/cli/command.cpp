@@ -2,110 +2,110 @@
 #include "cli/command.h"
 
 #include <fmt/format.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
+#include <span>
+
+#include "base/text.h"
+#include "cli/help.h"
+#include "machine/sysfs.h"
 
 namespace suture::cli {
 
 namespace {
 
-bool colours(int fd) {
-  const char* no_color = std::getenv("NO_COLOR");
-  return ::isatty(fd) != 0 && (no_color == nullptr || *no_color == '\0');
-}
+constexpr std::size_t widest_help = 100, usual_help = 80;
 
 // Refused, not failed: the diff or module is not to be had, whatever one tries.
 bool is_refusal(Code code) { return exit_code(code) == exit_code(Code::no_change); }
 
-Json with_schema(const Json& body) {
-  Json out;
-  out["schema"] = 1;
+void print_json(const Json& body) {
+  Json out{{"schema", 1}};
   out.update(body);
-  return out;
+  std::fprintf(stdout, "%s\n", out.text().c_str());
 }
 
-void print_json(const Json& body) {
-  std::string text = with_schema(body).dump(2, ' ', false, Json::error_handler_t::replace);
-  std::fprintf(stdout, "%s\n", text.c_str());
+// Each line is a message of its own.
+void log_lines(std::string_view text, int priority) {
+  for_each_line(
+      text, [&](std::string_view line) { ::syslog(priority, "%s", std::string(line).c_str()); });
 }
 
 }  // namespace
 
-void Commands::on_run(CLI::App* command, std::function<Result<Report>()> body) {
-  for (CLI::Option* option : command->get_options()) {
-    if (!option->get_positional()) {
-      option->allow_extra_args(false);
-    }
-  }
-  command->add_flag("--json", json_, "Print one JSON object on standard output");
-  command->callback([this, body = std::move(body)] { finish(body()); });
+Commands::Commands()
+    : tree_("suture",
+            "Make live patches for the Linux kernel from diffs; load them, watch them, keep them.",
+            "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused (a safe patch cannot be made "
+            "of this), 4 it is not for this kernel, 5 the transition is not complete.") {}
+
+int Commands::fd() const { return json_ ? STDERR_FILENO : STDOUT_FILENO; }
+
+Option Commands::on_run(const Command& command, std::function<Result<Report>()> body,
+                        Logged logged) {
+  command.on_run([this, body = std::move(body), logged] { finish(body(), logged); });
+  return command.flag("--json", json_, "Print one JSON object on standard output");
 }
 
-void Commands::finish(Result<Report> result) {
+int Commands::run(int argc, char** argv) {
+  ::openlog("suture", LOG_PID, LOG_DAEMON);
+  const auto asked = tree_.run(argc, argv);
+  if (!asked) {
+    const std::span words(argv, static_cast<std::size_t>(argc));
+    json_ = std::ranges::any_of(words, [](std::string_view word) { return word == "--json"; });
+    print_error(asked.error());
+  } else if (asked->version) {
+    std::fputs("suture " SUTURE_VERSION "\n", stdout);
+  } else if (asked->help) {
+    const std::size_t width = terminal_width(STDOUT_FILENO);
+    std::fputs(
+        help_text(asked->command, width == 0 ? usual_help : std::min(width, widest_help)).c_str(),
+        stdout);
+  }
+  return exit_status_;
+}
+
+void Commands::print_error(const Error& error) {
+  clear_progress();
+  std::fputs(error_text(error, STDERR_FILENO).c_str(), stderr);
+  if (json_) {
+    print_json(is_refusal(error.code) ? Json{{"refusals", errors_json({error})}}
+                                      : Json{{"error", error_json(error)}});
+  }
+  exit_status_ = exit_code(error.code);
+}
+
+void Commands::finish(const Result<Report>& result, Logged logged) {
   if (!result) {
-    const Error& error = result.error();
-    std::fputs(error_text(error, STDERR_FILENO).c_str(), stderr);
-    if (json_) {
-      Json body;
-      if (is_refusal(error.code)) {
-        body["refusals"] = Json::array({error_json(error)});
-      } else {
-        body["error"] = error_json(error);
-      }
-      print_json(body);
+    print_error(result.error());
+    if (logged == Logged::yes) {
+      log_lines(error_text(result.error(), -1), LOG_ERR);
     }
-    exit_status_ = exit_code(error.code);
     return;
   }
+  clear_progress();
   if (json_ && !result->streamed) {
     print_json(result->json);
   }
   std::fputs(result->text.c_str(), json_ ? stderr : stdout);
+  if (logged == Logged::yes) {
+    log_lines(result->text, result->exit_status == 0 ? LOG_NOTICE : LOG_ERR);
+  }
   exit_status_ = result->exit_status;
 }
 
-kernel::Progress progress() {
-  bool terminal = ::isatty(STDERR_FILENO) != 0;
-  return [terminal](std::string_view line) {
-    if (terminal) {
-      std::fprintf(stderr, "\r\033[K%s", std::string(line.substr(0, 99)).c_str());
-      // An empty line ends the progress: what follows starts on a clean one.
-      if (line.empty()) {
-        std::fputs("\r\033[K", stderr);
-      }
-    } else if (!line.empty()) {
-      std::fprintf(stderr, "%s\n", std::string(line).c_str());
-    }
-    std::fflush(stderr);
-  };
-}
-
-std::string paint(std::string_view text, Tone tone, int fd) {
-  if (tone == Tone::plain || !colours(fd)) {
-    return std::string(text);
-  }
-  const char* start = tone == Tone::good     ? "\033[32m"
-                      : tone == Tone::bad    ? "\033[31m"
-                      : tone == Tone::strong ? "\033[1m"
-                                             : "\033[2m";
-  return fmt::format("{}{}\033[0m", start, text);
-}
-
 std::string error_text(const Error& error, int fd) {
-  std::string text;
-  if (!error.remedy.empty()) {
-    text += fmt::format("{} {}\n", paint("next:", Tone::strong, fd), error.remedy);
-  }
   const std::string what =
       fmt::format("{}[{}]:", is_refusal(error.code) ? "refused" : "error", code_name(error.code));
-  text += fmt::format("{} ", paint(what, Tone::bad, fd));
-  if (!error.where.empty()) {
-    text += fmt::format("{}: ", error.where);
-  }
-  return text + error.reason + '\n';
+  return fmt::format("{} {}{}{}\n{}", paint(what, Tone::bad, fd), error.where,
+                     error.where.empty() ? "" : ": ", error.reason, next_text(error.remedy, fd));
+}
+
+std::string next_text(std::string_view remedy, int fd) {
+  return remedy.empty() ? "" : fmt::format("{} {}\n", paint("next:", Tone::strong, fd), remedy);
 }
 
 Json error_json(const Error& error) {
@@ -115,48 +115,43 @@ Json error_json(const Error& error) {
           {"remedy", error.remedy}};
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  return fmt::format("{}", fmt::join(words, ", "));
-}
-
-std::string table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()), 0);
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].size());
-    }
-  }
-  std::string out;
-  for (const auto& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += i + 1 == row.size() ? row[i] : fmt::format("{:<{}}  ", row[i], widths[i]);
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    out += line + '\n';
+Json errors_json(const std::vector<Error>& errors) {
+  Json out = Json::array();
+  for (const Error& error : errors) {
+    out.push_back(error_json(error));
   }
   return out;
 }
 
-void add_model(CLI::App* command, std::string& model, const std::string& text) {
-  command->add_option("--model", model, text)->check(CLI::IsMember({"stop", "lazy", "hybrid"}));
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+  return table(rows, terminal_width(STDOUT_FILENO));
 }
 
-void KernelChoice::add_options(CLI::App* command) {
-  command->add_option("-k,--kernel", release,
-                      "Release of a cached kernel (default: the newest cached 6.1 amd64)");
-  command->add_option("--vmlinuz", files.vmlinuz, "Any other kernel: its bootable image");
-  command->add_option("--config", files.config, "... its configuration");
-  command->add_option("--symvers", files.symvers, "... its Module.symvers");
-  command->add_option("--source", files.source, "... its source tree");
-  command->add_option("--modules", files.modules,
-                      "... its modules, a directory like /lib/modules/REL");
+void add_model(const Command& command, std::string& model, const std::string& text) {
+  command.choice("--model", model, {"stop", "lazy", "hybrid"}, text);
+}
+
+Option KernelChoice::add_options(const Command& command) {
+  const Option kernel = command.option("-k,--kernel REL", release,
+                                       "Release of a cached kernel (default: the running one if it "
+                                       "is cached, else the newest 6.1 amd64, else the newest)");
+  command.option("--vmlinuz FILE", files.vmlinuz, "Any other kernel: its bootable image");
+  command.option("--config FILE", files.config, "... its configuration");
+  command.option("--symvers FILE", files.symvers, "... its Module.symvers");
+  command.option("--source DIR", files.source, "... its source tree");
+  command.option("--modules DIR", files.modules,
+                 "... its modules, a directory like /lib/modules/REL");
+  return kernel;
 }
 
 Result<kernel::Kernel> KernelChoice::find() const {
   const bool any_file = !files.vmlinuz.empty() || !files.config.empty() || !files.symvers.empty() ||
                         !files.source.empty() || !files.modules.empty();
+  if (!any_file && release.empty()) {
+    const std::string running = machine::running_release(machine::Machine{});
+    auto cached = kernel::find(running);
+    return cached || cached.error().code != Code::not_cached ? cached : kernel::find("");
+  }
   if (!any_file) {
     return kernel::find(release);
   }
@@ -170,6 +165,15 @@ Result<kernel::Kernel> KernelChoice::find() const {
                 "give --vmlinuz, --config, --symvers and --source together");
   }
   return kernel::from_files(files);
+}
+
+std::string KernelChoice::default_note(const kernel::Kernel& found) const {
+  const std::string running = machine::running_release(machine::Machine{});
+  if (!release.empty() || !files.vmlinuz.empty() || found.release == running) {
+    return "";
+  }
+  return fmt::format("note: this is for {}; the running kernel, {}, is not in the cache\n",
+                     found.release, running);
 }
 
 }  // namespace suture::cli

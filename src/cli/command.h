@@ -4,19 +4,19 @@
 // register_* function, called by main.cpp.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
-#include "kernel/packages.h"
+#include "base/json.h"
+#include "cli/command_tree.h"
+#include "cli/terminal.h"
+#include "cli/text.h"
+#include "kernel/kernel.h"
 
 namespace suture::cli {
-
-// Ordered, so that "schema" stays the first key.
-using Json = nlohmann::ordered_json;
 
 // What a command hands back when it succeeded: one object for --json, text for people otherwise.
 struct Report {
@@ -26,55 +26,62 @@ struct Report {
   bool streamed = false;  // all JSON was printed as it came
 };
 
+// Whether what a command says goes to the system's log as well: that of those that change what the
+// machine runs does.
+enum class Logged { no, yes };
+
 // Adds a command. The body runs after parsing; its report or error is printed here, and the exit
 // status kept for main.
 class Commands {
  public:
-  explicit Commands(CLI::App& app) : app_(app) {}
-  CLI::App& app() { return app_; }
-  // Adds --json to `command` and runs `body` when it was chosen. Options take one value each time
-  // they are given, also those that may be repeated: what follows is never swallowed.
-  void on_run(CLI::App* command, std::function<Result<Report>()> body);
-  int exit_status() const { return exit_status_; }
+  Commands();
+  Command add(const std::string& name, const std::string& text) {
+    return tree_.root().add(name, text);
+  }
+  // Adds --json to `command`, which is returned, and runs `body` when the command was chosen.
+  Option on_run(const Command& command, std::function<Result<Report>()> body,
+                Logged logged = Logged::no);
+  // Parses and runs; the exit status.
+  int run(int argc, char** argv);
   // Whether people's text goes to standard error because standard output is for JSON.
   bool json() const { return json_; }
+  // The stream of people's text.
+  int fd() const;
+  CommandInfo info() const { return tree_.info(); }
 
  private:
-  void finish(Result<Report> result);
+  void finish(const Result<Report>& result, Logged logged);
+  void print_error(const Error& error);
 
-  CLI::App& app_;
+  CommandTree tree_;
   bool json_ = false;
   int exit_status_ = 0;
 };
 
-// Progress of long work on standard error: one line that is rewritten on a terminal, plain lines
-// elsewhere.
-kernel::Progress progress();
-
-// Colours, only where the stream is a terminal and NO_COLOR is not set.
-enum class Tone { plain, good, bad, strong, faint };
-std::string paint(std::string_view text, Tone tone, int fd);
-
-// An error as people read it: what to do next comes first. What was refused says so, and does not
-// look like a failure.
+// An error as people read it: what is wrong, and on a line of its own what to do next. What was
+// refused says so, and does not look like a failure. The only place that knows this form.
 std::string error_text(const Error& error, int fd);
+// "next: ..." as a line; nothing where there is no remedy.
+std::string next_text(std::string_view remedy, int fd);
 Json error_json(const Error& error);
+Json errors_json(const std::vector<Error>& errors);
 
-// "a, b, c"
-std::string joined(const std::vector<std::string>& words);
-// Rows of cells as aligned columns, two spaces apart; the first row is the heading.
+// Rows of cells as columns that fit the terminal; the first row is the heading.
 std::string table(const std::vector<std::vector<std::string>>& rows);
 
 // -k/--kernel or --vmlinuz --config --symvers --source [--modules].
 struct KernelChoice {
   std::string release;
   kernel::KernelFiles files;
-  void add_options(CLI::App* command);
+  Option add_options(const Command& command);  // gives --kernel
+  // Where none is named: the running kernel if it is in the cache, else what kernel::find takes.
   Result<kernel::Kernel> find() const;
+  // A line that says so where no kernel was named and `found` is not the running one.
+  std::string default_note(const kernel::Kernel& found) const;
 };
 
 // The model of a patch for Suture's own core.
-void add_model(CLI::App* command, std::string& model, const std::string& text);
+void add_model(const Command& command, std::string& model, const std::string& text);
 
 void register_kernel(Commands& commands);
 void register_build(Commands& commands);
@@ -91,7 +98,7 @@ void register_force(Commands& commands);
 void register_accept(Commands& commands);
 void register_keep_trial(Commands& commands);
 void register_core(Commands& commands);
-void register_core_compare(CLI::App* core, Commands& commands);
+void register_core_compare(const Command& core, Commands& commands);
 void register_install(Commands& commands);
 void register_uninstall(Commands& commands);
 void register_apply(Commands& commands);

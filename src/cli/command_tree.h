@@ -1,21 +1,112 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The commands as people see them, read from the tree that the command line is parsed with.
+// The commands and their options: declared with plain types, parsed, and described for --help, the
+// manual and the shells. The library that parses is included by command_tree.cpp only, as it is
+// expensive to compile.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
+#include "base/file.h"
+
 namespace suture::cli {
 
-// The subcommands that --help shows, in its order.
-std::vector<const CLI::App*> shown_commands(const CLI::App* app);
+// An option or argument as people see it.
+struct OptionInfo {
+  std::vector<std::string> names;   // "-k", "--kernel"; of an argument one word, "MODULE"
+  std::string value;                // what stands for its value; empty for a flag
+  std::vector<std::string> values;  // that it may have; empty: any
+  std::string text;
+  bool positional = false, required = false, many = false;
+};
 
-// "suture", separator, "kernel", separator, "add".
-std::string full_name(const CLI::App* app, char separator);
+struct CommandInfo {
+  std::vector<std::string> path;  // "suture", "kernel", "add"
+  std::string text;
+  std::string footer;  // below the options, may be empty
+  std::vector<OptionInfo> options;
+  std::vector<CommandInfo> commands;  // those that are shown
+};
 
-// Whether the option is followed by a value.
-bool takes_value(const CLI::Option* option);
+// A declared option. A handle: copies speak of the same option.
+class Option {
+ public:
+  struct Data;
+  explicit Option(Data* data) : data_(data) {}
+  const Option& required() const;
+  const Option& between(unsigned long low, unsigned long high) const;
+  const Option& positive() const;
+  // The path must be there when the command runs. Else it is the error that reading would give.
+  const Option& existing() const;
+  const Option& needs(const Option& other) const;
+  const Option& excludes(const Option& other) const;
+  // Another description than the one that it was declared with.
+  const Option& text(std::string text) const;
+
+ private:
+  Data* data_;
+};
+
+// A command. A handle, as Option is. `names` is "-k,--kernel", or "MODULE" for an argument. Of
+// vectors, one value is taken each time that the option is given.
+class Command {
+ public:
+  struct Data;
+  explicit Command(Data* data) : data_(data) {}
+  Command add(const std::string& name, const std::string& text) const;
+  const Command& hidden() const;  // not for people: --help does not show it
+  Option flag(const std::string& names, bool& to, const std::string& text) const;
+  Option option(const std::string& names, std::string& to, const std::string& text) const;
+  Option option(const std::string& names, fs::path& to, const std::string& text) const;
+  Option option(const std::string& names, std::vector<std::string>& to,
+                const std::string& text) const;
+  Option option(const std::string& names, std::vector<fs::path>& to, const std::string& text) const;
+  Option option(const std::string& names, unsigned& to, const std::string& text) const;
+  Option option(const std::string& names, std::optional<unsigned>& to,
+                const std::string& text) const;
+  Option option(const std::string& names, double& to, const std::string& text) const;
+  // One of a few words.
+  Option choice(const std::string& names, std::string& to, const std::vector<std::string>& words,
+                const std::string& text) const;
+  // Seconds, as "90", "90s", "10m", "2h", "1d"; more than 0.
+  Option duration(const std::string& names, std::optional<double>& to,
+                  const std::string& text) const;
+  Option duration(const std::string& names, double& to, const std::string& text) const;
+  void on_run(std::function<void()> body) const;
+
+ private:
+  friend class CommandTree;
+  Data* data_;
+};
+
+class CommandTree {
+ public:
+  CommandTree(const std::string& name, const std::string& text, const std::string& footer);
+  CommandTree(const CommandTree&) = delete;
+  CommandTree& operator=(const CommandTree&) = delete;
+  ~CommandTree();
+  Command root() const;
+  CommandInfo info() const;
+
+  struct Asked {
+    bool help = false, version = false;
+    CommandInfo command;  // the one that was named
+  };
+  // Parses, and runs the body of the command that was named, once all that it asks for is there.
+  // Where help or the version was asked for, or a command that only has others below it was named,
+  // nothing runs. usage, with the command's usage as the remedy; io.
+  Result<Asked> run(int argc, char** argv);
+
+ private:
+  std::unique_ptr<Command::Data> root_;
+};
+
+// "suture kernel add" where `between` is " ".
+std::string full_name(const CommandInfo& command, const std::string& between);
 
 }  // namespace suture::cli

@@ -86,7 +86,7 @@ std::string compare_plot(const std::vector<compare::ComparedWay>& ways, const st
   out += text_at(10, 26, title, "title");
   out += text_at(first, 60, "longest pause (log scale)", "head");
   out += text_at(second, 60, "until all have switched (log scale)", "head");
-  out += text_at(third, 60, "tasks left, a reader asleep inside", "head");
+  out += text_at(third, 60, "tasks left, a reader asleep in the function", "head");
   for (std::size_t i = 0; i < ways.size(); ++i) {
     const compare::ComparedWay& way = ways[i];
     const auto row = static_cast<double>(i);

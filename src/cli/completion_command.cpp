@@ -13,7 +13,6 @@
 
 #include "base/file.h"
 #include "cli/command.h"
-#include "cli/command_tree.h"
 
 namespace suture::cli {
 
@@ -29,46 +28,11 @@ std::string spaced(const Words& words) {
   return out;
 }
 
-// Options as they are typed: "-k", "--kernel".
-Words spellings(const CLI::Option* option) {
-  Words out;
-  for (const std::string& name : option->get_snames()) {
-    out.push_back("-" + name);
-  }
-  for (const std::string& name : option->get_lnames()) {
-    out.push_back("--" + name);
-  }
-  return out;
-}
-
-std::vector<const CLI::Option*> named_options(const CLI::App* app) {
-  std::vector<const CLI::Option*> out;
-  for (const CLI::Option* option : app->get_options()) {
-    if (!option->get_positional() && !option->get_group().empty()) {
+std::vector<OptionInfo> named_options(const CommandInfo& command) {
+  std::vector<OptionInfo> out;
+  for (const OptionInfo& option : command.options) {
+    if (!option.positional) {
       out.push_back(option);
-    }
-  }
-  return out;
-}
-
-// The values that the option's type lists: "TEXT:{stop,lazy,hybrid}"; where each stands for
-// something
-// ("{livepatch->0,suture->1}"), what is typed.
-Words values(const CLI::Option* option) {
-  const std::string type = option->get_type_name();
-  const std::size_t open = type.find('{');
-  const std::size_t close = type.find('}', open);
-  Words out;
-  if (open == std::string::npos || close == std::string::npos) {
-    return out;
-  }
-  std::string word;
-  for (std::size_t i = open + 1; i <= close; ++i) {
-    if (type[i] == ',' || i == close) {
-      out.push_back(word.substr(0, word.find("->")));
-      word.clear();
-    } else {
-      word += type[i];
     }
   }
   return out;
@@ -92,56 +56,56 @@ std::string within_quotes(std::string_view text, std::string_view also_escaped =
   return out;
 }
 
-Words names(const std::vector<const CLI::App*>& commands) {
+Words names(const std::vector<CommandInfo>& commands) {
   Words out;
-  for (const CLI::App* command : commands) {
-    out.push_back(command->get_name());
+  for (const CommandInfo& command : commands) {
+    out.push_back(command.path.back());
   }
   return out;
 }
 
 // All shown commands, each after the one that it belongs to.
-void collect(const CLI::App* app, std::vector<const CLI::App*>& out) {
-  out.push_back(app);
-  for (const CLI::App* command : shown_commands(app)) {
-    collect(command, out);
+void collect(const CommandInfo& command, std::vector<CommandInfo>& out) {
+  out.push_back(command);
+  for (const CommandInfo& below : command.commands) {
+    collect(below, out);
   }
 }
 
-std::string bash_case(const CLI::App* app) {
+std::string bash_case(const CommandInfo& command) {
   Words options;
   std::string with_value;
-  for (const CLI::Option* option : named_options(app)) {
-    const Words spelled = spellings(option);
+  for (const OptionInfo& option : named_options(command)) {
+    const Words& spelled = option.names;
     options.insert(options.end(), spelled.begin(), spelled.end());
-    if (!takes_value(option)) {
+    if (option.value.empty()) {
       continue;
     }
     std::string pattern;
     for (const std::string& word : spelled) {
       pattern += (pattern.empty() ? "" : "|") + word;
     }
-    const Words listed = values(option);
+    const Words& listed = option.values;
     with_value += fmt::format(
         "        {}) {}; return ;;\n", pattern,
         listed.empty()
             ? "COMPREPLY=($(compgen -f -- \"$word\"))"
             : fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$word\"))", spaced(listed)));
   }
-  std::string out = fmt::format("    '{}')\n", full_name(app, ' '));
+  std::string out = fmt::format("    '{}')\n", full_name(command, " "));
   if (!with_value.empty()) {
     out += "      case $before in\n" + with_value + "      esac\n";
   }
-  out += fmt::format("      commands='{}'; options='{}' ;;\n", spaced(names(shown_commands(app))),
+  out += fmt::format("      commands='{}'; options='{}' ;;\n", spaced(names(command.commands)),
                      spaced(options));
   return out;
 }
 
-std::string bash_script(const std::vector<const CLI::App*>& commands) {
+std::string bash_script(const std::vector<CommandInfo>& commands) {
   Words known;
   std::string cases;
-  for (const CLI::App* command : commands) {
-    known.push_back(fmt::format("'{}'", full_name(command, ' ')));
+  for (const CommandInfo& command : commands) {
+    known.push_back(fmt::format("'{}'", full_name(command, " ")));
     cases += bash_case(command);
   }
   return fmt::format(R"(# bash completion for suture
@@ -169,29 +133,28 @@ complete -o filenames -F _suture suture
                      spaced(known), cases);
 }
 
-std::string zsh_function(const CLI::App* app) {
+std::string zsh_function(const CommandInfo& command) {
   std::string out = fmt::format("_{}() {{\n  local state\n  local -a commands\n  _arguments -C",
-                                full_name(app, '_'));
-  for (const CLI::Option* option : named_options(app)) {
-    const Words listed = values(option);
-    const std::string action = !takes_value(option) ? ""
+                                full_name(command, "_"));
+  for (const OptionInfo& option : named_options(command)) {
+    const Words& listed = option.values;
+    const std::string action = option.value.empty() ? ""
                                : listed.empty()     ? ":value:_files"
                                                     : fmt::format(":value:({})", spaced(listed));
-    for (const std::string& spelled : spellings(option)) {
-      out += fmt::format(" \\\n    '*{}[{}]{}'", spelled,
-                         within_quotes(option->get_description(), "[]:"), action);
+    for (const std::string& spelled : option.names) {
+      out +=
+          fmt::format(" \\\n    '*{}[{}]{}'", spelled, within_quotes(option.text, "[]:"), action);
     }
   }
-  const std::vector<const CLI::App*> below = shown_commands(app);
+  const std::vector<CommandInfo>& below = command.commands;
   if (below.empty()) {
     return out + " \\\n    '*:file:_files'\n}\n";
   }
   out += " \\\n    '1: :->command' '*:: :->arguments'\n  case $state in\n    command) commands=(";
   std::string calls;
-  for (const CLI::App* command : below) {
-    out += fmt::format("\n      '{}:{}'", command->get_name(),
-                       within_quotes(command->get_description(), ":"));
-    calls += fmt::format("      {}) _{} ;;\n", command->get_name(), full_name(command, '_'));
+  for (const CommandInfo& it : below) {
+    out += fmt::format("\n      '{}:{}'", it.path.back(), within_quotes(it.text, ":"));
+    calls += fmt::format("      {}) _{} ;;\n", it.path.back(), full_name(it, "_"));
   }
   return out + fmt::format(
                    ")\n      _describe command commands ;;\n    arguments) case $words[1] in\n{}"
@@ -199,20 +162,20 @@ std::string zsh_function(const CLI::App* app) {
                    calls);
 }
 
-std::string zsh_script(const std::vector<const CLI::App*>& commands) {
+std::string zsh_script(const std::vector<CommandInfo>& commands) {
   std::string out = "#compdef suture\n";
-  for (const CLI::App* command : commands) {
+  for (const CommandInfo& command : commands) {
     out += zsh_function(command);
   }
   return out + "_suture \"$@\"\n";
 }
 
 // When fish offers what belongs to the command: its words were typed, and none of a command below.
-std::string fish_condition(const CLI::App* app) {
-  const std::vector<const CLI::App*> below = shown_commands(app);
+std::string fish_condition(const CommandInfo& command) {
+  const std::vector<CommandInfo>& below = command.commands;
   std::string out;
-  for (const CLI::App* it = app; it->get_parent() != nullptr; it = it->get_parent()) {
-    out = fmt::format("__fish_seen_subcommand_from {}{}{}", it->get_name(),
+  for (std::size_t i = command.path.size(); i-- > 1;) {
+    out = fmt::format("__fish_seen_subcommand_from {}{}{}", command.path[i],
                       out.empty() ? "" : "; and ", out);
   }
   if (!below.empty()) {
@@ -222,34 +185,31 @@ std::string fish_condition(const CLI::App* app) {
   return out;
 }
 
-std::string fish_lines(const CLI::App* app) {
-  const std::string condition = fish_condition(app);
+std::string fish_lines(const CommandInfo& command) {
+  const std::string condition = fish_condition(command);
   std::string out;
-  for (const CLI::App* command : shown_commands(app)) {
+  for (const CommandInfo& below : command.commands) {
     out += fmt::format("complete -c suture -f -n '{}' -a {} -d '{}'\n", condition,
-                       command->get_name(), within_quotes(command->get_description()));
+                       below.path.back(), within_quotes(below.text));
   }
-  for (const CLI::Option* option : named_options(app)) {
+  for (const OptionInfo& option : named_options(command)) {
     out += fmt::format("complete -c suture -n '{}'", condition);
-    for (const std::string& name : option->get_snames()) {
-      out += " -s " + name;
+    for (const std::string& name : option.names) {
+      out += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
     }
-    for (const std::string& name : option->get_lnames()) {
-      out += " -l " + name;
-    }
-    if (const Words listed = values(option); !listed.empty()) {
+    if (const Words& listed = option.values; !listed.empty()) {
       out += fmt::format(" -x -a '{}'", spaced(listed));
-    } else if (takes_value(option)) {
+    } else if (!option.value.empty()) {
       out += " -r";
     }
-    out += fmt::format(" -d '{}'\n", within_quotes(option->get_description()));
+    out += fmt::format(" -d '{}'\n", within_quotes(option.text));
   }
   return out;
 }
 
-std::string fish_script(const std::vector<const CLI::App*>& commands) {
+std::string fish_script(const std::vector<CommandInfo>& commands) {
   std::string out = "# fish completion for suture\n";
-  for (const CLI::App* command : commands) {
+  for (const CommandInfo& command : commands) {
     out += fish_lines(command);
   }
   return out;
@@ -259,13 +219,13 @@ std::string fish_script(const std::vector<const CLI::App*>& commands) {
 
 void register_completion(Commands& commands) {
   auto directory = std::make_shared<fs::path>();
-  CLI::App* command = commands.app().add_subcommand(
+  const Command command = commands.add(
       "completion", "Write what bash, zsh and fish need to complete commands and options");
-  command->group("");  // for the build and for packagers
-  command->add_option("-o,--output", *directory, "Directory for the three files")->required();
+  command.hidden();  // for the build and for packagers
+  command.option("-o,--output DIR", *directory, "Directory for the three files").required();
   commands.on_run(command, [directory, &commands]() -> Result<Report> {
-    std::vector<const CLI::App*> all;
-    collect(&commands.app(), all);
+    std::vector<CommandInfo> all;
+    collect(commands.info(), all);
     TRY(make_directories(*directory));
     TRY(write_file(*directory / "suture.bash", bash_script(all)));
     TRY(write_file(*directory / "_suture", zsh_script(all)));

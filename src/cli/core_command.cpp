@@ -89,32 +89,31 @@ Result<Report> status() {
 }  // namespace
 
 void register_core(Commands& commands) {
-  CLI::App* core = commands.app().add_subcommand(
-      "core", "Suture's own core, suture.ko: what patches built --for suture rest on");
-  core->require_subcommand(1);
+  const Command core =
+      commands.add("core", "Suture's own core, suture.ko, which patches built --for suture need");
 
   auto options = std::make_shared<BuildOptions>();
-  CLI::App* build_command = core->add_subcommand("build", "Build the core for a kernel");
+  const Command build_command = core.add("build", "Build the core for a kernel");
   options->kernel.add_options(build_command);
-  build_command->add_option("-o,--output", options->output,
-                            "Directory for suture.ko (default: the current one); "
-                            "/lib/modules/REL/updates is where `suture core load` and the boot "
-                            "look for it");
+  build_command.option("-o,--output DIR", options->output,
+                       "Directory for suture.ko (default: the current one); "
+                       "/lib/modules/REL/updates is where `suture core load` and the boot "
+                       "look for it");
   commands.on_run(build_command, [options] { return build(*options); });
 
   auto file = std::make_shared<fs::path>();
-  CLI::App* load_command = core->add_subcommand("load", "Load the core into the running kernel");
+  const Command load_command = core.add("load", "Load the core into the running kernel");
   load_command
-      ->add_option("--core", *file,
-                   "The core's file (default: /lib/modules/REL/updates/suture.ko, else the one "
-                   "that is built for this kernel in the cache)")
-      ->check(CLI::ExistingFile);
-  commands.on_run(load_command, [file] { return load(*file); });
-
-  commands.on_run(core->add_subcommand("unload", "Take the core out, once no patch rests on it"),
-                  unload);
+      .option("FILE", *file,
+              "The core (default: /lib/modules/REL/updates/suture.ko, else the one that is built "
+              "for this kernel in the cache)")
+      .existing();
   commands.on_run(
-      core->add_subcommand("status", "Show whether the core is loaded, and its patches"), status);
+      load_command, [file] { return load(*file); }, Logged::yes);
+
+  commands.on_run(core.add("unload", "Unload the core, when no patch needs it"), unload,
+                  Logged::yes);
+  commands.on_run(core.add("status", "Show whether the core is loaded, and its patches"), status);
   register_core_compare(core, commands);
 }
 

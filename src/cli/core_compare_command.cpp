@@ -207,25 +207,23 @@ Result<Report> measure(unsigned rounds) {
 
 }  // namespace
 
-void register_core_compare(CLI::App* core, Commands& commands) {
+void register_core_compare(const Command& core, Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = core->add_subcommand(
+  const Command command = core.add(
       "compare", "Measure stop, lazy, hybrid and the kernel's livepatch on a kernel, in a guest");
   options->kernel.add_options(command);
-  command->add_option("--plot", options->plot,
-                      "File for the picture, SVG (default: core-compare-REL.svg)");
-  command->add_option("--cpus", options->cpus, "Processors of the guest (default: 4)")
-      ->check(CLI::Range(1, 64));
-  auto add_rounds = [options](CLI::App* to) {
-    to->add_option("--rounds", options->rounds, "How often each is loaded under load (default: 5)")
-        ->check(CLI::Range(1, 1000));
+  command.option("--plot FILE", options->plot,
+                 "File for the picture, SVG (default: core-compare-REL.svg)");
+  command.option("--cpus", options->cpus, "Processors of the guest (default: 4)").between(1, 64);
+  auto add_rounds = [options](const Command& to) {
+    to.option("--rounds", options->rounds, "How often each is loaded under load (default: 5)")
+        .between(1, 1000);
   };
   add_rounds(command);
   commands.on_run(command, [options] { return compare(*options); });
 
-  CLI::App* guest =
-      commands.app().add_subcommand("guest-compare", "The guest's part of `suture core compare`");
-  guest->group("");  // not for people
+  const Command guest = commands.add("guest-compare", "The guest's part of `suture core compare`");
+  guest.hidden();  // not for people
   add_rounds(guest);
   commands.on_run(guest, [options] { return measure(options->rounds); });
 }

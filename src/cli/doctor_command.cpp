@@ -67,16 +67,13 @@ Json to_json(const doctor::Diagnosis& it, const std::vector<Tool>& found) {
              {"enforced", it.signing.enforced},
              {"lockdown", it.signing.lockdown},
              {"firmware_keys", it.signing.firmware_keys}}},
-           {"problems", Json::array()},
+           {"problems", errors_json(it.problems)},
            {"taint", Json::array()},
            {"loaded", Json::array()},
            {"installed", Json::array()},
            {"space", Json::array()},
            {"tools", Json::array()},
            {"log", it.log}};
-  for (const Error& problem : it.problems) {
-    out["problems"].push_back(error_json(problem));
-  }
   for (const doctor::TaintFlag& flag : it.taint) {
     out["taint"].push_back({{"flag", std::string(1, flag.letter)}, {"meaning", flag.meaning}});
   }
@@ -165,9 +162,7 @@ std::string patches_text(const doctor::Diagnosis& it) {
 std::string to_text(const doctor::Diagnosis& it, const std::vector<Tool>& found, int fd) {
   std::string out;
   for (const Error& problem : it.problems) {
-    out += fmt::format("{} {}\n{} {}: {}\n", paint("next:", Tone::strong, fd), problem.remedy,
-                       paint(fmt::format("problem[{}]:", code_name(problem.code)), Tone::bad, fd),
-                       problem.where, problem.reason);
+    out += error_text(problem, fd);
   }
   out += it.problems.empty() ? "no problems are seen\n\n" : "\n";
   out += facts_text(it);
@@ -226,7 +221,7 @@ Result<Report> run(const fs::path& archive, bool json) {
   Report report{.json = to_json(diagnosis, found),
                 .text = to_text(diagnosis, found, json ? STDERR_FILENO : STDOUT_FILENO)};
   if (!archive.empty()) {
-    const std::string body = report.json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    const std::string body = report.json.text() + "\n";
     TRY(write_archive(archive, body, to_text(diagnosis, found, -1)));
     report.json["output"] = archive.string();
     report.text += fmt::format("written to {}\n", archive.string());
@@ -238,9 +233,9 @@ Result<Report> run(const fs::path& archive, bool json) {
 
 void register_doctor(Commands& commands) {
   auto archive = std::make_shared<fs::path>();
-  CLI::App* command = commands.app().add_subcommand(
-      "doctor", "Say what is wrong, and collect what support would ask for");
-  command->add_option("-o,--output", *archive, "Also write it all to this file (.tar.zst)");
+  const Command command =
+      commands.add("doctor", "Say what is wrong, and collect what support would ask for");
+  command.option("-o,--output FILE", *archive, "Also write it all to this file (.tar.zst)");
   commands.on_run(command, [archive, &commands] { return run(*archive, commands.json()); });
 }
 

@@ -25,8 +25,8 @@ Result<Report> run(const Options& options, bool json) {
   if (!options.confirmed) {
     return fail(Code::usage, options.name,
                 fmt::format("forcing is for the last resort: {}", consequences),
-                "wait, nudge the tasks (suture signal) or take the patch back (suture unload); "
-                "else add --give-up-consistency");
+                "wait, wake the tasks (suture signal) or take the patch back (suture unload); else "
+                "add --give-up-consistency");
   }
   const machine::LoadedPatch was = TRY(live::force(machine::Machine{}, options.name));
   Report report;
@@ -41,12 +41,13 @@ Result<Report> run(const Options& options, bool json) {
 
 void register_force(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
-      "force", "End a transition at any price: consistency is given up");
-  command->add_option("NAME", options->name, "The patch that is in transition")->required();
-  command->add_flag("--give-up-consistency", options->confirmed,
-                    std::string("Must be given. ") + "What it means: " + consequences);
-  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
+  const Command command =
+      commands.add("force", "End a transition by force: tasks may mix old and new code");
+  command.option("NAME", options->name, "The patch that is in transition").required();
+  command.flag("--give-up-consistency", options->confirmed,
+               std::string("Must be given. ") + "What it means: " + consequences);
+  commands.on_run(
+      command, [options, &commands] { return run(*options, commands.json()); }, Logged::yes);
 }
 
 }  // namespace suture::cli

@@ -5,9 +5,8 @@
 namespace suture::cli {
 
 void register_guest_init(Commands& commands) {
-  CLI::App* command =
-      commands.app().add_subcommand("guest-init", "Process 1 of the guest of `suture test`");
-  command->group("");  // not for people
+  const Command command = commands.add("guest-init", "Process 1 of the guest of `suture test`");
+  command.hidden();  // not for people
   commands.on_run(command, []() -> Result<Report> {
     TRY(guest::guest_init());
     return Report{};

@@ -86,7 +86,7 @@ std::string to_text(const module::Metadata& metadata) {
   line("vermagic", metadata.vermagic);
   line("build id", metadata.build_id);
   if (metadata.ours) {
-    line("replace", metadata.replace ? "yes: takes over from all earlier patches" : "no");
+    line("replace", metadata.replace ? "yes: replaces all earlier patches" : "no");
   }
   for (const std::string& cve : metadata.cves) {
     line("fixes", cve);
@@ -154,8 +154,8 @@ std::string signature_text(const std::optional<module::Signature>& signature) {
 
 void register_inspect(Commands& commands) {
   auto path = std::make_shared<std::string>();
-  CLI::App* command = commands.app().add_subcommand("inspect", "Show what a patch module changes");
-  command->add_option("MODULE", *path, "The module file (.ko)")->required();
+  const Command command = commands.add("inspect", "Show what a patch module changes");
+  command.option("MODULE", *path, "The module file (.ko)").required();
   commands.on_run(command, [path]() -> Result<Report> {
     module::Metadata metadata = TRY(module::read_metadata(fs::path(*path)));
     if (!metadata.is_patch()) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "boot/boot.h"
@@ -36,7 +37,7 @@ std::string to_text(const boot::InstallOutcome& outcome, const std::string& runn
         outcome.release, core.parent_path().string());
   }
   if (!outcome.superseded.empty()) {
-    out += fmt::format("it takes over from {}: not applied while it is installed\n",
+    out += fmt::format("it replaces {}: not loaded at boot while it is installed\n",
                        joined(outcome.superseded));
   }
   return out;
@@ -82,8 +83,12 @@ Status install_one(const fs::path& module, bool now, Report& report) {
   const std::string running = machine::running_release(machine);
   const boot::InstallOutcome outcome = TRY(boot::install(store, module));
   std::string text = to_text(outcome, running);
-  if (now && outcome.release == running) {
-    text += TRY(load_now(machine, store, outcome));
+  if (outcome.release == running) {
+    if (now) {
+      text += TRY(load_now(machine, store, outcome));
+    } else if (!machine::module_loaded(machine, outcome.patch.name)) {
+      text += "it is not loaded now: suture load MODULE, or install --now\n";
+    }
   }
   report.json["installed"].push_back({{"name", outcome.patch.name},
                                       {"release", outcome.release},
@@ -110,9 +115,6 @@ Result<Report> run(const Options& options) {
     }
     before.push_back(module.filename().string());
   }
-  if (!options.now) {
-    report.text += "nothing was loaded now: suture load MODULE, or install --now\n";
-  }
   return report;
 }
 
@@ -131,6 +133,8 @@ Result<Report> run_uninstall(UninstallOptions options) {
   }
   Report report;
   report.json["uninstalled"] = Json::array();
+  const std::vector<std::string> before =
+      boot::applied_at_boot(TRY(boot::installed_patches(store, options.release)));
   for (const std::string& name : options.names) {
     TRY(boot::uninstall(store, options.release, name));
     report.json["uninstalled"].push_back({{"name", name}, {"release", options.release}});
@@ -147,6 +151,16 @@ Result<Report> run_uninstall(UninstallOptions options) {
       report.text += fmt::format("it stays in force until the next boot: suture unload {}\n", name);
     }
   }
+  report.json["applied_again"] = Json::array();
+  for (const std::string& name :
+       boot::applied_at_boot(TRY(boot::installed_patches(store, options.release)))) {
+    if (std::ranges::find(before, name) == before.end()) {
+      report.json["applied_again"].push_back(name);
+      report.text +=
+          fmt::format("{} is applied at the next boot of {}: nothing supersedes it any more\n",
+                      name, options.release);
+    }
+  }
   return report;
 }
 
@@ -154,27 +168,28 @@ Result<Report> run_uninstall(UninstallOptions options) {
 
 void register_install(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
-      "install", "Have patches loaded at each boot of the kernel that they are for");
+  const Command command =
+      commands.add("install", "Load patches at each boot of the kernel that they are for");
   command
-      ->add_option("MODULE", options->modules,
-                   "Patch modules (.ko), applied in this order, after those that are installed")
-      ->required()
-      ->check(CLI::ExistingFile);
-  command->add_flag("--now", options->now,
-                    "Load them now, too; one that cannot be loaded is not installed");
-  commands.on_run(command, [options] { return run(*options); });
+      .option("MODULE", options->modules,
+              "Patch modules (.ko), applied in this order, after those that are installed")
+      .required()
+      .existing();
+  command.flag("--now", options->now,
+               "Load them now, too; one that cannot be loaded is not installed");
+  commands.on_run(
+      command, [options] { return run(*options); }, Logged::yes);
 }
 
 void register_uninstall(Commands& commands) {
   auto options = std::make_shared<UninstallOptions>();
-  CLI::App* command =
-      commands.app().add_subcommand("uninstall", "Have patches no longer loaded at boot");
-  command->add_option("NAME", options->names, "Names of installed patches")->required();
-  command->add_option("-k,--kernel", options->release,
-                      "Release that they are installed for (default: the running one)");
-  command->add_flag("--now", options->now, "Take them back now, too");
-  commands.on_run(command, [options] { return run_uninstall(*options); });
+  const Command command = commands.add("uninstall", "No longer load patches at boot");
+  command.option("NAME", options->names, "Names of installed patches").required();
+  command.option("-k,--kernel REL", options->release,
+                 "Release that they are installed for (default: the running one)");
+  command.flag("--now", options->now, "Take them back now, too");
+  commands.on_run(
+      command, [options] { return run_uninstall(*options); }, Logged::yes);
 }
 
 }  // namespace suture::cli

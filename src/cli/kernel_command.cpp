@@ -4,10 +4,12 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "kernel/cache_space.h"
 #include "kernel/image.h"
 #include "kernel/kernel.h"
 #include "kernel/module_image.h"
 #include "kernel/packages.h"
+#include "patch/headers.h"
 
 namespace suture::cli {
 
@@ -31,8 +33,10 @@ Result<Report> add(const std::string& release) {
   std::string wanted = release.empty() ? TRY(kernel::newest_release()) : release;
   bool known = kernel::find(wanted).has_value();
   auto added = kernel::add(wanted, tell);
+  Status indexed = added ? patch::index_headers(*added, tell) : Status{};
   tell("");
   kernel::Kernel kernel = TRY(std::move(added));
+  TRY(std::move(indexed));
   Report report;
   report.json = to_json(kernel);
   report.json["added"] = !known;
@@ -41,21 +45,53 @@ Result<Report> add(const std::string& release) {
   return report;
 }
 
+std::string size_text(std::uintmax_t bytes) {
+  const double mib = static_cast<double>(bytes) / (1 << 20);
+  return mib < 1024 ? fmt::format("{:.0f} MiB", mib) : fmt::format("{:.1f} GiB", mib / 1024);
+}
+
 Result<Report> list() {
   Report report;
   report.json["kernels"] = Json::array();
-  std::vector<std::vector<std::string>> rows{{"RELEASE", "PACKAGE", "BUILD ID"}};
+  std::vector<std::vector<std::string>> rows{{"RELEASE", "PACKAGE", "BUILD ID", "SIZE"}};
   for (const kernel::Kernel& kernel : TRY(kernel::list())) {
-    report.json["kernels"].push_back(to_json(kernel));
-    rows.push_back({kernel.release, kernel.package_version, kernel.build_id.substr(0, 16)});
+    const std::uintmax_t size = kernel::disk_use(kernel.root);
+    Json entry = to_json(kernel);
+    entry["size"] = size;
+    report.json["kernels"].push_back(std::move(entry));
+    rows.push_back(
+        {kernel.release, kernel.package_version, kernel.build_id.substr(0, 16), size_text(size)});
   }
-  report.text = rows.size() > 1 ? table(rows)
-                                : "no kernel is in the cache; add one with 'suture kernel add'\n";
+  const kernel::CacheUse use = kernel::cache_use();
+  report.json["size"] = {
+      {"kernels", use.kernels}, {"derived", use.derived}, {"downloads", use.downloads}};
+  report.text =
+      rows.size() > 1 ? table(rows) : "no kernel is in the cache; add one: suture kernel add\n";
+  if (use.derived + use.downloads > 0) {
+    report.text += fmt::format(
+        "beside them, what builds keep: {}; packages: {} (suture cache clean "
+        "removes both)\n",
+        size_text(use.derived), size_text(use.downloads));
+  }
   return report;
 }
 
+Result<Report> remove(const std::string& release) {
+  const std::uintmax_t bytes = TRY(kernel::remove_kernel(release, progress()));
+  return Report{.json = {{"removed", release}, {"freed", bytes}},
+                .text = fmt::format("removed {}: {} are free\n", release, size_text(bytes))};
+}
+
+Result<Report> clean() {
+  const std::uintmax_t bytes = TRY(kernel::clean_cache(progress()));
+  return Report{
+      .json = {{"freed", bytes}},
+      .text = fmt::format("{} are free; the kernels stay: suture kernel list\n", size_text(bytes))};
+}
+
 Result<Report> show(const std::string& release) {
-  kernel::Kernel kernel = TRY(kernel::find(release));
+  const KernelChoice choice{.release = release, .files = {}};
+  kernel::Kernel kernel = TRY(choice.find());
   kernel::Image image = TRY(kernel::Image::open(kernel.vmlinux));
   kernel::ModuleDirectory modules = TRY(kernel::ModuleDirectory::open(kernel.modules));
   Report report;
@@ -76,26 +112,37 @@ Result<Report> show(const std::string& release) {
 }  // namespace
 
 void register_kernel(Commands& commands) {
-  CLI::App* kernel = commands.app().add_subcommand(
-      "kernel", "Fetch stock kernels to build for, and see which ones are there");
-  kernel->require_subcommand(1);
+  const Command kernel = commands.add(
+      "kernel", "Fetch stock kernels to build for, see which ones are there, remove them");
   auto release = std::make_shared<std::string>();
 
-  CLI::App* add_command =
-      kernel->add_subcommand("add", "Fetch a stock kernel and prepare its source to compile");
-  add_command->add_option(
-      "RELEASE", *release,
-      "Its release, e.g. 6.1.0-56-amd64 (default: the newest linux-image-amd64 of "
-      "Debian's archive)");
+  const Command add_command =
+      kernel.add("add", "Fetch a stock kernel and prepare its source to compile");
+  add_command.option("RELEASE", *release,
+                     "Its release, e.g. 6.1.0-56-amd64 (default: the newest linux-image-amd64 of "
+                     "Debian's archive)");
   commands.on_run(add_command, [release] { return add(*release); });
 
-  CLI::App* list_command = kernel->add_subcommand("list", "List the kernels in the cache");
+  const Command list_command = kernel.add("list", "List the kernels in the cache");
   commands.on_run(list_command, list);
 
-  CLI::App* show_command = kernel->add_subcommand("show", "Show a kernel of the cache");
-  show_command->add_option("RELEASE", *release,
-                           "Its release (default: the newest cached 6.1 amd64)");
+  const Command remove_command =
+      kernel.add("remove", "Remove a kernel from the cache, with what builds made for it");
+  remove_command.option("RELEASE", *release, "Its release, as `suture kernel list` shows it")
+      .required();
+  commands.on_run(remove_command, [release] { return remove(*release); });
+
+  const Command show_command = kernel.add("show", "Show a kernel of the cache");
+  show_command.option("RELEASE", *release,
+                      "Its release (default: the running one if it is cached, else the newest 6.1 "
+                      "amd64, else the newest)");
   commands.on_run(show_command, [release] { return show(*release); });
+
+  const Command cache = commands.add("cache", "Give back disk space");
+  commands.on_run(cache.add("clean",
+                            "Remove what can be fetched or made again: packages, and what builds "
+                            "keep"),
+                  clean);
 }
 
 }  // namespace suture::cli

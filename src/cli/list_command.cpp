@@ -61,8 +61,8 @@ Result<Report> run_installed() {
 
 void register_list(Commands& commands) {
   auto installed = std::make_shared<bool>(false);
-  CLI::App* command = commands.app().add_subcommand("list", "List the patches on this machine");
-  command->add_flag("--installed", *installed, "Those that are loaded at boot");
+  const Command command = commands.add("list", "List the patches on this machine");
+  command.flag("--installed", *installed, "Those that are loaded at boot");
   commands.on_run(command, [installed] { return *installed ? run_installed() : run(); });
 }
 

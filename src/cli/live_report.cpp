@@ -144,7 +144,7 @@ void tell(const live::TransitionView& view, Told& told, const kernel::Progress& 
   std::string text;
   if (view.stalled && tasks != told.tasks) {
     if (told.tasks.empty() && view.nudged.empty()) {
-      text = "  every 15 s the core nudges what sleeps; `suture signal` does it now\n";
+      text = "  every 15 s Suture's core wakes those that sleep; `suture signal` does it now\n";
     }
     for (std::size_t i = 0; i < std::min(view.tasks.size(), shown_tasks); ++i) {
       text += task_text(view.tasks[i], view.model);
@@ -201,34 +201,12 @@ live::TransitionWatcher transition_watcher() {
   };
 }
 
-namespace {
-
-// Makes the option take a time.
-void as_duration(CLI::Option* option) {
-  const std::map<std::string, double> units{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
-  CLI::Validator number = CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE);
-  const CLI::Validator positive(
-      [](const std::string& value) {
-        return std::atof(value.c_str()) > 0 ? std::string{} : "the time must be more than 0";
-      },
-      "");
-  option->transform(number.description(""))->check(positive)->type_name("TIME");
-}
-
-}  // namespace
-
-void add_duration(CLI::App* command, const std::string& name, double& seconds,
-                  const std::string& text) {
-  as_duration(command->add_option(name, seconds, text));
-}
-
-void add_patience(CLI::App* command, live::Patience& patience) {
-  add_duration(command, "--deadline", patience.deadline,
-               "Time that each transition may take: 90, 90s, 10m, 2h (default: 60s)");
-  as_duration(command->add_option_function<double>(
-      "--signal-after", [&patience](const double& seconds) { patience.signal_after = seconds; },
-      "Nudge the tasks in the way after this time, as `suture signal` does (default: leave it to "
-      "the kernel, which does so every 15 s)"));
+void add_patience(const Command& command, live::Patience& patience) {
+  command.duration("--deadline", patience.deadline,
+                   "Time that each transition may take: 90, 90s, 10m, 2h (default: 60s)");
+  command.duration("--signal-after", patience.signal_after,
+                   "Wake the tasks in the way after this time, as `suture signal` does (default: "
+                   "the kernel does it every 15 s)");
 }
 
 }  // namespace suture::cli

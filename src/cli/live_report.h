@@ -35,10 +35,6 @@ std::string staying_text(const live::LoadOutcome& outcome);
 live::TransitionWatcher transition_watcher();
 
 // --deadline, --signal-after.
-void add_patience(CLI::App* command, live::Patience& patience);
-
-// Reads "90", "90s", "10m", "2h" into seconds.
-void add_duration(CLI::App* command, const std::string& name, double& seconds,
-                  const std::string& text);
+void add_patience(const Command& command, live::Patience& patience);
 
 }  // namespace suture::cli

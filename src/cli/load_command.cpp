@@ -83,24 +83,24 @@ Result<Report> run(Options& options, bool json) {
 
 void register_load(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      commands.app().add_subcommand("load", "Load patch modules and see them through");
-  command->add_option("MODULE", options->modules, "Patch modules (.ko), loaded in this order")
-      ->required()
-      ->check(CLI::ExistingFile);
+  const Command command =
+      commands.add("load", "Load patch modules, and wait until every task runs the new code");
+  command.option("MODULE", options->modules, "Patch modules (.ko), loaded in this order")
+      .required()
+      .existing();
   add_patience(command, options->load.patience);
-  command->add_option("--parameters", options->load.parameters,
-                      "Module parameters, as modprobe takes them: \"name=value ...\"");
+  command.option("--parameters", options->load.parameters,
+                 "Module parameters, as modprobe takes them: \"name=value ...\"");
   add_model(command, options->load.model,
-            "How tasks come to the new code, of a patch for Suture's own core: stop (all at once, "
-            "the machine stands still), lazy (each at the kernel's border) or hybrid (also asleep; "
-            "default: what the core has as its default)");
-  command->add_flag("--no-revert", options->no_revert,
-                    "Leave a transition that is not over at the deadline under way, instead of "
-                    "taking the patch back");
-  add_duration(command, "--try", options->trial,
-               "Take the patch back after this time unless `suture accept` comes: 10m");
-  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
+            "How tasks switch to the new code, of a patch for Suture's own core: stop (all at "
+            "once, the machine stops), lazy (each when it returns to user space) or hybrid (each "
+            "when it runs no changed function; default: the core's default)");
+  command.flag("--no-revert", options->no_revert,
+               "At the deadline let the transition go on, instead of taking the patch back");
+  command.duration("--try", options->trial,
+                   "Take the patch back after this time unless `suture accept` comes: 10m");
+  commands.on_run(
+      command, [options, &commands] { return run(*options, commands.json()); }, Logged::yes);
 }
 
 }  // namespace suture::cli

@@ -7,10 +7,11 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <span>
 
 #include "base/file.h"
 #include "cli/command.h"
-#include "cli/command_tree.h"
+#include "cli/help.h"
 
 namespace suture::cli {
 
@@ -37,47 +38,37 @@ std::string escape(std::string_view text) {
   return out;
 }
 
-std::string positional(const CLI::Option* option) {
-  std::string name = option->get_name(true, false);
-  if (option->get_items_expected_max() > 1) {
-    name += "...";
-  }
-  return option->get_required() ? name : "[" + name + "]";
-}
-
-std::string synopsis(const CLI::App* app) {
-  std::string out = fmt::format(".B {}\n", escape(full_name(app, ' ')));
-  if (!shown_commands(app).empty()) {
+std::string synopsis(const CommandInfo& command) {
+  std::string out = fmt::format(".B {}\n", escape(full_name(command, " ")));
+  if (!command.commands.empty()) {
     return out + ".I COMMAND\n[\\fIOPTIONS\\fR]\n";
   }
   out += "[\\fIOPTIONS\\fR]\n";
-  for (const CLI::Option* option : app->get_options()) {
-    if (option->get_positional()) {
-      out += escape(positional(option)) + "\n";
+  for (const OptionInfo& option : command.options) {
+    if (option.positional) {
+      out += escape(argument_text(option)) + "\n";
     }
   }
   return out;
 }
 
-std::string options(const CLI::App* app) {
+std::string options(const CommandInfo& command) {
   std::string out;
-  for (const CLI::Option* option : app->get_options()) {
-    std::string name =
-        option->get_positional() ? option->get_name(true, false) : option->get_name(false, true);
-    out += fmt::format(".TP\n\\fB{}\\fR", escape(name));
-    if (!option->get_positional() && takes_value(option)) {
-      out += fmt::format(" \\fI{}\\fR", escape(option->get_type_name()));
+  for (const OptionInfo& option : command.options) {
+    out += fmt::format(".TP\n\\fB{}\\fR", escape(fmt::format("{}", fmt::join(option.names, ", "))));
+    if (!option.value.empty()) {
+      out += fmt::format(" \\fI{}\\fR", escape(option.value));
     }
-    out += fmt::format("\n{}\n", escape(option->get_description()));
+    out += fmt::format("\n{}\n", escape(option.text));
   }
   return out;
 }
 
-std::string commands_list(const CLI::App* app) {
+std::string commands_list(const CommandInfo& command) {
   std::string out;
-  for (const CLI::App* command : shown_commands(app)) {
-    out += fmt::format(".TP\n\\fB{}\\fR(1)\n{}\n", escape(full_name(command, '-')),
-                       escape(command->get_description()));
+  for (const CommandInfo& below : command.commands) {
+    out +=
+        fmt::format(".TP\n\\fB{}\\fR(1)\n{}\n", escape(full_name(below, "-")), escape(below.text));
   }
   return out;
 }
@@ -88,27 +79,30 @@ std::string exit_status_text(std::string text) {
   return text.starts_with(heading) ? text.substr(heading.size()) : text;
 }
 
-std::string page(const CLI::App* app, const std::string& exit_status) {
-  std::string out = fmt::format(".TH {} 1 \"\" \"Suture {}\" \"User Commands\"\n",
-                                escape(full_name(app, '-')), SUTURE_VERSION);
-  out += fmt::format(".SH NAME\n{} \\- {}\n", escape(full_name(app, '-')),
-                     escape(app->get_description()));
-  out += ".SH SYNOPSIS\n" + synopsis(app);
-  if (std::string commands = commands_list(app); !commands.empty()) {
+std::string page(const CommandInfo& command, const std::string& exit_status) {
+  const std::string name = escape(full_name(command, "-"));
+  std::string out =
+      fmt::format(".TH {} 1 \"\" \"Suture {}\" \"User Commands\"\n", name, SUTURE_VERSION);
+  out += fmt::format(".SH NAME\n{} \\- {}\n", name, escape(command.text));
+  out += ".SH SYNOPSIS\n" + synopsis(command);
+  if (std::string commands = commands_list(command); !commands.empty()) {
     out += ".SH COMMANDS\n" + commands;
   }
-  out += ".SH OPTIONS\n" + options(app);
+  out += ".SH OPTIONS\n" + options(command);
   out += fmt::format(".SH EXIT STATUS\n{}\n", escape(exit_status));
-  if (const CLI::App* parent = app->get_parent()) {
-    out += fmt::format(".SH SEE ALSO\n\\fB{}\\fR(1)\n", escape(full_name(parent, '-')));
+  if (command.path.size() > 1) {
+    const std::span above(command.path.data(), command.path.size() - 1);
+    out += fmt::format(".SH SEE ALSO\n\\fB{}\\fR(1)\n",
+                       escape(fmt::format("{}", fmt::join(above, "-"))));
   }
   return out;
 }
 
-Status write_pages(const CLI::App* app, const std::string& exit_status, const fs::path& directory) {
-  TRY(write_file(directory / (full_name(app, '-') + ".1"), page(app, exit_status)));
-  for (const CLI::App* command : shown_commands(app)) {
-    TRY(write_pages(command, exit_status, directory));
+Status write_pages(const CommandInfo& command, const std::string& exit_status,
+                   const fs::path& directory) {
+  TRY(write_file(directory / (full_name(command, "-") + ".1"), page(command, exit_status)));
+  for (const CommandInfo& below : command.commands) {
+    TRY(write_pages(below, exit_status, directory));
   }
   return {};
 }
@@ -117,13 +111,13 @@ Status write_pages(const CLI::App* app, const std::string& exit_status, const fs
 
 void register_man(Commands& commands) {
   auto directory = std::make_shared<fs::path>();
-  CLI::App* command =
-      commands.app().add_subcommand("man", "Write the manual pages of all commands");
-  command->group("");  // for the build and for packagers
-  command->add_option("-o,--output", *directory, "Directory for the pages")->required();
+  const Command command = commands.add("man", "Write the manual pages of all commands");
+  command.hidden();  // for the build and for packagers
+  command.option("-o,--output DIR", *directory, "Directory for the pages").required();
   commands.on_run(command, [directory, &commands]() -> Result<Report> {
     TRY(make_directories(*directory));
-    TRY(write_pages(&commands.app(), exit_status_text(commands.app().get_footer()), *directory));
+    const CommandInfo all = commands.info();
+    TRY(write_pages(all, exit_status_text(all.footer), *directory));
     return Report{.json = {{"directory", directory->string()}},
                   .text = fmt::format("the manual is in {}\n", directory->string())};
   });

@@ -123,7 +123,7 @@ std::string prometheus_text(const live::MachineStatus& status) {
                          })));
   metrics.family("suture_changed_modules", "Patched modules that their patch was not built for.");
   metrics.sample({}, static_cast<double>(status.changed_modules.size()));
-  metrics.family("suture_dropped_modules", "Modules in memory whose patch is off.");
+  metrics.family("suture_dropped_modules", "Modules in memory whose patch is not in force.");
   metrics.sample({}, static_cast<double>(status.dropped.size()));
   return std::move(metrics).take();
 }

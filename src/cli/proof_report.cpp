@@ -15,12 +15,7 @@ Json proof_json(const prove::Proof& proof) {
            {"table_entries", proof.entries},
            {"compared", proof.compared},
            {"unseen", proof.unseen},
-           {"accusations", Json::array()}};
-  for (const Error& accusation : proof.accusations) {
-    out["accusations"].push_back({{"code", code_name(accusation.code)},
-                                  {"where", accusation.where},
-                                  {"reason", accusation.reason}});
-  }
+           {"accusations", errors_json(proof.accusations)}};
   return out;
 }
 

@@ -39,11 +39,9 @@ Result<Report> run() {
 }  // namespace
 
 void register_signal(Commands& commands) {
-  commands.on_run(commands.app().add_subcommand(
-                      "signal",
-                      "Nudge the tasks that a transition waits for: Suture's core does it "
-                      "itself, for livepatch by SIGSTOP and at once SIGCONT where that harms "
-                      "nobody"),
+  commands.on_run(commands.add("signal",
+                               "Wake the tasks that a transition waits for (livepatch: by SIGSTOP "
+                               "and SIGCONT, where that does no harm)"),
                   run);
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 #include <memory>
 
 #include "boot/boot.h"
@@ -35,6 +36,15 @@ std::size_t function_count(const machine::LoadedPatch& patch) {
   return count;
 }
 
+std::string local_time(std::int64_t seconds) {
+  const std::time_t time = seconds;
+  std::tm local{};
+  ::localtime_r(&time, &local);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y-%m-%d %H:%M", &local);
+  return text;
+}
+
 // How it came, and what it changes.
 std::string details_text(const machine::LoadedPatch& patch) {
   std::string out;
@@ -56,19 +66,29 @@ std::string details_text(const machine::LoadedPatch& patch) {
 }
 
 std::string patches_text(const live::MachineStatus& status, const Options& options) {
+  const std::string head = fmt::format("kernel {}\n", status.release);
   if (status.patches.empty()) {
-    return "no patches are loaded\n";
+    return head + "no patches are loaded\n";
   }
   std::vector<std::vector<std::string>> rows{
-      {"PATCH", "STATE", "CORE", "MODEL", "VERSION", "FUNCTIONS", "OBJECTS", "CVES"}};
+      {"PATCH", "STATE", "CORE", "MODEL", "VERSION", "LOADED", "SETTLED", "FUNCTIONS", "OBJECTS"}};
   std::string details;
   for (const live::PatchStatus& it : status.patches) {
     const bool ours = it.metadata.has_value();
     rows.push_back({it.patch.name, state_word(it.patch), std::string(it.patch.core->name),
                     it.patch.model,
                     ours && !it.metadata->version.empty() ? it.metadata->version : "-",
-                    fmt::format("{}", function_count(it.patch)), joined(object_names(it.patch)),
-                    ours ? joined(it.metadata->cves) : ""});
+                    it.loaded_at ? local_time(*it.loaded_at) : "-",
+                    !it.patch.settled   ? "-"
+                    : *it.patch.settled ? "yes"
+                                        : "no",
+                    fmt::format("{}", function_count(it.patch)), joined(object_names(it.patch))});
+    if (ours && !it.metadata->description.empty()) {
+      details += fmt::format("{}: {}\n", it.patch.name, it.metadata->description);
+    }
+    if (ours && !it.metadata->cves.empty()) {
+      details += fmt::format("{} fixes {}\n", it.patch.name, joined(it.metadata->cves));
+    }
     if (const std::string text = live::undertaking_text(it); !text.empty()) {
       details += fmt::format("{}: {}\n", it.patch.name, text);
     }
@@ -76,7 +96,7 @@ std::string patches_text(const live::MachineStatus& status, const Options& optio
       details += details_text(it.patch);
     }
   }
-  return table(rows) + details;
+  return head + table(rows) + details;
 }
 
 std::string transition_text(const live::MachineStatus& status) {
@@ -152,6 +172,9 @@ Json patch_json(const live::PatchStatus& it) {
       out["undertaking"]["seconds_left"] =
           std::max(0.0, it.record->deadline - live::seconds_since_boot());
     }
+  }
+  if (it.loaded_at) {
+    out["loaded_at"] = *it.loaded_at;
   }
   out["explanation"] = live::undertaking_text(it);
   return out;
@@ -235,15 +258,15 @@ Result<Report> run(const Options& options, bool json) {
 
 void register_status(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
+  const Command command = commands.add(
       "status", "Show what is patched, what a transition waits for, and what is in the way");
-  command->add_option("NAME", options->names, "Show the functions of these patches, too");
-  auto* prometheus =
-      command->add_flag("--prometheus", options->prometheus,
-                        "Write metrics in Prometheus' text format, for node_exporter's textfile "
-                        "collector");
-  commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
-  prometheus->excludes("--json");
+  command.option("NAME", options->names, "Show the functions of these patches, too");
+  const Option prometheus =
+      command.flag("--prometheus", options->prometheus,
+                   "Write metrics in Prometheus' text format, for node_exporter's textfile "
+                   "collector");
+  prometheus.excludes(
+      commands.on_run(command, [options, &commands] { return run(*options, commands.json()); }));
 }
 
 }  // namespace suture::cli

@@ -88,6 +88,15 @@ vm::TrialWatcher watcher(int fd, bool several) {
   };
 }
 
+Error failure(const vm::TrialReport& report, const kernel::Kernel& kernel, const std::string& patch,
+              const fs::path& log) {
+  return {.code = Code::test_failed,
+          .where = fmt::format("{} on {}", patch, kernel.release),
+          .reason = report.reason,
+          .remedy = log.empty() ? "run it again with --keep-log FILE and read the kernel's log"
+                                : "read the kernel's log in " + log.string()};
+}
+
 Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel, const std::string& patch,
              const Options& options) {
   Json out{{"verdict", report.passed ? "pass" : "fail"},
@@ -100,7 +109,7 @@ Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel, const 
            {"boot_seconds", report.boot_seconds},
            {"seconds", report.seconds}};
   if (!report.passed) {
-    out["error"] = {{"code", code_name(Code::test_failed)}, {"reason", report.reason}};
+    out["error"] = error_json(failure(report, kernel, patch, options.keep_log));
   }
   out["patches"] = Json::array();
   for (const vm::PatchVerdict& verdict : report.verdicts) {
@@ -147,13 +156,7 @@ std::string to_text(const vm::TrialReport& report, const kernel::Kernel& kernel,
                        report.transition_seconds, pause_text(report.pause_ns), report.seconds);
     return out;
   }
-  out += fmt::format("{} {}\n", paint("next:", Tone::strong, fd),
-                     log.empty() ? "run it again with --keep-log FILE and read the kernel's log"
-                                 : "read the kernel's log in " + log.string());
-  out += fmt::format("{} {} on {}: {}\n",
-                     paint(fmt::format("error[{}]:", code_name(Code::test_failed)), Tone::bad, fd),
-                     patch, kernel.release, report.reason);
-  return out;
+  return out + error_text(failure(report, kernel, patch, log), fd);
 }
 
 // Reads the modules to test, which must be for one kernel. Gives the metadata of the first.
@@ -248,60 +251,56 @@ Result<Report> run(Options& options, bool json) {
 void register_test(Commands& commands) {
   auto options = std::make_shared<Options>();
   vm::TrialOptions& trial = options->trial;
-  CLI::App* command = commands.app().add_subcommand(
-      "test", "Try a patch module on its stock kernel in a virtual machine");
+  const Command command =
+      commands.add("test", "Try a patch module on its stock kernel in a virtual machine");
   command
-      ->add_option("MODULE", options->patches,
-                   "Patch modules (.ko), tried one after the other in one guest")
-      ->required()
-      ->check(CLI::ExistingFile);
-  command->add_option("-k,--kernel", options->release,
-                      "Release of a cached kernel (default: the one the module is for)");
-  auto* vmlinuz = command->add_option("--vmlinuz", options->vmlinuz, "Any other kernel: its image")
-                      ->check(CLI::ExistingFile);
+      .option("MODULE", options->patches,
+              "Patch modules (.ko), tried one after the other in one guest")
+      .required()
+      .existing();
+  command.option("-k,--kernel REL", options->release,
+                 "Release of a cached kernel (default: the one the module is for)");
+  const Option vmlinuz =
+      command.option("--vmlinuz FILE", options->vmlinuz, "Any other kernel: its image").existing();
   command
-      ->add_option("--modules", options->modules,
-                   "... its modules, a directory like /lib/modules/REL")
-      ->needs(vmlinuz)
-      ->check(CLI::ExistingDirectory);
+      .option("--modules DIR", options->modules,
+              "... its modules, a directory like /lib/modules/REL")
+      .needs(vmlinuz)
+      .existing();
   command
-      ->add_option("--script", trial.script,
-                   "Run in the guest with the argument before, patched, reverted; it must exit 0")
-      ->check(CLI::ExistingFile);
+      .option("--script FILE", trial.script,
+              "Run in the guest with the argument before, patched, reverted; it must exit 0")
+      .existing();
   command
-      ->add_option("--load", trial.load_script,
-                   "Runs in the guest's background from before the load to the end; the test "
-                   "fails when it exits with another status than 0")
-      ->check(CLI::ExistingFile);
+      .option("--load FILE", trial.load_script,
+              "Runs in the guest's background from before the load to the end; the test "
+              "fails when it exits with another status than 0")
+      .existing();
   command
-      ->add_option("--file", trial.files,
-                   "Put into the guest's /test, programs with their libraries; may be repeated")
-      ->check(CLI::ExistingFile);
-  command->add_option("--rounds", trial.rounds, "Load and take back so many times (default: 1)")
-      ->check(CLI::Range(1U, 100000U));
-  command
-      ->add_option("--module-order", options->module_order,
-                   "Load the modules that it patches before (default) or after it; optional: "
-                   "before it, as far as they load without their hardware")
-      ->check(CLI::IsMember({"before", "after", "optional"}));
+      .option("--file FILE", trial.files,
+              "Put into the guest's /test, programs with their libraries; may be repeated")
+      .existing();
+  command.option("--rounds", trial.rounds, "Load and take back so many times (default: 1)")
+      .between(1, 100000);
+  command.choice("--module-order", options->module_order, {"before", "after", "optional"},
+                 "Load the modules that it patches before (default) or after it; optional: "
+                 "before it, as far as they load without their hardware");
   add_model(command, trial.model,
             "Load patches for Suture's own core by this model: stop, lazy or hybrid (default: the "
             "core's default)");
   command
-      ->add_option("--core", trial.core,
-                   "Suture's own core, a file (default: it is built for that kernel)")
-      ->check(CLI::ExistingFile);
-  command->add_option("--timeout", trial.deadline, "Seconds for everything (default: 300)")
-      ->check(CLI::PositiveNumber);
+      .option("--core FILE", trial.core,
+              "Suture's own core, a file (default: it is built for that kernel)")
+      .existing();
+  command.option("--timeout", trial.deadline, "Seconds for everything (default: 300)").positive();
   command
-      ->add_option("--transition-timeout", trial.transition_timeout,
-                   "Seconds for one transition (default: 120)")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--memory", trial.memory_mib, "MiB of the guest (default: 1024)")
-      ->check(CLI::Range(128U, 1U << 20));
-  command->add_option("--cpus", trial.cpus, "CPUs of the guest (default: 2)")
-      ->check(CLI::Range(1U, 255U));
-  command->add_option("--keep-log", options->keep_log, "Write the guest's kernel log to this file");
+      .option("--transition-timeout", trial.transition_timeout,
+              "Seconds for one transition (default: 120)")
+      .positive();
+  command.option("--memory MIB", trial.memory_mib, "MiB of the guest (default: 1024)")
+      .between(128, 1 << 20);
+  command.option("--cpus", trial.cpus, "CPUs of the guest (default: 2)").between(1, 255);
+  command.option("--keep-log FILE", options->keep_log, "Write the guest's kernel log to this file");
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }
 

@@ -39,16 +39,15 @@ Result<Report> run(Options& options) {
 
 void register_unload(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
-      "unload", "Take patches back, also in the middle of their transition");
-  command
-      ->add_option("NAME", options->names, "Names of loaded patches, as `suture list` shows them")
-      ->required();
+  const Command command = commands.add("unload", "Take patches back, also during their transition");
+  command.option("NAME", options->names, "Names of loaded patches, as `suture list` shows them")
+      .required();
   add_patience(command, options->load.patience);
   add_model(command, options->load.model,
-            "How tasks come back to the old code, of a patch for Suture's own core: stop, lazy or "
-            "hybrid (default: the one that it was loaded by)");
-  commands.on_run(command, [options] { return run(*options); });
+            "How tasks switch back to the old code, of a patch for Suture's own core: stop, lazy "
+            "or hybrid (default: the one that it was loaded by)");
+  commands.on_run(
+      command, [options] { return run(*options); }, Logged::yes);
 }
 
 }  // namespace suture::cli

@@ -78,9 +78,7 @@ Result<Report> run(Options& options, bool json) {
     options.watch.seconds = options.seconds;
   }
   TRY(live::watch(machine::Machine{}, options.watch, [json](const live::WatchEvent& event) {
-    const std::string text =
-        json ? event_json(event).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"
-             : to_text(event);
+    const std::string text = json ? event_json(event).line() + "\n" : to_text(event);
     std::fputs(text.c_str(), stdout);
     std::fflush(stdout);
   }));
@@ -93,10 +91,10 @@ Result<Report> run(Options& options, bool json) {
 
 void register_watch(Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.app().add_subcommand(
-      "watch", "Tell what happens to the patches, as it happens; with --json one object a line");
-  add_duration(command, "--for", options->seconds, "End after this time (default: on Ctrl-C)");
-  command->add_flag("--once", options->watch.once, "End after the first change that is told");
+  const Command command = commands.add(
+      "watch", "Report what happens to the patches, as it happens; with --json, one object a line");
+  command.duration("--for", options->seconds, "End after this time (default: on Ctrl-C)");
+  command.flag("--once", options->watch.once, "End after the first change");
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }
 

@@ -21,9 +21,9 @@
 #include <chrono>
 #include <csignal>
 #include <ctime>
-#include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/json.h"
 #include "base/process.h"
 #include "live/load.h"
 #include "machine/tasks.h"
@@ -271,11 +271,11 @@ Result<std::vector<ComparedWay>> compare_ways(const machine::Machine& machine,
 }
 
 std::string to_line(const std::vector<ComparedWay>& ways) {
-  nlohmann::json all = nlohmann::json::array();
+  Json all = Json::array();
   for (const ComparedWay& way : ways) {
-    nlohmann::json left = nlohmann::json::array();
+    Json left = Json::array();
     for (const Laggards& laggards : way.left) {
-      left.push_back({laggards.seconds, laggards.tasks});
+      left.push_back({{"seconds", laggards.seconds}, {"tasks", laggards.tasks}});
     }
     all.push_back({{"name", way.name},
                    {"pause", way.pause},
@@ -286,35 +286,38 @@ std::string to_line(const std::vector<ComparedWay>& ways) {
                    {"refusal", way.refusal},
                    {"refused_after", way.refused_after}});
   }
-  return fmt::format("{}{}\n", line_mark,
-                     all.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+  return fmt::format("{}{}\n", line_mark, all.line());
 }
 
 std::optional<std::vector<ComparedWay>> parse_ways(std::string_view line) {
   if (!line.starts_with(line_mark)) {
     return std::nullopt;
   }
-  const auto all = nlohmann::json::parse(line.substr(line_mark.size()), nullptr, false);
-  if (!all.is_array()) {
+  const auto all = Json::parse(line.substr(line_mark.size()));
+  if (!all || !all->is_array()) {
     return std::nullopt;
   }
   std::vector<ComparedWay> out;
-  try {
-    for (const nlohmann::json& entry : all) {
-      ComparedWay way{.name = entry.at("name"),
-                      .pause = entry.at("pause"),
-                      .worst_pause = entry.at("worst_pause"),
-                      .transition = entry.at("transition"),
-                      .worst_transition = entry.at("worst_transition"),
-                      .refusal = entry.at("refusal"),
-                      .refused_after = entry.at("refused_after")};
-      for (const nlohmann::json& laggards : entry.at("left")) {
-        way.left.push_back({.seconds = laggards.at(0), .tasks = laggards.at(1)});
-      }
-      out.push_back(std::move(way));
+  for (const Json& it : all->items()) {
+    JsonReader entry(it);
+    ComparedWay way{.name = entry.text("name"),
+                    .pause = entry.number("pause"),
+                    .worst_pause = entry.number("worst_pause"),
+                    .transition = entry.number("transition"),
+                    .worst_transition = entry.number("worst_transition"),
+                    .refusal = entry.text("refusal"),
+                    .refused_after = entry.number("refused_after")};
+    bool whole = true;
+    for (const Json& left : entry.items("left")) {
+      JsonReader laggards(left);
+      way.left.push_back({.seconds = laggards.number("seconds"),
+                          .tasks = static_cast<std::size_t>(laggards.integer("tasks"))});
+      whole = whole && laggards.whole();
     }
-  } catch (const nlohmann::json::exception&) {
-    return std::nullopt;
+    if (!whole || !entry.whole()) {
+      return std::nullopt;
+    }
+    out.push_back(std::move(way));
   }
   return out;
 }

@@ -184,8 +184,8 @@ class Chooser {
         }
       }
       if (found) {
-        add_note(fmt::format("{} stays as it runs, by the author's word: {}", ignored.name,
-                             ignored.reason));
+        add_note(fmt::format("{} stays as it is in the running kernel, as the author says: {}",
+                             ignored.name, ignored.reason));
       } else {
         refuse(
             Code::bad_manifest, ignored.name,

@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <utility>
+
+#include "base/json.h"
 
 namespace suture::guest {
 
 namespace {
-
-using nlohmann::json;
 
 constexpr std::array<std::pair<EventKind, std::string_view>, 7> event_names = {{
     {EventKind::alive, "alive"},
@@ -25,41 +24,45 @@ constexpr std::array<std::pair<EventKind, std::string_view>, 7> event_names = {{
 }  // namespace
 
 std::string to_json(const GuestPlan& plan) {
-  json patches = json::array();
+  Json patches = Json::array();
   for (const PlannedPatch& patch : plan.patches) {
     patches.push_back({{"file", patch.file}, {"name", patch.name}, {"modules", patch.modules}});
   }
-  return json{{"core", plan.core},     {"model", plan.model},
+  return Json{{"core", plan.core},     {"model", plan.model},
               {"patches", patches},    {"module_order", static_cast<int>(plan.module_order)},
               {"script", plan.script}, {"load_script", plan.load_script},
               {"rounds", plan.rounds}, {"transition_timeout", plan.transition_timeout}}
-      .dump(2);
+      .text();
 }
 
 Result<GuestPlan> parse_plan(std::string_view text) {
-  try {
-    const json plan = json::parse(text);
-    std::vector<PlannedPatch> patches;
-    for (const json& patch : plan.at("patches")) {
-      patches.push_back({patch.at("file"), patch.at("name"), patch.at("modules")});
-    }
-    return GuestPlan{.core = plan.at("core"),
-                     .model = plan.at("model"),
-                     .patches = std::move(patches),
-                     .module_order = static_cast<ModuleOrder>(plan.at("module_order").get<int>()),
-                     .script = plan.at("script"),
-                     .load_script = plan.at("load_script"),
-                     .rounds = plan.at("rounds"),
-                     .transition_timeout = plan.at("transition_timeout")};
-  } catch (const json::exception& error) {
-    return fail(Code::guest_failed, std::string(plan_path), error.what(),
+  const Json parsed = Json::parse(text).value_or(Json{});
+  JsonReader plan(parsed);
+  std::vector<PlannedPatch> patches;
+  bool whole = true;
+  for (const Json& it : plan.items("patches")) {
+    JsonReader patch(it);
+    patches.push_back({patch.text("file"), patch.text("name"), patch.texts("modules")});
+    whole = whole && patch.whole();
+  }
+  GuestPlan out{.core = plan.text("core"),
+                .model = plan.text("model"),
+                .patches = std::move(patches),
+                .module_order = static_cast<ModuleOrder>(plan.integer("module_order")),
+                .script = plan.text("script"),
+                .load_script = plan.text("load_script"),
+                .rounds = static_cast<unsigned>(plan.integer("rounds")),
+                .transition_timeout = plan.number("transition_timeout")};
+  if (!whole || !plan.whole()) {
+    return fail(Code::guest_failed, std::string(plan_path), "it is not a plan of a test",
                 "the plan is written by `suture test`; run that");
   }
+  return out;
 }
 
 std::string to_line(const Event& event) {
   auto name = std::ranges::find(event_names, event.kind, [](const auto& it) { return it.first; });
-  json line{{"event", name->second}};
+  Json line{{"event", name->second}};
   switch (event.kind) {
     case EventKind::started:
       line["patch"] = event.patch;
@@ -89,34 +92,30 @@ std::string to_line(const Event& event) {
     case EventKind::log_lost:
     case EventKind::end: break;
   }
-  return line.dump(-1, ' ', true, json::error_handler_t::replace) + "\n";
+  return line.line() + "\n";
 }
 
 std::optional<Event> parse_line(std::string_view text) {
-  const json line = json::parse(text, nullptr, false);
-  if (!line.is_object()) {
+  const Json line = Json::parse(text).value_or(Json{});
+  JsonReader reader(line);
+  auto name = std::ranges::find(event_names, reader.text("event"),
+                                [](const auto& it) { return it.second; });
+  if (name == event_names.end()) {
     return std::nullopt;
   }
-  try {
-    const std::string kind = line.at("event");
-    auto name = std::ranges::find(event_names, kind, [](const auto& it) { return it.second; });
-    if (name == event_names.end()) {
-      return std::nullopt;
-    }
-    return Event{.kind = name->first,
-                 .patch = line.value("patch", ""),
-                 .phase = line.value("phase", ""),
-                 .round = line.value("round", 0U),
-                 .ok = line.value("ok", true),
-                 .from_kernel = line.value("from_kernel", true),
-                 .level = line.value("level", 0),
-                 .seconds = line.value("seconds", 0.0),
-                 .text = line.value("text", ""),
-                 .model = line.value("model", ""),
-                 .pause_ns = line.value("pause_ns", 0L)};
-  } catch (const json::exception&) {
-    return std::nullopt;
-  }
+  // Each kind of event has some of these.
+  Event event{.kind = name->first};
+  event.patch = reader.text("patch");
+  event.phase = reader.text("phase");
+  event.text = reader.text("text");
+  event.model = reader.text("model");
+  event.round = static_cast<unsigned>(reader.integer("round"));
+  event.level = static_cast<int>(reader.integer("level"));
+  event.seconds = reader.number("seconds");
+  event.pause_ns = reader.integer("pause_ns");
+  event.ok = line.find("ok") == nullptr || reader.truth("ok");
+  event.from_kernel = line.find("from_kernel") == nullptr || reader.truth("from_kernel");
+  return event;
 }
 
 }  // namespace suture::guest

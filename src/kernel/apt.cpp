@@ -4,8 +4,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <sstream>
+#include <thread>
 
 #include "base/digest.h"
 #include "base/process.h"
@@ -79,6 +84,44 @@ Result<fs::path> find_by_hash(const Package& package, const fs::path& directory)
   return fail(Code::package_failed, package.name, "apt fetched nothing", apt_remedy);
 }
 
+std::uintmax_t bytes_in(const fs::path& directory) {
+  std::uintmax_t bytes = 0;
+  std::error_code ec;
+  for (fs::recursive_directory_iterator at(directory, ec), end; !ec && at != end;
+       at.increment(ec)) {
+    std::error_code gone;
+    const std::uintmax_t size = at->is_regular_file(gone) ? at->file_size(gone) : 0;
+    bytes += gone ? 0 : size;
+  }
+  return bytes;
+}
+
+// Tells how much of `expected` bytes is in the directory, at each tenth, while it lives. apt itself
+// says so only on a terminal of its own.
+class Watch {
+ public:
+  Watch(fs::path directory, std::uintmax_t expected, Progress progress)
+      : thread_([directory = std::move(directory), expected,
+                 progress = std::move(progress)](const std::stop_token& stop) {
+          std::uintmax_t told = 0;
+          std::mutex mutex;
+          std::unique_lock lock(mutex);
+          std::condition_variable_any ended;
+          while (!ended.wait_for(lock, stop, std::chrono::milliseconds(300),
+                                 [&] { return stop.stop_requested(); })) {
+            const std::uintmax_t tenths =
+                bytes_in(directory) * 10 / std::max<std::uintmax_t>(expected, 1);
+            if (tenths > told && tenths <= 10) {
+              told = tenths;
+              progress(fmt::format("fetching: {} % of {} MiB", told * 10, (expected >> 20) + 1));
+            }
+          }
+        }) {}
+
+ private:
+  std::jthread thread_;
+};
+
 }  // namespace
 
 Result<std::vector<Package>> find_packages(const std::vector<std::string>& names) {
@@ -117,7 +160,7 @@ Result<std::vector<std::string>> package_names(const std::string& prefix) {
 // Fetched into a directory of their own and moved when the hash is right, so that `downloads` never
 // holds a half file under its full name.
 Result<std::vector<fs::path>> fetch_packages(const std::vector<Package>& packages,
-                                             const fs::path& downloads) {
+                                             const fs::path& downloads, const Progress& progress) {
   TRY(make_directories(downloads));
   std::vector<const Package*> missing;
   std::uint64_t size = 0;
@@ -140,6 +183,11 @@ Result<std::vector<fs::path>> fetch_packages(const std::vector<Package>& package
       get.argv.push_back(fmt::format("{}={}", package->name, package->version));
     }
     get.directory = scratch.path();
+    // What is under way goes there, too, so that it can be watched.
+    get.argv.insert(get.argv.begin() + 1,
+                    {"-o", "Dir::Cache::Archives=" + scratch.path().string()});
+    TRY(make_directories(scratch.path() / "partial"));
+    const Watch watch(scratch.path(), size, progress);
     TRY(run_checked(get, Code::package_failed, missing.front()->name,
                     "check the network, run 'apt-get update' and try again"));
     for (const Package* package : missing) {

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "kernel/packages.h"
 
 namespace suture::kernel {
 
@@ -32,9 +33,9 @@ Result<std::vector<Package>> find_packages(const std::vector<std::string>& names
 Result<std::vector<std::string>> package_names(const std::string& prefix);
 
 // The packages' files in `downloads`, in the order given: fetched where they are not there yet, and
-// of the right hash.
+// of the right hash. Says how much has come, another thread does.
 Result<std::vector<fs::path>> fetch_packages(const std::vector<Package>& packages,
-                                             const fs::path& downloads);
+                                             const fs::path& downloads, const Progress& progress);
 
 // The packaging of the source package that `package` was built from
 // ("linux_6.1.170-3.debian.tar.xz"), in `downloads`. The machine's own sources of packages are

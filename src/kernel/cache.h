@@ -12,6 +12,7 @@
 #include "kernel/apt.h"
 #include "kernel/image.h"
 #include "kernel/kernel.h"
+#include "kernel/packages.h"
 
 namespace suture::kernel {
 
@@ -19,8 +20,9 @@ fs::path kernels_directory();
 fs::path downloads_directory();
 fs::path derived_directory(const std::string& build_id);
 
-// Held while an entry, or a derived tree, is made.
-Result<FileLock> lock_cache();
+// Held while an entry, or a derived tree, is made or removed. Where another process has it,
+// `progress` is told, which may be empty.
+Result<FileLock> lock_cache(const Progress& progress = {});
 
 // Temporary directories in the cache start with this; whoever holds the lock may remove them, since
 // nobody who made them can be alive.

@@ -7,8 +7,8 @@
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "kernel/cache.h"
 #include "kernel/make_units.h"
 #include "kernel/prepare.h"
@@ -22,7 +22,7 @@ constexpr int entry_schema = 1;
 std::unexpected<Error> damaged_entry(const fs::path& root, std::string_view why) {
   return fail(Code::bad_package, root.string(),
               fmt::format("the cached kernel is damaged: {}", why),
-              fmt::format("remove {} and run 'suture kernel add {}'", root.string(),
+              fmt::format("suture kernel remove {0}, then: suture kernel add {0}",
                           root.filename().string()));
 }
 
@@ -69,9 +69,17 @@ fs::path derived_directory(const std::string& build_id) {
   return cache_directory() / "derived" / build_id;
 }
 
-Result<FileLock> lock_cache() {
+Result<FileLock> lock_cache(const Progress& progress) {
   TRY(make_directories(cache_directory()));
-  return FileLock::acquire(cache_directory() / "lock");
+  const fs::path path = cache_directory() / "lock";
+  auto lock = FileLock::try_acquire(path);
+  if (lock || lock.error().code != Code::busy) {
+    return lock;
+  }
+  if (progress) {
+    progress("waiting for another suture that adds or removes a kernel");
+  }
+  return FileLock::acquire(path);
 }
 
 void remove_leftovers(const fs::path& directory) {
@@ -114,20 +122,20 @@ bool is_release_name(std::string_view release) {
 }
 
 Status write_entry(const fs::path& root, const Image& image, const std::vector<Package>& packages) {
-  nlohmann::ordered_json json = {
+  Json json = {
       {"schema", entry_schema},
       {"release", image.release()},
       {"package_version", packages.at(0).version},
       {"build_id", image.build_id()},
       {"compiler", image.compiler()},
       {"banner", image.banner()},
-      {"packages", nlohmann::ordered_json::array()},
+      {"packages", Json::array()},
   };
   for (const Package& package : packages) {
     json["packages"].push_back(
         {{"name", package.name}, {"version", package.version}, {"sha256", package.sha256}});
   }
-  return write_file(root / "kernel.json", json.dump(2) + "\n");
+  return write_file(root / "kernel.json", json.text() + "\n");
 }
 
 Result<Kernel> read_entry(const std::string& release) {
@@ -142,16 +150,16 @@ Result<Kernel> read_entry(const std::string& release) {
   if (!text) {
     return damaged_entry(kernel.root, text.error().reason);
   }
-  auto json = nlohmann::json::parse(*text, nullptr, false);
-  try {
-    if (json.is_discarded() || json.at("schema") != entry_schema || json.at("release") != release) {
-      return damaged_entry(kernel.root, "its kernel.json is of another kind");
-    }
-    kernel.release = release;
-    kernel.package_version = json.at("package_version");
-    kernel.build_id = json.at("build_id");
-  } catch (const nlohmann::json::exception& e) {
-    return damaged_entry(kernel.root, e.what());
+  const Json json = Json::parse(*text).value_or(Json{});
+  JsonReader entry(json);
+  if (entry.integer("schema") != entry_schema || entry.text("release") != release) {
+    return damaged_entry(kernel.root, "its kernel.json is of another kind");
+  }
+  kernel.release = release;
+  kernel.package_version = entry.text("package_version");
+  kernel.build_id = entry.text("build_id");
+  if (!entry.whole()) {
+    return damaged_entry(kernel.root, "its kernel.json lacks " + entry.missing());
   }
   kernel.vmlinuz = kernel.root / "vmlinuz";
   kernel.vmlinux = kernel.root / "vmlinux";

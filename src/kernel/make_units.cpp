@@ -239,7 +239,7 @@ Status ensure_units(const Kernel& kernel, const Progress& progress) {
   if (is_current_list(kernel.units)) {
     return {};
   }
-  FileLock lock = TRY(lock_cache());
+  FileLock lock = TRY(lock_cache(progress));
   if (is_current_list(kernel.units)) {
     return {};  // made while we waited
   }

@@ -128,7 +128,7 @@ Result<Fetched> fetch(const std::vector<Package>& parts, const std::string& rele
     progress(fmt::format("fetching {} {} ({} MiB)", package.name, package.version,
                          (package.size >> 20) + 1));
   }
-  std::vector<fs::path> files = TRY(fetch_packages(parts, downloads_directory()));
+  std::vector<fs::path> files = TRY(fetch_packages(parts, downloads_directory(), progress));
   Fetched fetched{files.at(0), files.at(1), files.at(2), {}};
   if (!featureset_of(release).empty()) {
     const Package& source = parts.at(2);
@@ -233,7 +233,7 @@ namespace {
 
 // Makes the entry, unless it was made while we waited for the lock.
 Status add_entry(const std::string& release, const Progress& progress) {
-  FileLock lock = TRY(lock_cache());
+  FileLock lock = TRY(lock_cache(progress));
   if (auto known = read_entry(release); known || known.error().code != Code::not_cached) {
     return {};
   }

@@ -83,6 +83,27 @@ std::string changed_options(const Options& given, const Options& made) {
   return names.size() > 5 ? fmt::format("{} and {} more", out, names.size() - 5) : out;
 }
 
+// Of what make said, the lines that tell why it failed, the first ones first. Where none does, the
+// last ones: with several jobs, the reason may stand far above the end.
+std::string telling_lines(std::string_view said) {
+  constexpr std::size_t most = 12;
+  std::vector<std::string_view> telling, last;
+  for_each_line(said, [&](std::string_view line) {
+    static constexpr std::string_view signs[] = {
+        "not found", "No such file", "rror:", "Error ", "cannot ", "undefined reference", "denied"};
+    const bool tells = std::ranges::any_of(
+        signs, [&](std::string_view sign) { return line.find(sign) != std::string_view::npos; });
+    if (tells && telling.size() < most) {
+      telling.push_back(line);
+    }
+    last.push_back(line);
+    if (last.size() > most) {
+      last.erase(last.begin());
+    }
+  });
+  return fmt::format("{}", fmt::join(telling.empty() ? last : telling, "\n"));
+}
+
 // A full disk is the one failure of make that has a remedy of its own.
 Status run_make(Command make, const std::vector<std::string>& words, const fs::path& tree) {
   make.argv.insert(make.argv.end(), words.begin(), words.end());
@@ -93,15 +114,10 @@ Status run_make(Command make, const std::vector<std::string>& words, const fs::p
   if (finished.out.find("No space left on device") != std::string::npos) {
     return fail_errno(ENOSPC, tree.string(), "make " + words.back());
   }
-  std::string_view tail = finished.out;
-  if (constexpr std::size_t most = 1500; tail.size() > most) {
-    tail.remove_prefix(tail.size() - most);
-    tail.remove_prefix(tail.find('\n') + 1);
-  }
-  return fail(
-      Code::prepare_failed, tree.string(),
-      fmt::format("'make {}' ended with status {}:\n{}", words.back(), finished.exit_status, tail),
-      "install what make misses (flex, bison, bc, libelf-dev, libssl-dev) and try again");
+  return fail(Code::prepare_failed, tree.string(),
+              fmt::format("'make {}' ended with status {}:\n{}", words.back(), finished.exit_status,
+                          telling_lines(finished.out)),
+              "its first line names what is missing or wrong: mend that, then try again");
 }
 
 Status copy_into(const fs::path& from, const fs::path& to) {

@@ -366,6 +366,7 @@ Result<LoadOutcome> load(const machine::Machine& machine, const fs::path& module
                 fmt::format("remove it: suture unload {}", name));
   }
   LoadOutcome outcome = outcome_of(*patch, now_seconds() - start);
+  note_load(machine, name);
   if (options.trial_seconds) {
     TRY(start_trial(machine, name));
     undertaking.keep();

@@ -84,8 +84,8 @@ std::vector<Nudged> nudge_by_core(const machine::Machine& machine,
       out.push_back({.pid = task.pid,
                      .comm = task.comm,
                      .signalled = done.has_value(),
-                     .what = done ? "nudged by the core"
-                                  : fmt::format("not nudged: {}", done.error().reason)});
+                     .what = done ? "woken by Suture's core"
+                                  : fmt::format("not woken: {}", done.error().reason)});
     }
   }
   return out;
@@ -112,7 +112,7 @@ std::vector<Nudged> nudge_by_signals(const machine::Machine& machine,
     const int err = errno;
     const int continued = ::kill(task.pid, SIGCONT);
     known->signalled = stopped == 0 && continued == 0;
-    known->what = known->signalled ? "signalled: its system call begins anew"
+    known->what = known->signalled ? "signalled: its system call is restarted"
                                    : fmt::format("not signalled: {}", std::strerror(err));
   }
   return out;

@@ -2,23 +2,24 @@
 #include "live/records.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <nlohmann/json.hpp>
+#include <ctime>
+#include <tuple>
 #include <utility>
 
+#include "base/json.h"
 #include "machine/directory.h"
 #include "machine/proc_stat.h"
 
 namespace suture::live {
 
 namespace {
-
-using nlohmann::json;
 
 constexpr std::string_view suffix = ".json";
 constexpr std::array<std::pair<Record::Kind, std::string_view>, 3> kind_names = {{
@@ -38,30 +39,28 @@ std::optional<machine::ProcStat> stat_of(const machine::Machine& machine, int pi
 
 std::string to_json(const Record& record) {
   auto kind = std::ranges::find(kind_names, record.kind, [](const auto& it) { return it.first; });
-  return json{{"patch", record.patch},       {"kind", kind->second},
+  return Json{{"patch", record.patch},       {"kind", kind->second},
               {"pid", record.pid},           {"start_time", record.start_time},
               {"deadline", record.deadline}, {"trial_seconds", record.trial_seconds}}
-             .dump(2) +
+             .text() +
          "\n";
 }
 
 std::optional<Record> parse_record_file(std::string_view text) {
-  try {
-    const json parsed = json::parse(text);
-    const std::string word = parsed.at("kind");
-    auto kind = std::ranges::find(kind_names, word, [](const auto& it) { return it.second; });
-    if (kind == kind_names.end()) {
-      return std::nullopt;
-    }
-    return Record{.patch = parsed.at("patch"),
-                  .kind = kind->first,
-                  .pid = parsed.at("pid"),
-                  .start_time = parsed.at("start_time"),
-                  .deadline = parsed.at("deadline"),
-                  .trial_seconds = parsed.at("trial_seconds")};
-  } catch (const json::exception&) {
+  const Json parsed = Json::parse(text).value_or(Json{});
+  JsonReader reader(parsed);
+  auto kind =
+      std::ranges::find(kind_names, reader.text("kind"), [](const auto& it) { return it.second; });
+  if (kind == kind_names.end()) {
     return std::nullopt;
   }
+  Record record{.patch = reader.text("patch"),
+                .kind = kind->first,
+                .pid = static_cast<int>(reader.integer("pid")),
+                .start_time = static_cast<unsigned long long>(reader.integer("start_time")),
+                .deadline = reader.number("deadline"),
+                .trial_seconds = reader.number("trial_seconds")};
+  return reader.whole() ? std::optional(std::move(record)) : std::nullopt;
 }
 
 std::vector<Record> read_records(const machine::Machine& machine) {
@@ -116,6 +115,39 @@ void keep_by(const machine::Machine& machine, Record& record, int pid) {
 
 void keep_by_this_process(const machine::Machine& machine, Record& record) {
   keep_by(machine, record, ::getpid());
+}
+
+namespace {
+
+fs::path note_path(const machine::Machine& machine, const std::string& patch) {
+  return machine.run / "loaded" / (patch + std::string(suffix));
+}
+
+// Each load of a module makes its directory anew, with another inode; 0 where it is not loaded.
+std::int64_t load_number(const machine::Machine& machine, const std::string& patch) {
+  struct stat seen {};
+  return ::stat((machine.sys / "module" / patch).c_str(), &seen) == 0
+             ? static_cast<std::int64_t>(seen.st_ino)
+             : 0;
+}
+
+}  // namespace
+
+void note_load(const machine::Machine& machine, const std::string& patch) {
+  const Json note{{"time", static_cast<std::int64_t>(std::time(nullptr))},
+                  {"load", load_number(machine, patch)}};
+  // Without it status does not say when the patch was loaded, and nothing else changes.
+  std::ignore = make_directories(note_path(machine, patch).parent_path());
+  std::ignore = write_file(note_path(machine, patch), note.text() + "\n");
+}
+
+std::optional<std::int64_t> loaded_at(const machine::Machine& machine, const std::string& patch) {
+  const auto text = read_text(note_path(machine, patch));
+  const Json json = text ? Json::parse(*text).value_or(Json{}) : Json{};
+  JsonReader note(json);
+  const std::int64_t time = note.integer("time");
+  return note.whole() && note.integer("load") == load_number(machine, patch) ? std::optional(time)
+                                                                             : std::nullopt;
 }
 
 double seconds_since_boot() {

@@ -5,6 +5,7 @@
 // place by a rename and gone with the next boot.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,6 +47,12 @@ bool keeper_alive(const machine::Machine& machine, const Record& record);
 // Fills in that process, or this one.
 void keep_by(const machine::Machine& machine, Record& record, int pid);
 void keep_by_this_process(const machine::Machine& machine, Record& record);
+
+// Notes that the patch came into force now. The note is about this very load: a module of the same
+// name that is loaded later, by whatever, is another one.
+void note_load(const machine::Machine& machine, const std::string& patch);
+// When that was, in seconds since 1970; nothing where Suture did not load it.
+std::optional<std::int64_t> loaded_at(const machine::Machine& machine, const std::string& patch);
 
 // The clock of the deadlines: seconds since boot, sleep included.
 double seconds_since_boot();

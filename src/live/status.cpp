@@ -133,6 +133,7 @@ Result<MachineStatus> machine_status(const machine::Machine& machine) {
   const std::vector<Record> records = read_records(machine);
   for (const machine::LoadedPatch& patch : patches) {
     PatchStatus status{.patch = patch, .metadata = machine::loaded_metadata(machine, patch.name)};
+    status.loaded_at = loaded_at(machine, patch.name);
     auto record = std::ranges::find(records, patch.name, &Record::patch);
     if (record != records.end()) {
       status.record = *record;

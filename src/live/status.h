@@ -3,6 +3,7 @@
 // The whole picture of live patching on this machine.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct PatchStatus {
   std::optional<module::Metadata> metadata;  // of a patch that Suture made
   std::optional<Record> record;              // what a process of Suture has undertaken for it
   bool keeper_alive = false;                 // that process
+  std::optional<std::int64_t> loaded_at;     // seconds since 1970; nothing: Suture did not load it
 };
 
 struct MachineStatus {

@@ -323,8 +323,13 @@ Result<Metadata> read_metadata(const elf::ObjectFile& object, const std::string&
 }
 
 Result<Metadata> read_metadata(const fs::path& module) {
-  elf::ObjectFile object = TRY(elf::ObjectFile::open(module));
-  return read_metadata(object, module.string());
+  auto object = elf::ObjectFile::open(module);
+  if (!object && object.error().code == Code::bad_elf) {
+    return fail(Code::bad_module, module.string(),
+                fmt::format("it is no module: {}", object.error().reason),
+                "give the .ko file that `suture build` wrote");
+  }
+  return read_metadata(TRY(std::move(object)), module.string());
 }
 
 }  // namespace suture::module

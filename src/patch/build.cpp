@@ -144,9 +144,6 @@ class Builder {
     std::vector<source::CompileCommand> commands;
     modules_ = TRY(Modules::open(kernel_));
     for (const std::string& source : intake_.touched.sources) {
-      progress_(fmt::format("compiling {}", source));
-    }
-    for (const std::string& source : intake_.touched.sources) {
       for (source::CompileCommand& command : TRY(source::commands_for(units_, source))) {
         TRY(modules_.find(command));
         commands.push_back(std::move(command));
@@ -169,7 +166,7 @@ class Builder {
     });
     Result<Compiled> compiled =
         compile_units(kernel_, intake_.files, std::move(commands),
-                      type_changes(intake_.files, intake_.touched), place_, posts_);
+                      type_changes(intake_.files, intake_.touched), place_, posts_, progress_);
     Status read = reading.get();
     Compiled made = TRY(std::move(compiled));
     std::ranges::move(made.failures, std::back_inserter(out_.refusals));
@@ -205,7 +202,6 @@ class Builder {
       out_.notes.push_back(std::move(reached.reason));
     }
     for (source::CompileCommand& command : reached.commands) {
-      progress_(fmt::format("compiling {}", command.source));
       commands.push_back(std::move(command));
     }
     return {};
@@ -564,9 +560,8 @@ class Builder {
     out_.seconds.link = now_seconds() - start;
     TRY(check(linked.module));
     start = now_seconds();
-    fs::path directory =
+    const fs::path directory =
         request_.output_directory.empty() ? fs::path(".") : request_.output_directory;
-    TRY(make_directories(directory));
     out_.module = directory / (intake_.metadata.name + ".ko");
     // The proof is of the module itself: the kernel cuts the signature off before it looks at it.
     if (signer_) {

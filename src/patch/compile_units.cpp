@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <span>
@@ -258,13 +259,13 @@ std::optional<Error> failure_of(const Job& job, const source::CompileCommand& co
   if (job.post) {
     return Error{Code::does_not_compile, command.source,
                  fmt::format("the patched source does not compile:\n{}", words),
-                 "mend the diff; the unpatched file compiles"};
+                 "correct the diff; the unpatched file compiles"};
   }
   return Error{Code::does_not_compile, command.source,
-               fmt::format("the unpatched source does not compile, though the kernel is made of "
-                           "it:\n{}",
+               fmt::format("the unpatched source does not compile, though the kernel was built "
+                           "from it:\n{}",
                            words),
-               "install the compiler that made the kernel, or add the kernel to the cache anew"};
+               "install the compiler that built the kernel, or add the kernel to the cache again"};
 }
 
 // The compiler counts lines as the unpatched file has them. So what failed is compiled again with
@@ -313,13 +314,39 @@ std::string digest_of(const source::CompileCommand& command,
   return sha256_hex(as_bytes(all + text)).substr(0, 32);
 }
 
+// Tells what is compiled: a few files by their names, many by how far it is.
+class Counter {
+ public:
+  Counter(std::size_t jobs, const kernel::Progress& progress) : jobs_(jobs), progress_(progress) {}
+
+  void begins(const std::string& source) {
+    constexpr std::size_t few = 8, steps = 10;
+    const std::lock_guard lock(mutex_);
+    ++begun_;
+    if (jobs_ <= few) {
+      if (told_.insert(source).second) {
+        progress_(fmt::format("compiling {}", source));
+      }
+    } else if (begun_ * steps / jobs_ != (begun_ - 1) * steps / jobs_ || begun_ == 1) {
+      progress_(fmt::format("compiling {} of {}: {}", begun_, jobs_, source));
+    }
+  }
+
+ private:
+  std::size_t jobs_;
+  const kernel::Progress& progress_;
+  std::mutex mutex_;
+  std::size_t begun_ = 0;
+  std::set<std::string> told_;
+};
+
 }  // namespace
 
 Result<Compiled> compile_units(const kernel::Kernel& kernel,
                                const std::vector<source::ChangedFile>& files,
                                std::vector<source::CompileCommand> commands,
                                const TypeChanges& types, const WorkPlace& place,
-                               const PostCache& posts) {
+                               const PostCache& posts, const kernel::Progress& progress) {
   std::vector<Unit> units;
   std::vector<Job> jobs;
   const std::vector<std::string> wide = TRY(wide_site_options(kernel));
@@ -360,7 +387,11 @@ Result<Compiled> compile_units(const kernel::Kernel& kernel,
     }
     units.push_back(std::move(unit));
   }
-  parallel_for(jobs.size(), [&](std::size_t i) { run_job(jobs[i]); });
+  Counter counter(jobs.size(), progress);
+  parallel_for(jobs.size(), [&](std::size_t i) {
+    counter.begins(units[jobs[i].unit].command.source);
+    run_job(jobs[i]);
+  });
   for (const Job& job : jobs) {
     if (!job.result) {
       return std::unexpected(job.result.error());

@@ -79,6 +79,6 @@ Result<Compiled> compile_units(const kernel::Kernel& kernel,
                                const std::vector<source::ChangedFile>& files,
                                std::vector<source::CompileCommand> commands,
                                const TypeChanges& types, const WorkPlace& place,
-                               const PostCache& posts);
+                               const PostCache& posts, const kernel::Progress& progress);
 
 }  // namespace suture::patch

@@ -73,7 +73,7 @@ Result<Exports> exports_in(const kernel::Kernel& kernel, const source::CompileCo
   preprocess.insert(preprocess.end(),
                     {"-E", "-D__GENKSYMS__", "-o", text.string(), command.source});
   TRY(run_checked(Command{.argv = preprocess, .directory = directory}, Code::does_not_compile,
-                  command.source, "mend the diff"));
+                  command.source, "correct the diff"));
   fs::path types = text;
   types.replace_extension(".types");
   const fs::path program = kernel.source / "scripts/genksyms/genksyms";

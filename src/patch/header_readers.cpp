@@ -7,7 +7,8 @@
 // Method: makefiles name what their rules read. Each word of a makefile that ends like a header is
 // kept, with the variables at its start taken for what kbuild means by them; lists of headers that
 // are only installed or checked are left out. Programs of the build (hostprogs) are C files, whose
-// own quoted #includes are followed.
+// own quoted #includes are followed. Directories that are not configured in are told by this: their
+// makefile lists objects, and the kernel is made of none below them.
 //
 // Limit: what a script finds without its makefile's help is not seen.
 #include "patch/header_readers.h"
@@ -24,7 +25,7 @@ namespace suture::patch {
 
 namespace {
 
-constexpr std::string_view format_line = "suture header readers 2\n";
+constexpr std::string_view format_line = "suture header readers 3\n";
 
 // Lists of names, not of what a rule reads.
 constexpr std::string_view lists[] = {"mandatory-y",     "generic-y",       "generated-y",
@@ -144,7 +145,15 @@ bool is_searched(const fs::path& directory) {
   return directory.parent_path() != "arch" || directory == "arch/x86";
 }
 
-Result<std::string> read_makefiles(const fs::path& tree) {
+// The kernel is made of something in that directory, or below it.
+bool has_units(const kernel::Units& units, const std::string& directory) {
+  const std::string below = directory.empty() ? "" : directory + "/";
+  return std::ranges::any_of(units.all(), [&](const kernel::Unit& unit) {
+    return unit.path.starts_with(below) || unit.object.starts_with(below);
+  });
+}
+
+Result<std::string> read_makefiles(const fs::path& tree, const kernel::Units& units) {
   std::string out(format_line);
   std::error_code ec;
   for (fs::recursive_directory_iterator at(tree, ec), end; !ec && at != end; at.increment(ec)) {
@@ -160,7 +169,11 @@ Result<std::string> read_makefiles(const fs::path& tree) {
       continue;
     }
     const std::string text = TRY(read_text(at->path()));
-    MakefileNames names = names_in_makefile(text, path.parent_path().string());
+    const std::string directory = path.parent_path().string();
+    MakefileNames names = names_in_makefile(text, directory);
+    if (names.lists_objects && !has_units(units, directory)) {
+      continue;
+    }
     for (const std::string& header : names.headers) {
       out += fmt::format("{}\t{}\n", header, path.string());
     }
@@ -185,6 +198,7 @@ MakefileNames names_in_makefile(std::string_view text, const std::string& direct
       continue;
     }
     std::string_view rest = line.substr(first);
+    out.lists_objects = out.lists_objects || rest.starts_with("obj-") || rest.starts_with("lib-");
     auto lists_names = [&](std::string_view list) { return rest.starts_with(list); };
     if (std::ranges::any_of(lists, lists_names)) {
       continue;
@@ -211,11 +225,11 @@ MakefileNames names_in_makefile(std::string_view text, const std::string& direct
   return out;
 }
 
-Result<std::optional<std::string>> reader_outside(const fs::path& tree, const std::string& header,
-                                                  const fs::path& kept) {
+Result<std::optional<std::string>> reader_outside(const fs::path& tree, const kernel::Units& units,
+                                                  const std::string& header, const fs::path& kept) {
   Result<std::string> text = read_text(kept);
   if (!text || !text->starts_with(format_line)) {
-    text = TRY(read_makefiles(tree));
+    text = TRY(read_makefiles(tree, units));
     TRY(make_directories(kept.parent_path()));
     TRY(write_file(kept, *text));
   }

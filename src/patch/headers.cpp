@@ -121,6 +121,47 @@ std::unexpected<Error> cannot_reach(const std::string& where, const std::string&
               "keep what it sees of the header as it is, or reboot into a kernel with the change");
 }
 
+// What reads headers: the units, then what is made beside them.
+struct Readers {
+  std::vector<source::IncludeWay> ways;
+  std::vector<source::Reader> all;
+  std::vector<const Maker*> made;
+};
+
+Readers readers_of(const kernel::Kernel& kernel, const kernel::Units& units) {
+  Readers out;
+  std::map<std::uint32_t, std::uint32_t> by_list;
+  std::map<source::IncludeWay, std::uint32_t> numbers;
+  auto way_of = [&](const kernel::Unit& unit) {
+    auto [it, added] = by_list.emplace(unit.compiler, 0);
+    if (added) {
+      source::IncludeWay way = source::include_way(units.compiler(unit), kernel.source);
+      auto [number, is_new] = numbers.emplace(way, static_cast<std::uint32_t>(out.ways.size()));
+      if (is_new) {
+        out.ways.push_back(std::move(way));
+      }
+      it->second = number->second;
+    }
+    return it->second;
+  };
+  for (const kernel::Unit& unit : units.all()) {
+    out.all.push_back({unit.path, way_of(unit)});
+  }
+  for (const Maker& maker : makers) {
+    std::vector<const kernel::Unit*> like = units.of_source(maker.like);
+    if (!like.empty() && fs::exists(kernel.source / maker.source)) {
+      out.all.push_back({std::string(maker.source), way_of(*like.front())});
+      out.made.push_back(&maker);
+    }
+  }
+  return out;
+}
+
+Result<source::SourceIndex> open_index(const kernel::Kernel& kernel, Readers& readers) {
+  return source::SourceIndex::open(kernel.source, std::move(readers.ways), std::move(readers.all),
+                                   kernel.derived / "source-index");
+}
+
 class HeaderUsers {
  public:
   HeaderUsers(const kernel::Kernel& kernel, const kernel::Units& units, const Intake& intake,
@@ -135,13 +176,13 @@ class HeaderUsers {
 
   Result<Reached> run() {
     TRY(look_outside());
-    list_readers();
     progress_("looking for what sees the changed headers");
-    source::SourceIndex index = TRY(source::SourceIndex::open(kernel_.source, ways_, readers_,
-                                                              kernel_.derived / "source-index"));
+    Readers readers = readers_of(kernel_, units_);
+    source::SourceIndex index = TRY(open_index(kernel_, readers));
+    made_ = std::move(readers.made);
     reach_ = TRY(source::reach(index, kernel_.source, headers()));
     out_.reason = reach_.reason;
-    TRY(take_candidates());
+    TRY(take_candidates(index.readers()));
     TRY(compare_texts());
     return std::move(out_);
   }
@@ -167,7 +208,8 @@ class HeaderUsers {
       if (auto made = units_.made_of(header); !made.empty() && !made.ends_with("asm-offsets.s")) {
         return cannot_reach(header, fmt::format("kbuild makes {} of it, too", made));
       }
-      auto reader = TRY(reader_outside(kernel_.source, header, kernel_.derived / "header-readers"));
+      auto reader =
+          TRY(reader_outside(kernel_.source, units_, header, kernel_.derived / "header-readers"));
       if (reader) {
         return cannot_reach(
             header, fmt::format("{} reads it to make something else of it, which is in the kernel "
@@ -178,37 +220,10 @@ class HeaderUsers {
     return {};
   }
 
-  void list_readers() {
-    std::map<std::uint32_t, std::uint32_t> by_list;
-    std::map<source::IncludeWay, std::uint32_t> numbers;
-    auto way_of = [&](const kernel::Unit& unit) {
-      auto [it, added] = by_list.emplace(unit.compiler, 0);
-      if (added) {
-        source::IncludeWay way = source::include_way(units_.compiler(unit), kernel_.source);
-        auto [number, is_new] = numbers.emplace(way, static_cast<std::uint32_t>(ways_.size()));
-        if (is_new) {
-          ways_.push_back(std::move(way));
-        }
-        it->second = number->second;
-      }
-      return it->second;
-    };
-    for (const kernel::Unit& unit : units_.all()) {
-      readers_.push_back({unit.path, way_of(unit)});
-    }
-    for (const Maker& maker : makers) {
-      std::vector<const kernel::Unit*> like = units_.of_source(maker.like);
-      if (!like.empty() && fs::exists(kernel_.source / maker.source)) {
-        readers_.push_back({std::string(maker.source), way_of(*like.front())});
-        made_.push_back(&maker);
-      }
-    }
-  }
-
   // Whom the preprocessor or the compiler is asked about.
-  Status take_candidates() {
-    for (std::size_t i = 0; i < readers_.size(); ++i) {
-      const std::string& path = readers_[i].source;
+  Status take_candidates(const std::vector<source::Reader>& readers) {
+    for (std::size_t i = 0; i < readers.size(); ++i) {
+      const std::string& path = readers[i].source;
       bool named = std::ranges::binary_search(intake_.touched.sources, path);
       out_.users += reach_.users[i] && i < units_.all().size() ? 1 : 0;
       if (named || !reach_.candidates[i]) {
@@ -318,9 +333,7 @@ class HeaderUsers {
   const bool all_units_;
   const kernel::Progress& progress_;
   Texts texts_;
-  std::vector<source::IncludeWay> ways_;
-  std::vector<source::Reader> readers_;  // the units, then what is made
-  std::vector<const Maker*> made_;
+  std::vector<const Maker*> made_;  // the readers behind the units
   source::Reach reach_;
   std::vector<source::CompileCommand> commands_;
   Reached out_;
@@ -347,6 +360,14 @@ bool same_tokens(std::string_view a, std::string_view b) {
       return true;
     }
   }
+}
+
+Status index_headers(const kernel::Kernel& kernel, const kernel::Progress& progress) {
+  kernel::Units units = TRY(kernel::Units::open(kernel, progress));
+  progress("reading which files include which headers");
+  Readers readers = readers_of(kernel, units);
+  TRY(open_index(kernel, readers));
+  return {};
 }
 
 Result<Reached> reached_units(const kernel::Kernel& kernel, const kernel::Units& units,

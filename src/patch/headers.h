@@ -14,6 +14,10 @@
 
 namespace suture::patch {
 
+// Reads which of the kernel's files include and name what, and keeps it for the builds of changed
+// headers; does nothing where it is kept already.
+Status index_headers(const kernel::Kernel& kernel, const kernel::Progress& progress);
+
 struct Reached {
   std::vector<source::CompileCommand> commands;  // that may see a difference; all are compiled
   std::size_t users = 0;                         // units that may include one of the headers

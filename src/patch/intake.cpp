@@ -70,12 +70,18 @@ std::string name_of(fs::path path) {
 Result<std::string> module_name(const Request& request) {
   std::string name = request.name;
   if (name.empty()) {
-    name = name_of(request.patches.at(0));
+    const std::string given = name_of(request.patches.at(0));
+    name = given;
     for (char& c : name) {
       bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
       c = fine ? c : '_';
     }
     name = name.substr(0, 55);
+    // Of '日本.patch' nothing would be left.
+    if (name.find_first_not_of('_') == std::string::npos) {
+      return fail(Code::usage, given, "no module can have the name of this diff",
+                  "give the module a name of letters, digits and underscores: --name NAME");
+    }
   }
   bool fine = !name.empty() && name.size() <= 55 &&
               name.find_first_not_of(
@@ -83,7 +89,7 @@ Result<std::string> module_name(const Request& request) {
                   "0123456789_") == std::string::npos;
   if (!fine) {
     return fail(Code::usage, name, "a module's name is 1 to 55 letters, digits and underscores",
-                "give another name with -n");
+                "give another name: --name NAME");
   }
   return name;
 }

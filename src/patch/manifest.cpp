@@ -43,7 +43,7 @@ class Reader {
  private:
   std::unexpected<Error> wrong(const toml::source_region& at, std::string reason) const {
     return fail(Code::bad_manifest, at.begin ? fmt::format("{}:{}", where_, at.begin.line) : where_,
-                std::move(reason), "mend the manifest; the patch author's guide shows one");
+                std::move(reason), "correct the manifest; docs/patch-author-guide.md shows one");
   }
 
   Status known_keys(const toml::table& table, std::initializer_list<std::string_view> known) const {

@@ -3,8 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "kernel/prepare.h"
 
 namespace suture::patch {
@@ -28,48 +27,44 @@ struct KeptObjects {
   std::vector<prove::Scope::File> files;
 };
 
-Result<std::string> read_kept(const fs::path& directory, const nlohmann::json& file,
-                              const char* side) {
-  const std::string name = file.value(side, "");
+Result<std::string> read_kept(const fs::path& directory, const std::string& name) {
   return name.empty() ? std::string() : TRY(read_text(directory / name));
 }
 
 Result<KeptObjects> read_list(const fs::path& directory) {
   const fs::path path = directory / list_name;
   const std::string text = TRY(read_text(path));
-  const nlohmann::json list = nlohmann::json::parse(text, nullptr, false);
+  const Json json = Json::parse(text).value_or(Json{});
+  JsonReader list(json);
   KeptObjects out;
-  auto bad = [&] {
+  out.compiler = list.text("compiler");
+  bool whole = list.integer("schema") == 1;
+  for (const Json& it : list.items("units")) {
+    JsonReader unit(it);
+    KeptUnit& kept = out.units.emplace_back();
+    kept.source = unit.text("source");
+    kept.object = unit.text("object");
+    kept.pre = directory / unit.text("pre");
+    kept.post = directory / unit.text("post");
+    for (const Json& entry : unit.items("ignored")) {
+      JsonReader ignored(entry);
+      kept.ignored.emplace_back(ignored.text("name"), ignored.text("reason"));
+      whole = whole && ignored.whole();
+    }
+    whole = whole && unit.whole();
+  }
+  for (const Json& it : list.items("files")) {
+    JsonReader file(it);
+    prove::Scope::File& kept = out.files.emplace_back();
+    kept.path = file.text("path");
+    whole = whole && file.whole();
+    // A file that the diff adds or deletes has one side only.
+    kept.before = TRY(read_kept(directory, file.text("before")));
+    kept.after = TRY(read_kept(directory, file.text("after")));
+  }
+  if (!whole || !list.whole()) {
     return fail(Code::bad_config, path.string(), "it is not the list that a build leaves",
                 "give the directory that `suture build --keep-objects` wrote");
-  };
-  if (!list.is_object() || list.value("schema", 0) != 1 || !list.contains("units")) {
-    return bad();
-  }
-  out.compiler = list.value("compiler", "");
-  for (const auto& unit : list["units"]) {
-    if (!unit.is_object()) {
-      return bad();
-    }
-    KeptUnit& kept = out.units.emplace_back();
-    kept.source = unit.value("source", "");
-    kept.object = unit.value("object", "");
-    kept.pre = directory / unit.value("pre", "");
-    kept.post = directory / unit.value("post", "");
-    for (const auto& entry : unit.value("ignored", nlohmann::json::array())) {
-      if (!entry.is_object()) {
-        return bad();
-      }
-      kept.ignored.emplace_back(entry.value("name", ""), entry.value("reason", ""));
-    }
-  }
-  for (const auto& file : list.value("files", nlohmann::json::array())) {
-    if (!file.is_object()) {
-      return bad();
-    }
-    out.files.push_back({.path = file.value("path", ""),
-                         .before = TRY(read_kept(directory, file, "before")),
-                         .after = TRY(read_kept(directory, file, "after"))});
   }
   return out;
 }
@@ -139,10 +134,8 @@ std::vector<prove::Scope::File> proof_files(const std::vector<source::ChangedFil
 Status keep_objects(const fs::path& directory, const std::string& compiler,
                     const std::vector<KeptUnit>& units,
                     const std::vector<prove::Scope::File>& files) {
-  nlohmann::ordered_json list{{"schema", 1},
-                              {"compiler", compiler},
-                              {"units", nlohmann::ordered_json::array()},
-                              {"files", nlohmann::ordered_json::array()}};
+  Json list{
+      {"schema", 1}, {"compiler", compiler}, {"units", Json::array()}, {"files", Json::array()}};
   for (const KeptUnit& unit : units) {
     const std::string pre = unit.source + ".pre.o";
     const std::string post = unit.source + ".post.o";
@@ -151,7 +144,7 @@ Status keep_objects(const fs::path& directory, const std::string& compiler,
     const Bytes after = TRY(read_bytes(unit.post));
     TRY(write_file(directory / pre, before));
     TRY(write_file(directory / post, after));
-    auto ignored = nlohmann::ordered_json::array();
+    Json ignored = Json::array();
     for (const auto& [name, reason] : unit.ignored) {
       ignored.push_back({{"name", name}, {"reason", reason}});
     }
@@ -162,7 +155,7 @@ Status keep_objects(const fs::path& directory, const std::string& compiler,
                              {"ignored", std::move(ignored)}});
   }
   for (const prove::Scope::File& file : files) {
-    nlohmann::ordered_json entry{{"path", file.path}};
+    Json entry{{"path", file.path}};
     TRY(make_directories((directory / file.path).parent_path()));
     for (const auto& [side, text] : {std::pair("before", &file.before), {"after", &file.after}}) {
       if (!text->empty()) {
@@ -172,7 +165,7 @@ Status keep_objects(const fs::path& directory, const std::string& compiler,
     }
     list["files"].push_back(std::move(entry));
   }
-  return write_file(directory / list_name, list.dump(2) + "\n");
+  return write_file(directory / list_name, list.text() + "\n");
 }
 
 Result<std::unique_ptr<Witness>> Witness::open(const kernel::Kernel& kernel, module::Core core,

@@ -241,7 +241,7 @@ void Meaning::check_room(const Holder& holder) {
       post.object.section_of(part).data.subspan(part.start - part.room, part.room);
   auto found = patch_.at(holder.address - part.room, part.room);
   if (!found || !std::ranges::equal(*found, wanted)) {
-    accuse(describe(holder, 0), "the room before its entry is not there");
+    accuse(describe(holder, 0), "the padding before its entry is missing");
   }
   contents_.emplace_back(holder.address - part.room, part.room);
 }

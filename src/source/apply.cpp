@@ -384,8 +384,8 @@ Result<Applied> apply(const std::vector<Patch>& patches, const fs::path& tree, u
   if (!applied && applied.error().code == Code::does_not_apply) {
     if (auto larger = larger_fuzz(patches, tree, fuzz)) {
       applied.error().remedy += fmt::format(
-          "; or build with --fuzz {0}, by which it applies as with patch -F{0}, and read what that "
-          "makes of the source first",
+          "; or build with --fuzz {0}, with which it applies as with patch -F{0}, and check the "
+          "result first",
           *larger);
     }
   }

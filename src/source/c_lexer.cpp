@@ -17,7 +17,7 @@ namespace suture::source {
 
 namespace {
 
-enum : std::uint8_t { blank = 1, name_start = 2, digit = 4 };
+enum : std::uint8_t { blank = 1, name_start = 2, digit = 4, ends_plain_text = 8 };
 
 constexpr std::array<std::uint8_t, 256> make_classes() {
   std::array<std::uint8_t, 256> out{};
@@ -30,6 +30,9 @@ constexpr std::array<std::uint8_t, 256> make_classes() {
   }
   for (char c : {' ', '\t', '\n', '\r', '\f', '\v'}) {
     out[static_cast<unsigned char>(c)] = blank;
+  }
+  for (char c : {'\n', '/', '"', '\''}) {
+    out[static_cast<unsigned char>(c)] |= ends_plain_text;
   }
   return out;
 }
@@ -108,7 +111,9 @@ std::string_view Lexer::take(std::size_t end) {
 // A directive ends with its line, but a comment in it may hold more lines.
 std::size_t Lexer::end_of_line(std::size_t at) const {
   while (at < text_.size() && text_[at] != '\n') {
-    if (is_comment(text_, at)) {
+    if ((class_of(text_[at]) & ends_plain_text) == 0) {
+      ++at;
+    } else if (is_comment(text_, at)) {
       at = end_of_comment(text_, at);
     } else if (text_[at] == '"' || text_[at] == '\'') {
       at = end_of_literal(text_, at);
@@ -167,6 +172,37 @@ Directive read_directive(std::string_view line) {
   }
   auto behind = static_cast<std::size_t>(word.text.data() + word.text.size() - line.data());
   return {word.text, line.substr(behind)};
+}
+
+std::optional<NumberMacro> read_number_macro(std::string_view line) {
+  std::size_t at = 0;
+  auto blanks = [&] {
+    const std::size_t begin = at;
+    while (at < line.size() && (line[at] == ' ' || line[at] == '\t')) {
+      ++at;
+    }
+    return at > begin;
+  };
+  auto word = [&] {
+    const std::size_t begin = at;
+    while (at < line.size() && is_name_char(line[at])) {
+      ++at;
+    }
+    return line.substr(begin, at - begin);
+  };
+  blanks();
+  if (word() != "define" || !blanks()) {
+    return std::nullopt;
+  }
+  NumberMacro out;
+  out.name = word();
+  const bool apart = blanks();
+  out.number = word();
+  blanks();
+  const bool fits = at == line.size() && apart && !out.name.empty() && !out.number.empty() &&
+                    (class_of(out.name[0]) & name_start) != 0 &&
+                    (class_of(out.number[0]) & digit) != 0;
+  return fits ? std::optional(out) : std::nullopt;
 }
 
 }  // namespace suture::source

@@ -91,8 +91,14 @@ constexpr std::string_view keywords[] = {"_Alignas",
 static_assert(std::ranges::is_sorted(keywords));
 
 // Macros that the kernel puts where an attribute or a member stands, and that make no names.
-constexpr std::string_view harmless_macros[] = {"BIT", "BIT_ULL", "DECLARE_BITMAP", "GENMASK",
+constexpr std::string_view harmless_macros[] = {"BIT",
+                                                "BIT_ULL",
+                                                "DECLARE_BITMAP",
+                                                "DECLARE_FLEX_ARRAY",
+                                                "GENMASK",
+                                                "__DECLARE_FLEX_ARRAY",
                                                 "__ETHTOOL_DECLARE_LINK_MODE_MASK"};
+static_assert(std::ranges::is_sorted(harmless_macros));
 
 bool is(const Token& token, std::string_view text) { return token.text == text; }
 bool is_name(const Token& token) { return token.kind == TokenKind::name; }
@@ -153,6 +159,7 @@ struct Shape {
   std::vector<std::string_view> defines;
   std::vector<std::string_view> shapes;
   std::vector<std::string_view> head;
+  bool has_members = false;
 };
 
 // Attributes with arguments, in the order of their names.
@@ -202,11 +209,17 @@ Shape function_shape(Tokens head, bool has_body) {
   return out;
 }
 
-// The names of members and enumerators, and those that macros may make them of.
-void read_members(Tokens body, bool enumeration, Shape& out) {
-  std::vector<std::string_view> declared;
-  add_declared(body, declared);
-  out.defines.insert(out.defines.end(), declared.begin(), declared.end());
+// Among members or enumerators: a macro's call that may make any of them. A member that is a
+// function pointer's parameter list is no call.
+bool calls_macro(Tokens body, std::size_t at) {
+  bool calls = at + 2 < body.size() && is(body[at + 1], "(") && !is(body[at + 2], "*");
+  return calls && !std::ranges::binary_search(attributes, body[at].text) &&
+         !std::ranges::binary_search(harmless_macros, body[at].text);
+}
+
+// Enumerators, and the names that macros may make them of.
+void read_enumerators(Tokens body, Shape& out) {
+  add_declared(body, out.defines);
   bool value = false;
   for (std::size_t i = 0; i < body.size(); ++i) {
     if (is(body[i], "[")) {
@@ -217,16 +230,42 @@ void read_members(Tokens body, bool enumeration, Shape& out) {
     if (value || !is_own_name(body[i])) {
       continue;
     }
-    if (!body[i].text.starts_with("__") || enumeration) {
-      out.shapes.push_back(body[i].text);
+    out.shapes.push_back(body[i].text);
+    out.inert = out.inert && !calls_macro(body, i);
+  }
+}
+
+// The types and enumerators that are defined among members.
+void read_members(Tokens body, Shape& out) {
+  for (std::size_t i = 0; i < body.size(); ++i) {
+    if (is_aggregate(body[i])) {
+      std::size_t brace = i + 1;
+      while (brace < body.size() && (is_name(body[brace]) || is(body[brace], "("))) {
+        brace = is_name(body[brace]) ? brace + 1 : behind_group(body, brace);
+      }
+      if (brace < body.size() && is(body[brace], "{")) {
+        for (std::size_t k = i + 1; k < brace; ++k) {
+          if (is_own_name(body[k])) {
+            out.defines.push_back(body[k].text);
+          }
+        }
+        if (is(body[i], "enum")) {
+          std::size_t end = behind_group(body, brace);
+          read_enumerators(body.subspan(brace + 1, end - brace - 1), out);
+        }
+      }
     }
-    bool calls = i + 2 < body.size() && is(body[i + 1], "(") && !is(body[i + 2], "*");
-    bool harmless =
-        body[i].text.starts_with("__") || std::ranges::binary_search(harmless_macros, body[i].text);
-    // A member that is a function pointer's parameter list is no call.
-    if (calls && !harmless) {
-      out.inert = false;
+    if (is(body[i], "[")) {
+      i = behind_group(body, i) - 1;
+      continue;
     }
+    if (!is_own_name(body[i])) {
+      continue;
+    }
+    if (!body[i].text.starts_with("__")) {
+      out.head.push_back(body[i].text);
+    }
+    out.inert = out.inert && !calls_macro(body, i);
   }
 }
 
@@ -239,7 +278,13 @@ Shape type_shape(Tokens all, std::size_t brace) {
     }
   }
   std::size_t end = behind_group(all, brace);
-  read_members(all.subspan(brace + 1, end - brace - 1), has(all.first(brace), {"enum"}), out);
+  Tokens body = all.subspan(brace + 1, end - brace - 1);
+  if (has(all.first(brace), {"enum"})) {
+    read_enumerators(body, out);
+  } else {
+    out.has_members = true;
+    read_members(body, out);
+  }
   Tokens behind = all.subspan(end);
   add_declared(behind, out.defines);
   bool names_something = std::ranges::any_of(behind, [](const Token& token) {
@@ -414,8 +459,10 @@ class Cutter {
     chunk.defines = std::move(shape.defines);
     chunk.shapes = std::move(shape.shapes);
     chunk.head = std::move(shape.head);
+    chunk.has_members = whole && shape.has_members;
     chunk.declares_function = whole && !chunk.defines.empty() &&
-                              (chunk.kind == ChunkKind::function || !chunk.head.empty());
+                              (chunk.kind == ChunkKind::function ||
+                               (chunk.kind == ChunkKind::declaration && !chunk.head.empty()));
     note_values(chunk);
     chunk.uses = std::move(inner_names_);
     inner_names_ = {};
@@ -629,6 +676,16 @@ bool Macro::names_nothing() const {
   return std::ranges::none_of(body, [&](const Token& token) {
     return is(token, "##") || (foreign(token) && (list || !token.text.starts_with("__")));
   });
+}
+
+bool Macro::may_hold_braces() const {
+  for (std::size_t i = 0; i < body.size(); ++i) {
+    bool called = i > 0 && is(body[i], "(") && is_own_name(body[i - 1]);
+    if (is(body[i], "{") || is(body[i], "##") || called) {
+      return true;
+    }
+  }
+  return false;
 }
 
 CText cut_up(std::string text) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,12 @@ struct Directive {
 };
 Directive read_directive(std::string_view line);
 
+// A directive that is "define NAME 0x12" and no more: lists of registers hold millions of them.
+struct NumberMacro {
+  std::string_view name, number;
+};
+std::optional<NumberMacro> read_number_macro(std::string_view line);
+
 // Depth of brackets, as #if and #else split it: each branch begins where the first one began.
 class Nesting {
  public:
@@ -84,6 +91,8 @@ struct Macro {
 
   // Nothing is named by it: numbers, its parameters, attributes, or its own name again.
   bool names_nothing() const;
+  // Of one without parameters: what it stands for may hold a type's definition by itself.
+  bool may_hold_braces() const;
 };
 Macro read_macro(std::string_view rest);
 
@@ -99,7 +108,12 @@ struct Chunk {
   std::vector<std::string_view> uses;  // every name in it and in the conditions around it; sorted
   // Of the names in it, those that would declare something else were they macros; sorted.
   std::vector<std::string_view> shapes;
-  std::vector<std::string_view> head;  // of a function: the names before its body; sorted
+  // Of a function the names before its body, of a struct those among its members that would define
+  // a type were they macros of one; sorted.
+  std::vector<std::string_view> head;
+  // It is a struct or union: its members are not among `defines`, since whoever comes to one names
+  // the type, or what is declared with it, first. Its types and enumerators are.
+  bool has_members = false;
   // Of what cannot take a function's value (a type, a declaration): the names that are called.
   std::vector<std::string_view> called;
   bool takes_values = true;

@@ -28,12 +28,13 @@ enum class Section : std::uint8_t {
   edges,
   spelled,
   naming_macros,
+  brace_macros,
   pastings,
   aliases,
   buckets,
   list,
 };
-inline constexpr std::size_t section_count = 10;
+inline constexpr std::size_t section_count = 11;
 inline constexpr unsigned rest_bits = 14;  // of a name's hash, those that stand in the list
 inline constexpr std::size_t bucket_count = std::size_t{1} << (32 - rest_bits);
 

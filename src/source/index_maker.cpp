@@ -16,13 +16,14 @@
 #include <unordered_set>
 
 #include "base/parallel.h"
+#include "base/text.h"
 #include "source/index_format.h"
 
 namespace suture::source {
 
 namespace {
 
-constexpr std::string_view format_line = "suture source index 1 ";
+constexpr std::string_view format_line = "suture source index 3 ";
 
 struct Included {
   std::string spelled;
@@ -31,13 +32,22 @@ struct Included {
   bool inside = false;  // a declaration or a list has begun before it
 };
 
+// A macro, and a name in what it stands for: hashes.
+struct Naming {
+  std::uint32_t name = 0, macro = 0;
+  auto operator<=>(const Naming&) const = default;
+};
+
 // What one file says.
 struct Facts {
   std::vector<Included> includes;
   std::vector<std::uint32_t> names;  // hashes, sorted
   std::vector<std::string> definitions;
   std::vector<std::uint32_t> naming_macros;  // hashes
+  std::vector<std::uint32_t> brace_macros;   // hashes
+  std::vector<Naming> plain_macros;          // without braces of their own
   std::string aliases;                       // lines "WORD\tMACRO"
+  std::vector<NumberWord> numbers;           // of macros that stand for a short number
   std::vector<std::string> made;             // macros that stand for what others make
 };
 
@@ -92,6 +102,11 @@ class FileReader {
     Token last{.kind = TokenKind::punctuation, .text = ";"};
     for (Token token = lexer.next(); token.kind != TokenKind::end; token = lexer.next()) {
       if (token.kind == TokenKind::directive) {
+        if (auto macro = read_number_macro(token.text)) {
+          name(macro->name);
+          number(macro->name, macro->number);
+          continue;
+        }
         bool between =
             nesting_.depth() == 0 && (last.text == ";" || last.text == "}" || last.text == ")");
         directive(read_directive(token.text), !between);
@@ -112,6 +127,12 @@ class FileReader {
     std::uint32_t hash = hash_of_name(text);
     if (seen_.first(hash)) {
       facts_.names.push_back(hash);
+    }
+  }
+
+  void number(std::string_view macro, std::string_view value) {
+    if (value.size() <= NumberWord::most) {
+      facts_.numbers.emplace_back(hash_of_name(macro), value);
     }
   }
 
@@ -146,14 +167,26 @@ class FileReader {
     if (!macro.names_nothing()) {
       facts_.naming_macros.push_back(hash);
     }
+    if (macro.function_like) {
+      // Its call is seen where it stands.
+    } else if (macro.may_hold_braces()) {
+      facts_.brace_macros.push_back(hash);
+    } else {
+      for (const Token& token : macro.body) {
+        if (token.kind == TokenKind::name && !is_keyword(token.text)) {
+          facts_.plain_macros.push_back({hash_of_name(token.text), hash});
+        }
+      }
+    }
     bool pastes = std::ranges::any_of(macro.body, [](const Token& t) { return t.text == "##"; });
     bool calls = std::ranges::any_of(macro.body, [](const Token& t) { return t.text == "("; });
     if (pastes || (macro.function_like && !macro.parameters.empty() && calls)) {
       facts_.definitions.emplace_back(rest);
     }
-    if (!macro.function_like && macro.body.size() == 1 &&
-        (macro.body[0].kind == TokenKind::name ||
-         (macro.body[0].kind == TokenKind::number && macro.body[0].text.size() < 3))) {
+    if (!macro.function_like && macro.body.size() == 1 && macro.body[0].kind == TokenKind::number) {
+      number(macro.name, macro.body[0].text);
+    } else if (!macro.function_like && macro.body.size() == 1 &&
+               macro.body[0].kind == TokenKind::name) {
       facts_.aliases += fmt::format("{}\t{}\n", macro.body[0].text, macro.name);
     } else if (!macro.function_like && calls_a_macro(macro)) {
       facts_.made.emplace_back(macro.name);
@@ -430,8 +463,11 @@ class IndexMaker {
       std::vector<Facts> facts(now.size());
       parallel_for(now.size(), [&](std::size_t i) {
         thread_local Seen repeated;
-        if (auto text = read_text(root_ / tree_.path(now[i]))) {
-          FileReader(facts[i], repeated).read(joined_lines(std::move(*text)));
+        if (auto file = MappedFile::open(root_ / tree_.path(now[i]))) {
+          const std::string_view text = as_text(file->bytes());
+          const bool whole = !text.contains('\\');
+          const std::string joined = whole ? std::string() : joined_lines(std::string(text));
+          FileReader(facts[i], repeated).read(whole ? text : joined);
         }
       });
       for (std::size_t i = 0; i < now.size(); ++i) {
@@ -475,8 +511,9 @@ class IndexMaker {
     }
     sort_unique(naming);
     append_all(section(Section::naming_macros), naming);
+    append_all(section(Section::brace_macros), macros_with_braces());
     section(Section::pastings) = bytes_of(pasting_text());
-    section(Section::aliases) = bytes_of("\n" + aliases_);
+    section(Section::aliases) = bytes_of(alias_text());
     aliases_.clear();
     write_names(order, section(Section::buckets), section(Section::list));
     names_.clear();
@@ -523,7 +560,12 @@ class IndexMaker {
     auto append = [](auto& to, auto& what) { to.insert(to.end(), what.begin(), what.end()); };
     append(made_, facts.made);
     naming_macros_[from] = std::move(facts.naming_macros);
+    for (std::uint32_t macro : facts.brace_macros) {
+      brace_macros_.emplace_back(from, macro);
+    }
+    append(plain_macros_, facts.plain_macros);
     append(definitions_, facts.definitions);
+    append(numbers_, facts.numbers);
     aliases_ += facts.aliases;
   }
 
@@ -534,6 +576,29 @@ class IndexMaker {
       flags_[to] |= included.inside ? 3 : 1;
       edges_.push_back({from, to, target.set});
     }
+  }
+
+  // A macro that stands for one with braces has them, too.
+  std::vector<std::uint32_t> macros_with_braces() {
+    std::vector<std::uint32_t> out;
+    for (auto [file, macro] : std::exchange(brace_macros_, {})) {
+      if (flags_[file] != 0) {
+        out.push_back(macro);
+      }
+    }
+    sort_unique(out);
+    std::vector<Naming> plain = std::exchange(plain_macros_, {});
+    sort_unique(plain);
+    std::unordered_set<std::uint32_t> known(out.begin(), out.end());
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      for (const Naming& naming : std::ranges::equal_range(plain, out[i], {}, &Naming::name)) {
+        if (known.insert(naming.macro).second) {
+          out.push_back(naming.macro);
+        }
+      }
+    }
+    std::ranges::sort(out);
+    return out;
   }
 
   std::string spelled_text(const std::vector<std::uint32_t>& renumbered) {
@@ -549,6 +614,13 @@ class IndexMaker {
     return out;
   }
 
+  std::string alias_text() const {
+    std::vector<std::string_view> lines;
+    for_each_line(aliases_, [&](std::string_view line) { lines.push_back(line); });
+    sort_unique(lines);
+    return fmt::format("{}\n", fmt::join(lines, "\n"));
+  }
+
   std::string pasting_text() {
     Parts parts;
     parts.made.insert(made_.begin(), made_.end());
@@ -560,12 +632,18 @@ class IndexMaker {
       parts.words.emplace_back(line.substr(tab + 1), line.substr(0, tab));
     }
     sort_unique(parts.words);
-    std::string out;
+    sort_unique(numbers_);
+    parts.numbers = std::exchange(numbers_, {});
+    std::map<std::string, std::string> macros;  // of each pattern
     for (const Pasting& pasting : pastings(definitions_, parts)) {
-      out += pasting.macro + "\t" + pasting.pattern + "\n";
+      macros[pasting.pattern] += " " + pasting.macro;
     }
     definitions_ = {};
     made_ = {};
+    std::string out;
+    for (const auto& [pattern, names] : macros) {
+      out.append(pattern).append("\t").append(names).append("\n");
+    }
     return out;
   }
 
@@ -620,8 +698,11 @@ class IndexMaker {
   std::vector<Edge> edges_;
   std::map<std::string, std::vector<std::uint32_t>> spelled_;
   std::vector<std::vector<std::uint32_t>> naming_macros_;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> brace_macros_;  // file, macro
+  std::vector<Naming> plain_macros_;
   std::vector<std::string> made_;
   std::vector<std::string> definitions_;
+  std::vector<NumberWord> numbers_;
   std::string aliases_;
 };
 
@@ -662,6 +743,11 @@ std::optional<std::array<ByteView, section_count>> read_sections(ByteView bytes,
 
 Bytes write_sections(std::array<Bytes, section_count> sections, std::string_view key) {
   Bytes out = bytes_of(fmt::format("{}{}\n", format_line, key));
+  std::size_t size = out.size();
+  for (const Bytes& section : sections) {
+    size += section.size() + 16;
+  }
+  out.reserve(size);
   for (Bytes& section : sections) {
     out.resize((out.size() + 7) / 8 * 8);
     append_le<std::uint64_t>(out, section.size());

@@ -19,24 +19,22 @@
 #include <utility>
 
 #include "source/c_text.h"
+#include "source/index_format.h"
 
 namespace suture::source {
 
 namespace {
 
-// A part of a pattern: letters, the number of a parameter, or what stands elsewhere.
-struct Part {
-  std::string letters;
-  int parameter = -1;
-  char hole = 0;
-  bool given = false;  // of a hole: a parameter stands in it
-  auto operator<=>(const Part&) const = default;
-};
-using Pattern = std::vector<Part>;
+// Letters, holes (Pasting), and in between the macro's own parameters: `parameter` and its number.
+using Pattern = std::string;
+constexpr char filled = '\4';  // a hole that a parameter stands in, with more
+constexpr char parameter = '\5';
+constexpr int most_parameters = 200;
+
 using Argument = std::vector<Token>;
 
-// A macro with more patterns than that may make anything of what it is given.
-constexpr std::size_t most_patterns = 2000;
+// A macro with more patterns than that may make anything.
+constexpr std::size_t most_patterns = 20'000;
 constexpr int deepest_call = 10;
 
 int parameter_number(const Macro& macro, std::string_view name) {
@@ -48,9 +46,30 @@ bool may_be_pasted(const Token& token) {
   return token.kind == TokenKind::name || token.kind == TokenKind::number;
 }
 
-Part part_of(const Macro& macro, const Token& token) {
+Pattern pattern_of(int number) {
+  return number < most_parameters ? Pattern{parameter, static_cast<char>(number + 1)}
+                                  : Pattern{filled};
+}
+
+Pattern pattern_of(const Macro& macro, const Token& token) {
   int number = parameter_number(macro, token.text);
-  return number >= 0 ? Part{.parameter = number} : Part{.letters = std::string(token.text)};
+  return number >= 0 ? pattern_of(number) : Pattern(token.text);
+}
+
+// Calls work(number, letters) for each part of the pattern: a parameter, or all up to the next one,
+// with the number -1.
+template <class Work>
+void for_each_part(std::string_view pattern, const Work& work) {
+  while (!pattern.empty()) {
+    std::size_t size = std::min(pattern.find(parameter), pattern.size());
+    if (size > 0) {
+      work(-1, pattern.substr(0, size));
+    } else {
+      size = 2;
+      work(static_cast<unsigned char>(pattern[1]) - 1, std::string_view{});
+    }
+    pattern.remove_prefix(size);
+  }
 }
 
 // What the macro pastes in its own body.
@@ -61,9 +80,9 @@ std::vector<Pattern> own_patterns(const Macro& macro) {
     if (body[i].text != "##" || !may_be_pasted(body[i - 1]) || !may_be_pasted(body[i + 1])) {
       continue;
     }
-    Pattern pattern{part_of(macro, body[i - 1])};
+    Pattern pattern = pattern_of(macro, body[i - 1]);
     for (; i + 1 < body.size() && body[i].text == "##" && may_be_pasted(body[i + 1]); i += 2) {
-      pattern.push_back(part_of(macro, body[i + 1]));
+      pattern += pattern_of(macro, body[i + 1]);
     }
     --i;
     out.push_back(std::move(pattern));
@@ -96,13 +115,8 @@ std::size_t read_arguments(std::span<const Token> body, std::size_t at,
 
 // A name that begins with a digit is none.
 bool may_make_a_name(const Pattern& pattern) {
-  for (const Part& part : pattern) {
-    if (part.parameter >= 0 || part.hole != 0 || !part.letters.empty()) {
-      bool digit = !part.letters.empty() && part.letters[0] >= '0' && part.letters[0] <= '9';
-      return part.hole != Pasting::number && !digit;
-    }
-  }
-  return true;
+  return !pattern.empty() && pattern[0] != Pasting::number &&
+         (pattern[0] < '0' || pattern[0] > '9');
 }
 
 // The argument is "a ## b" itself.
@@ -116,8 +130,7 @@ bool is_pasted(const Argument& argument) {
 }
 
 bool gives(const Pattern& pattern) {
-  return std::ranges::any_of(pattern,
-                             [](const Part& part) { return part.parameter >= 0 || part.given; });
+  return pattern.find_first_of(std::string_view("\4\5")) != Pattern::npos;
 }
 
 class PastingFinder {
@@ -201,7 +214,7 @@ class PastingFinder {
   void add(std::string_view name, Pattern pattern, std::vector<std::string_view>& grown) {
     std::set<Pattern>& known = patterns_[name];
     if (known.size() >= most_patterns) {
-      pattern = {Part{.parameter = 0}, Part{.hole = Pasting::unknown}};
+      pattern = {filled, filled};
     }
     if (may_make_a_name(pattern) && known.insert(std::move(pattern)).second) {
       grown.push_back(name);
@@ -233,9 +246,7 @@ class PastingFinder {
     }
     std::set<int> pasted;
     for (const Pattern& pattern : patterns->second) {
-      for (const Part& part : pattern) {
-        pasted.insert(part.parameter);
-      }
+      for_each_part(pattern, [&](int number, std::string_view) { pasted.insert(number); });
     }
     std::vector<Argument> arguments;
     const std::size_t end = read_arguments(macro.body, at + 1, arguments);
@@ -260,14 +271,13 @@ class PastingFinder {
     read_arguments(body, at + 1, arguments);
     for (const Pattern& pattern : patterns->second) {
       std::vector<Pattern> made(1);
-      for (const Part& part : pattern) {
-        if (part.parameter < 0) {
-          append(made, {{part}});
-        } else if (static_cast<std::size_t>(part.parameter) < arguments.size()) {
-          append(made,
-                 of_argument(macro, arguments[static_cast<std::size_t>(part.parameter)], depth));
+      for_each_part(pattern, [&](int number, std::string_view letters) {
+        if (number < 0) {
+          append(made, {Pattern(letters)});
+        } else if (static_cast<std::size_t>(number) < arguments.size()) {
+          append(made, of_argument(macro, arguments[static_cast<std::size_t>(number)], depth));
         }
-      }
+      });
       std::ranges::move(made, std::back_inserter(out));
     }
     return out;
@@ -278,8 +288,7 @@ class PastingFinder {
     std::vector<Pattern> out;
     for (const Pattern& pattern : made) {
       for (const Pattern& more : behind) {
-        Pattern& joined = out.emplace_back(pattern);
-        joined.insert(joined.end(), more.begin(), more.end());
+        out.push_back(pattern + more);
       }
     }
     made = std::move(out);
@@ -288,18 +297,17 @@ class PastingFinder {
   // What may come of an argument; nothing where no name can.
   std::vector<Pattern> of_argument(const Macro& macro, const Argument& argument, int depth) const {
     if (argument.empty()) {
-      return {{}};
+      return {Pattern()};
     }
     if (argument.size() == 1) {
-      return may_be_pasted(argument[0]) ? of_word(part_of(macro, argument[0]))
-                                        : std::vector<Pattern>{};
+      return may_be_pasted(argument[0]) ? of_word(macro, argument[0]) : std::vector<Pattern>{};
     }
     if (is_pasted(argument)) {
-      std::vector<Pattern> made(1);
+      Pattern made;
       for (std::size_t i = 0; i < argument.size(); i += 2) {
-        append(made, {{part_of(macro, argument[i])}});
+        made += pattern_of(macro, argument[i]);
       }
-      return made;
+      return {made};
     }
     std::vector<Argument> ignored;
     if (argument[0].kind == TokenKind::name && argument[1].text == "(" &&
@@ -315,24 +323,28 @@ class PastingFinder {
     }
     bool given = std::ranges::any_of(
         argument, [&](const Token& token) { return parameter_number(macro, token.text) >= 0; });
-    return {{Part{.hole = Pasting::unknown, .given = given}}};
+    return {Pattern{given ? filled : Pasting::unknown}};
   }
 
-  std::vector<Pattern> of_word(Part part) const {
-    if (part.parameter >= 0) {
-      return {{std::move(part)}};
+  std::vector<Pattern> of_word(const Macro& macro, const Token& token) const {
+    if (int number = parameter_number(macro, token.text); number >= 0) {
+      return {pattern_of(number)};
     }
-    if (part.letters == "__COUNTER__" || part.letters == "__LINE__") {
-      return {{Part{.hole = Pasting::number}}};
+    if (token.text == "__COUNTER__" || token.text == "__LINE__") {
+      return {Pattern{Pasting::number}};
     }
-    if (part.letters.starts_with("KBUILD_") || parts_.made.contains(part.letters)) {
-      return {{Part{.hole = Pasting::unknown}}};
+    if (token.text.starts_with("KBUILD_") || parts_.made.contains(token.text)) {
+      return {Pattern{Pasting::unknown}};
     }
-    std::vector<Pattern> out{{part}};
-    auto words = std::ranges::equal_range(parts_.words, std::string_view(part.letters), {},
+    std::vector<Pattern> out{Pattern(token.text)};
+    auto words = std::ranges::equal_range(parts_.words, token.text, {},
                                           [](const auto& pair) { return pair.first; });
-    for (const auto& [macro, word] : words) {
-      out.push_back({Part{.letters = std::string(word)}});
+    for (const auto& [macro_name, word] : words) {
+      out.emplace_back(word);
+    }
+    for (const NumberWord& number : std::ranges::equal_range(
+             parts_.numbers, hash_of_name(token.text), {}, &NumberWord::macro)) {
+      out.emplace_back(number.text());
     }
     return out;
   }
@@ -343,13 +355,10 @@ class PastingFinder {
       std::set<std::string> unique;
       for (const Pattern& pattern : patterns) {
         std::string text;
-        for (const Part& part : pattern) {
-          if (part.parameter >= 0 || part.hole != 0) {
-            text += part.parameter >= 0 ? Pasting::given : part.hole;
-          } else {
-            text += part.letters;
-          }
-        }
+        for_each_part(pattern, [&](int number, std::string_view letters) {
+          text += number < 0 ? std::string(letters) : std::string{Pasting::given};
+        });
+        std::ranges::replace(text, filled, Pasting::unknown);
         unique.insert(std::move(text));
       }
       for (const std::string& pattern : unique) {

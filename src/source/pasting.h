@@ -3,10 +3,14 @@
 // Names that macros make with "##".
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+
 #include <utility>
 #include <vector>
 
@@ -19,17 +23,32 @@ struct Pasting {
   static constexpr char given = '\1';
   static constexpr char unknown = '\2';
   static constexpr char number = '\3';
+  static constexpr char last_hole = number;
   std::string macro;
   std::string pattern;
   bool operator==(const Pasting&) const = default;
+};
+
+// A macro that stands for a number of few digits, as it is spelled.
+struct NumberWord {
+  static constexpr std::size_t most = 2;
+  NumberWord(std::uint32_t name, std::string_view text) : macro(name) {
+    std::ranges::copy(text.substr(0, most), digits.begin());
+  }
+  std::string_view text() const { return {digits.data()}; }
+  auto operator<=>(const NumberWord&) const = default;
+
+  std::uint32_t macro = 0;  // hash_of_name() of its name: some may be taken for others
+  std::array<char, most + 1> digits{};
 };
 
 // What is known of macros that are handed on as parts of names.
 struct Parts {
   // Macros that stand for one word, and that word; sorted.
   std::vector<std::pair<std::string_view, std::string_view>> words;
+  std::vector<NumberWord> numbers;  // sorted
   // Macros that stand for what other macros make.
-  std::unordered_set<std::string> made;
+  std::set<std::string, std::less<>> made;
 };
 
 // Of definitions (what stands behind "define"), with those of macros that hand their own arguments

@@ -4,10 +4,12 @@
 //
 // Method: a closure over names. What differs between the header's two texts (c_text.h) defines
 // names; whatever names one of these, in any file that a unit may include, has its own names
-// affected, and so on. What is not inert, or could not be read for sure, affects whoever includes
-// its file. In the end a unit may see a difference only if its own file holds an affected name, or
-// if it includes such a file. A function means nothing to a type or a declaration that does not
-// call it; but for that, scopes and types are left out: equal names count as the same.
+// affected, and so on. Members do not count as names: whoever comes to one has named the type, or
+// what is declared with it, and so on to the first name of the expression. What is not inert, or
+// could not be read for sure, affects whoever includes its file. In the end a unit may see a
+// difference only if its own file holds an affected name, or if it includes such a file. A function
+// means nothing to a type or a declaration that does not call it; but for that, scopes and types
+// are left out: equal names count as the same.
 //
 // Names can also come about: a macro may paste them (pasting.h), stand for a list of them, or be
 // the name's own word. So for each affected name the macros that can make it are looked for at
@@ -27,6 +29,7 @@
 #include <unordered_map>
 
 #include "source/c_text.h"
+#include "source/index_format.h"
 
 namespace suture::source {
 
@@ -87,15 +90,13 @@ class Closure {
  public:
   Closure(const SourceIndex& index, const fs::path& tree, const std::vector<ChangedFile>& headers)
       : index_(index), tree_(tree), named_(index.file_count(), false) {
-    for (const Pasting& pasting : index.pastings()) {
-      by_pattern_[pasting.pattern].push_back(&pasting.macro);
-    }
     for (const ChangedFile& header : headers) {
       Changed& changed = changed_.emplace_back();
       changed.path = header.path;
       changed.number = index.number(header.path);
       changed.before = cut_up(header.before);
       changed.after = cut_up(header.after);
+      changed.creates = header.creates;
       changed.whole = header.creates || header.deletes;
       for (const CText* text : {&changed.before, &changed.after}) {
         for (const Chunk& chunk : text->chunks) {
@@ -110,7 +111,10 @@ class Closure {
     Reach out;
     std::vector<std::string> paths;
     for (const Changed& changed : changed_) {
-      paths.push_back(changed.path);
+      // What is in the tree and in no index is included by no unit.
+      if (changed.number != index_.file_count() || changed.creates) {
+        paths.push_back(changed.path);
+      }
       compare(changed);
     }
     out.users = index_.users(paths);
@@ -136,10 +140,12 @@ class Closure {
     std::string path;
     std::uint32_t number = 0;
     CText before, after;
+    bool creates = false;
     bool whole = false;  // made or taken away
   };
   struct Affected {
     bool makes_names = false;  // it is a macro, and may stand for other names
+    bool has_braces = false;   // it is a macro, and may stand for a type's definition
     bool function = false;     // it is a function, and nothing else
   };
 
@@ -170,7 +176,7 @@ class Closure {
 
   void open_up(const std::string& path, const std::string& why) {
     if (open_.insert(path).second && reason_.empty()) {
-      reason_ = fmt::format("whatever includes {} counts: {}", path, why);
+      reason_ = fmt::format("every file that includes {} is looked at: {}", path, why);
     }
     if (std::ranges::all_of(changed_, [&](const Changed& c) { return open_.contains(c.path); })) {
       everything_ = reason_;
@@ -180,10 +186,12 @@ class Closure {
   void add_name(std::string_view name, Affected how) {
     auto [it, added] = affected_.emplace(name, how);
     Affected& now = it->second;
-    if (!added && (now.makes_names || !how.makes_names) && (!now.function || how.function)) {
+    if (!added && (now.makes_names || !how.makes_names) && (now.has_braces || !how.has_braces) &&
+        (!now.function || how.function)) {
       return;
     }
     now.makes_names = now.makes_names || how.makes_names;
+    now.has_braces = now.has_braces || how.has_braces;
     now.function = now.function && how.function;
     fresh_.emplace_back(name);
     if (is_keyword(name)) {
@@ -205,26 +213,58 @@ class Closure {
     } else if (part) {
       open_up(path, "it is included in the middle of a declaration");
     } else if (chunk.kind != ChunkKind::macro) {
-      auto naming = std::ranges::find_if(chunk.shapes,
-                                         [&](std::string_view name) { return makes_names(name); });
-      const auto& around = chunk.kind == ChunkKind::function ? chunk.head : chunk.uses;
-      auto affected = std::ranges::find_if(around, [&](std::string_view name) {
-        auto it = affected_.find(std::string(name));
-        return it != affected_.end() && it->second.makes_names;
-      });
-      if (naming != chunk.shapes.end() || affected != around.end()) {
-        std::string_view macro = naming != chunk.shapes.end() ? *naming : *affected;
+      if (auto macro = macro_that_defines(chunk); !macro.empty()) {
         open_up(path, fmt::format("the macro {} may make names in {}", macro, words()));
       }
     }
     for (std::string_view name : chunk.defines) {
-      bool macro = chunk.kind == ChunkKind::macro && (makes_names(name) || defines_names(chunk));
-      add_name(name, {.makes_names = macro, .function = chunk.declares_function});
+      const bool macro = chunk.kind == ChunkKind::macro;
+      add_name(name, {.makes_names = macro && (makes_names(name) || defines_names(chunk)),
+                      .has_braces = macro && (index_.is_brace_macro(name) || has_braces(chunk)),
+                      .function = chunk.declares_function});
     }
+  }
+
+  // A macro in the chunk that may define there what its text does not show; empty where none may.
+  std::string_view macro_that_defines(const Chunk& chunk) const {
+    auto first = [](const std::vector<std::string_view>& names, const auto& fits) {
+      auto it = std::ranges::find_if(names, fits);
+      return it == names.end() ? std::string_view{} : *it;
+    };
+    auto affected = [&](std::string_view name, bool Affected::*what) {
+      auto it = affected_.find(std::string(name));
+      return it != affected_.end() && it->second.*what;
+    };
+    auto names = [&](std::string_view name) {
+      return makes_names(name) || affected(name, &Affected::makes_names);
+    };
+    if (std::string_view macro = first(chunk.shapes, names); !macro.empty()) {
+      return macro;
+    }
+    if (chunk.has_members) {
+      return first(chunk.head, [&](std::string_view name) {
+        return index_.is_brace_macro(name) || affected(name, &Affected::has_braces);
+      });
+    }
+    return first(chunk.kind == ChunkKind::function ? chunk.head : chunk.uses,
+                 [&](std::string_view name) { return affected(name, &Affected::makes_names); });
   }
 
   static bool defines_names(const Chunk& chunk) {
     return !chunk.macro.empty() && !read_macro(chunk.macro).names_nothing();
+  }
+  // What the macro stands for now, with what changed in it.
+  bool has_braces(const Chunk& chunk) const {
+    if (chunk.macro.empty()) {
+      return false;
+    }
+    const Macro macro = read_macro(chunk.macro);
+    return !macro.function_like &&
+           (macro.may_hold_braces() || std::ranges::any_of(chunk.uses, [&](std::string_view name) {
+              auto it = affected_.find(std::string(name));
+              return index_.is_brace_macro(name) ||
+                     (it != affected_.end() && it->second.has_braces);
+            }));
   }
   bool makes_names(std::string_view name) const { return index_.is_naming_macro(name); }
 
@@ -323,7 +363,7 @@ class Closure {
   // Takes in what can paste the name; where that is done.
   std::vector<std::uint32_t> add_conditions(const std::string& name) {
     std::vector<std::uint32_t> out;
-    for (const auto& [pattern, macros] : by_pattern_) {
+    index_.for_each_pasting(name, [&](std::string_view pattern, std::string_view macros) {
       for (const auto& way :
            ways_to_paste(pattern, name, [&](std::string_view part) { return exists(part); })) {
         Given given;
@@ -339,13 +379,13 @@ class Closure {
         if (holders && holders->empty()) {
           continue;
         }
-        for (const std::string* macro : macros) {
-          std::vector<std::uint32_t> calls = index_.files_naming(*macro);
+        for_each_name(macros, [&](std::string_view macro) {
+          std::vector<std::uint32_t> calls = index_.files_naming(macro);
           std::ranges::move(holders ? common(calls, *holders) : calls, std::back_inserter(out));
-          conditions_[*macro].push_back(given);
-        }
+          conditions_[macro].push_back(given);
+        });
       }
-    }
+    });
     return out;
   }
 
@@ -388,10 +428,9 @@ class Closure {
   std::unordered_map<std::string, Affected> affected_;
   std::vector<bool> visible_;  // files that a user of a changed header may read
   std::vector<std::string> fresh_;
-  std::map<std::string_view, std::vector<const std::string*>> by_pattern_;  // who pastes so
-  std::map<std::string, std::vector<Given>, std::less<>> conditions_;
-  std::set<std::string> open_;  // files all of whose includers count
-  std::vector<bool> named_;     // files that hold an affected name
+  std::map<std::string_view, std::vector<Given>> conditions_;  // of a macro: what it must be given
+  std::set<std::string> open_;                                 // files all of whose includers count
+  std::vector<bool> named_;                                    // files that hold an affected name
   std::set<std::string_view, std::less<>> new_names_;
   std::map<std::string, bool, std::less<>> exists_;
   std::string reason_, everything_;

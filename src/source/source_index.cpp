@@ -116,10 +116,13 @@ Result<SourceIndex> SourceIndex::open(const fs::path& tree, std::vector<IncludeW
       return out;
     }
   }
-  out.made_ = TRY(make_index(tree, out.ways_, out.readers_, key));
   TRY(make_directories(kept.parent_path()));
-  TRY(write_file(kept, out.made_));
-  TRY(out.take(out.made_, key));
+  {
+    const Bytes made = TRY(make_index(tree, out.ways_, out.readers_, key));
+    TRY(write_file(kept, made));
+  }
+  out.map_ = TRY(MappedFile::open(kept));
+  TRY(out.take(out.map_.bytes(), key));
   return out;
 }
 
@@ -140,14 +143,15 @@ Status SourceIndex::take(ByteView bytes, std::string_view key) {
   edges_ = numbers_in<Edge>(section(Section::edges));
   spelled_ = as_text(section(Section::spelled));
   naming_macros_ = numbers_in<std::uint32_t>(section(Section::naming_macros));
-  aliases_ = as_text(section(Section::aliases));
+  brace_macros_ = numbers_in<std::uint32_t>(section(Section::brace_macros));
+  aliases_.clear();
+  for_each_line(as_text(section(Section::aliases)),
+                [&](std::string_view line) { aliases_.push_back(line); });
   buckets_ = numbers_in<std::uint32_t>(section(Section::buckets));
   list_ = section(Section::list);
   pastings_.clear();
-  for_each_line(as_text(section(Section::pastings)), [&](std::string_view line) {
-    std::size_t tab = std::min(line.find('\t'), line.size() - 1);
-    pastings_.push_back({std::string(line.substr(0, tab)), std::string(line.substr(tab + 1))});
-  });
+  for_each_line(as_text(section(Section::pastings)),
+                [&](std::string_view line) { pastings_.push_back(line); });
   const std::size_t set_count = sets_.size() / std::max<std::size_t>(set_words(), 1);
   bool good =
       flags_.size() == files_.size() && buckets_.size() == bucket_count + 1 &&
@@ -299,13 +303,16 @@ bool SourceIndex::is_naming_macro(std::string_view name) const {
   return std::ranges::binary_search(naming_macros_, hash_of_name(name));
 }
 
+bool SourceIndex::is_brace_macro(std::string_view name) const {
+  return std::ranges::binary_search(brace_macros_, hash_of_name(name));
+}
+
 std::vector<std::string> SourceIndex::aliases(std::string_view name) const {
   std::vector<std::string> out;
-  const std::string wanted = fmt::format("\n{}\t", name);
-  for (std::size_t at = aliases_.find(wanted); at != std::string_view::npos;
-       at = aliases_.find(wanted, at + 1)) {
-    std::size_t start = at + wanted.size();
-    out.emplace_back(aliases_.substr(start, aliases_.find('\n', start) - start));
+  const std::string wanted = fmt::format("{}\t", name);
+  for (auto it = std::ranges::lower_bound(aliases_, std::string_view(wanted));
+       it != aliases_.end() && it->starts_with(wanted); ++it) {
+    out.emplace_back(it->substr(wanted.size()));
   }
   return out;
 }

@@ -4,6 +4,7 @@
 // hold which names. Read of the source tree once per kernel, and kept.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -67,7 +68,26 @@ class SourceIndex {
 
   // A macro of that name stands for more than numbers and its arguments.
   bool is_naming_macro(std::string_view name) const;
-  const std::vector<Pasting>& pastings() const { return pastings_; }
+  // A macro of that name, without parameters, may stand for a type's definition.
+  bool is_brace_macro(std::string_view name) const;
+  // Calls work(pattern, macros) for each pattern (pasting.h) that begins as the name does, or with
+  // a hole, with the names of the macros that paste so, between blanks.
+  template <class Work>
+  void for_each_pasting(std::string_view name, const Work& work) const {
+    auto rows = [&](std::string_view from, std::string_view to) {
+      auto end = std::ranges::lower_bound(pastings_, to);
+      for (auto it = std::ranges::lower_bound(pastings_, from); it < end; ++it) {
+        std::size_t tab = std::min(it->find('\t'), it->size());
+        work(it->substr(0, tab), it->substr(tab));
+      }
+    };
+    std::string begin;
+    for (std::size_t size = 0; size <= name.size(); ++size) {
+      begin = name.substr(0, size);
+      rows(begin + Pasting::given, begin + static_cast<char>(Pasting::last_hole + 1));
+    }
+    rows(begin + '\t', begin + static_cast<char>('\t' + 1));
+  }
   // Macros that stand for that name alone.
   std::vector<std::string> aliases(std::string_view name) const;
 
@@ -84,7 +104,6 @@ class SourceIndex {
   std::vector<IncludeWay> ways_;
   std::vector<Reader> readers_;
   MappedFile map_;
-  Bytes made_;
   std::vector<std::string_view> files_;  // sorted
   ByteView flags_;
   std::span<const std::uint64_t> sets_;  // each set_words() long, a bit for each way
@@ -92,8 +111,9 @@ class SourceIndex {
   // What is included, as it is spelled, and from which files: lines "NAME\tNUMBER NUMBER...".
   std::string_view spelled_;
   std::span<const std::uint32_t> naming_macros_;  // hashes, sorted
-  std::vector<Pasting> pastings_;
-  std::string_view aliases_;  // lines "WHAT IT STANDS FOR\tMACRO"
+  std::span<const std::uint32_t> brace_macros_;   // likewise
+  std::vector<std::string_view> pastings_;        // lines "PATTERN\tMACRO MACRO...", sorted
+  std::vector<std::string_view> aliases_;         // lines "WHAT IT STANDS FOR\tMACRO", sorted
   // The names: for each value of a hash's first bits where its part of the list begins; there, the
   // rest of each hash, how many files, and which (all as differences).
   std::span<const std::uint32_t> buckets_;

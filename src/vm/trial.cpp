@@ -284,7 +284,7 @@ std::string why_ended(const GuestEnd& end, const TrialReport& report, const std:
     case GuestEnd::How::silent:
       return fmt::format("the guest hung {}: no sign of life any more", where);
     case GuestEnd::How::deadline:
-      return fmt::format("the time was over after {:.0f} s, {}", end.seconds, where);
+      return fmt::format("the time limit of {:.0f} s was reached {}", end.seconds, where);
   }
   return {};
 }

@@ -3,10 +3,12 @@
 """Real fixes, derived when this runs: every .c file that differs between two Debian source versions
 is a diff of its own, built for the stock kernel of the older one; what is built is loaded and taken
 back in stock guests, many per boot, the modules that it patches loaded first where they load without
-their hardware.
+their hardware. With --each directory, all .c and .h files of one directory are a diff, where both
+kinds differ: headers with their users, as commits have them.
 
-A file counts where it compiles with this diff alone and its code is in the kernel. Of those that
-count, a functional change is one that run-time code shows: not no-change, not init-only."""
+A diff counts where it compiles alone and its code is in the kernel; of a directory's, the files that
+are not in the kernel are left out. Of those that count, a functional change is one that run-time code
+shows: not no-change, not init-only."""
 import argparse
 import collections
 import concurrent.futures
@@ -34,8 +36,8 @@ def call(words, **more):
 
 
 def derive(tree, home, package_name, fixed):
-    """Unpacks into home/b what differs from the tree, and gives the files' names."""
-    done = home / "files.json"
+    """Unpacks into home/b the .c and .h files that differ from the tree, and gives their names."""
+    done = home / "sources.json"
     if done.exists():
         return json.loads(done.read_text())
     say(f"deriving the corpus from {package_name} {fixed}")
@@ -46,7 +48,7 @@ def derive(tree, home, package_name, fixed):
              stdout=subprocess.DEVNULL)
         package = next(pathlib.Path(scratch).glob("*.deb"))
         names = unpack_differing(package, tree, home / "b")
-    partial = home / "files.json.new"
+    partial = home / "sources.json.new"
     partial.write_text(json.dumps(names))
     partial.rename(done)
     return names
@@ -63,8 +65,8 @@ def unpack_differing(package, tree, target):
                 for entry in source:
                     name = entry.name.partition("/")[2]
                     old = tree / name
-                    if not entry.isfile() or not name.endswith(".c") or not old.is_file() or \
-                            name.startswith(NOT_CODE):
+                    if not entry.isfile() or not name.endswith((".c", ".h")) or \
+                            not old.is_file() or name.startswith(NOT_CODE):
                         continue
                     text = source.extractfile(entry).read()
                     if text != old.read_bytes():
@@ -76,8 +78,17 @@ def unpack_differing(package, tree, target):
     return sorted(names)
 
 
+def by_directory(names):
+    """The directories in which headers and sources differ, with what differs there."""
+    out = collections.defaultdict(list)
+    for name in names:
+        out[os.path.dirname(name)].append(name)
+    return {directory: files for directory, files in out.items()
+            if {pathlib.Path(f).suffix for f in files} == {".c", ".h"}}
+
+
 def module_name(number, name):
-    letters = "".join(c if c.isalnum() else "_" for c in name[:-2])
+    letters = "".join(c if c.isalnum() else "_" for c in name.removesuffix(".c"))
     return f"c{number}_{letters[-44:]}"
 
 
@@ -90,15 +101,27 @@ class Corpus:
         cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
         self.home = pathlib.Path(cache) / "suture" / "corpus" / f"{self.release}-{options.fixed}"
         series = ".".join(self.release.split(".")[:2])
-        self.files = derive(self.tree, self.home, f"linux-source-{series}", options.fixed)
+        names = derive(self.tree, self.home, f"linux-source-{series}", options.fixed)
+        self.changes = by_directory(names) if options.each == "directory" else \
+            {name: [name] for name in names if name.endswith(".c")}
         self.results = []
 
     def build(self, number, name):
         """One diff: its code ("built", or why not), and what else there is to know."""
+        files = list(self.changes[name])
+        while True:
+            result = self.build_files(number, name, files)
+            if result["code"] != "not-in-kernel" or result["where"] not in files or len(files) == 1:
+                return result
+            files.remove(result["where"])
+
+    def difference(self, name):
+        return subprocess.run(["diff", "-u", f"--label=a/{name}", f"--label=b/{name}",
+                               self.tree / name, self.home / "b" / name], capture_output=True).stdout
+
+    def build_files(self, number, name, files):
         diff = self.work / f"{number}.patch"
-        text = subprocess.run(["diff", "-u", f"--label=a/{name}", f"--label=b/{name}",
-                               self.tree / name, self.home / "b" / name], capture_output=True)
-        diff.write_bytes(text.stdout)
+        diff.write_bytes(b"".join(self.difference(file) for file in files))
         out = subprocess.run([self.suture, "build", "--json", "--for", self.core, "-k", self.release,
                               "-o", self.work, "-n", module_name(number, name), diff],
                              capture_output=True)
@@ -168,7 +191,7 @@ def show(corpus, seconds):
     functional = sum(n for code, n in codes.items() if code not in NOT_COUNTED + NOT_FUNCTIONAL)
     built = [r for r in corpus.results if r["code"] == "built"]
     failed = [r for r in built if not r["passed"]]
-    say(f"files that differ      {len(corpus.files)}, tried {len(corpus.results)}")
+    say(f"diffs                  {len(corpus.changes)}, tried {len(corpus.results)}")
     for code in NOT_COUNTED + NOT_FUNCTIONAL:
         say(f"  {code:<20} {codes[code]}")
     say(f"functional changes     {functional}")
@@ -198,6 +221,8 @@ def main():
                         help="the kernel to patch (default: %(default)s)")
     parser.add_argument("--fixed", default="6.1.176-1",
                         help="the source version that has the fixes (default: %(default)s)")
+    parser.add_argument("--each", default="file", choices=("file", "directory"),
+                        help="what is a diff of its own (default: %(default)s)")
     parser.add_argument("--for", dest="core", default="livepatch", choices=("livepatch", "suture"),
                         help="what runs the patches (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=6)
@@ -208,7 +233,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         begin = time.monotonic()
         corpus = Corpus(options, pathlib.Path(scratch))
-        files = list(corpus.files)
+        files = list(corpus.changes)
         random.Random(options.seed).shuffle(files)
         seconds = {"deriving": time.monotonic() - begin}
         begin = time.monotonic()

@@ -63,8 +63,7 @@ TEST(CutUp, DeclarationsDefineWhatTheyDeclare) {
       {"struct s;", {"s"}},
       {"static const char *const names[] = { \"a\", other };", {"names"}},
       {"typedef struct s t;", {"t"}},
-      {"struct s { int a; union { long b, c:3; }; void (*d)(int); } __packed;",
-       {"a", "b", "c", "d", "s"}},
+      {"struct s { int a; union { long b, c:3; }; void (*d)(int); } __packed;", {"s"}},
       {"enum e { A, B = A + 1, C };", {"A", "B", "C", "e"}},
       {"typedef enum { A } e_t;", {"A", "e_t"}},
   };
@@ -76,11 +75,18 @@ TEST(CutUp, DeclarationsDefineWhatTheyDeclare) {
   }
 }
 
+TEST(CutUp, OfMembersOnlyTypesAndEnumeratorsAreDefined) {
+  CText text = cut_up(
+      "struct s { int a; struct __attribute__((packed)) in { int b[2]; } c; enum e { A } d; };\n");
+  EXPECT_THAT(only(text).defines, ElementsAre("A", "e", "in", "packed", "s"));
+}
+
 TEST(CutUp, WhatMakesSomethingIsNotInert) {
   for (const char* source :
        {"int a;", "int f(void) { return 1; }", "MAKE(a);", "MAKE(a)", "asm(\"nop\");",
         "struct s { int a; } b;", "static int NAME(f)(int a) { return a; }",
-        "static int a __section(\"x\") = 1;", "struct s { MEMBERS(a) };", "#pragma once\n"}) {
+        "static int a __section(\"x\") = 1;", "struct s { MEMBERS(a) };",
+        "struct s { __struct_group(t, g, , int a;); };", "#pragma once\n"}) {
     CText text = cut_up(source);
     EXPECT_FALSE(only(text).inert) << source;
   }
@@ -128,6 +134,19 @@ TEST(Macros, SayWhetherTheyCanNameSomething) {
   for (const char* something :
        {"A b", "A B, C", "A(x) x##_b", "A __b", "A __b, __c", "A(x) f(x)"}) {
     EXPECT_FALSE(read_macro(something).names_nothing()) << something;
+  }
+}
+
+TEST(NumberMacros, AreANameAndANumberAlone) {
+  auto number = [](std::string_view line) {
+    auto macro = read_number_macro(line);
+    return macro ? std::string(macro->name) + "=" + std::string(macro->number) : "none";
+  };
+  EXPECT_EQ(number("define A 0x1fUL "), "A=0x1fUL");
+  EXPECT_EQ(number(" define\tA\t2"), "A=2");
+  for (const char* other : {"define A", "define A B", "define A(x) 1", "define A 1 /* B */",
+                            "define A 1 + B", "define A 1.5", "undef A 1", "defineA 1"}) {
+    EXPECT_EQ(number(other), "none") << other;
   }
 }
 

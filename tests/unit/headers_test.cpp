@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernel/unit_list.h"
 #include "patch/header_readers.h"
 
 namespace suture::patch {
@@ -56,17 +57,42 @@ class ReaderOutside : public ::testing::Test {
     ASSERT_TRUE(write_file(tree() / path, text));
   }
   std::string reader(const std::string& header) {
-    return reader_outside(tree(), header, directory_.path() / "kept")->value_or("");
+    auto units = kernel::Units::parse(list_, "units");
+    EXPECT_TRUE(units);
+    return reader_outside(tree(), *units, header, directory_.path() / "kept")->value_or("");
+  }
+  // The kernel is made of that source, too.
+  void unit(const std::string& stem) {
+    list_ += "U\t0\t0\t" + stem + ".o\t" + stem + ".c\tm\tm\t\n";
   }
   fs::path tree() const { return directory_.path() / "tree"; }
 
   TempDir directory_ = *TempDir::create(fs::temp_directory_path(), "readers");
+  std::string list_ = std::string(kernel::units_format) + "\nL\tgcc\n";
 };
 
 TEST_F(ReaderOutside, IsTheMakefileThatNamesTheHeader) {
-  put("security/apparmor/Makefile", "$(obj)/a.h: $(srctree)/include/linux/socket.h\n");
+  put("security/apparmor/Makefile",
+      "obj-$(CONFIG_SECURITY_APPARMOR) += a.o\n$(obj)/a.h: $(srctree)/include/linux/socket.h\n");
+  unit("security/apparmor/a");
   EXPECT_EQ(reader("include/linux/socket.h"), "security/apparmor/Makefile");
   EXPECT_EQ(reader("include/net/socket.h"), "");
+}
+
+TEST_F(ReaderOutside, IsNoneThatIsNotConfiguredIn) {
+  put("drivers/eisa/Makefile",
+      "obj-$(CONFIG_EISA) += bus.o\n$(obj)/d.h: $(srctree)/include/linux/device.h\n"
+      "hostprogs := gen\n");
+  put("drivers/eisa/gen.c", "#include \"../../include/own.h\"\n");
+  put("include/own.h", "");
+  unit("drivers/eisa2/bus");
+  EXPECT_EQ(reader("include/linux/device.h"), "");
+  EXPECT_EQ(reader("include/own.h"), "");
+}
+
+TEST_F(ReaderOutside, NeedsNoObjectsWhereItsMakefileListsNone) {
+  put("arch/x86/tools/Makefile", "$(obj)/a.h: $(srctree)/include/linux/socket.h\n");
+  EXPECT_EQ(reader("include/linux/socket.h"), "arch/x86/tools/Makefile");
 }
 
 TEST_F(ReaderOutside, IsTheProgramThatIncludesIt) {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <gtest/gtest.h>
+#include <sys/utsname.h>
 
 #include <cstdlib>
 
+#include "cli/command.h"
+#include "kernel/cache_space.h"
 #include "kernel/kernel.h"
 
 namespace suture::kernel {
@@ -46,6 +49,68 @@ TEST_F(CachedKernels, TheDefaultIsTheNewestByNumber) {
   put("6.1.0-9-amd64");
   put("6.1.0-56-amd64");
   EXPECT_EQ(default_release(), "6.1.0-56-amd64");
+}
+
+TEST_F(CachedKernels, TheDefaultIsTheRunningOneWhereItIsThere) {
+  utsname running{};
+  ASSERT_EQ(::uname(&running), 0);
+  put("6.1.0-999-amd64");
+  put(running.release);
+  const auto chosen = cli::KernelChoice{}.find();
+  ASSERT_TRUE(chosen);
+  EXPECT_EQ(chosen->release, running.release);
+}
+
+TEST_F(CachedKernels, OneThatIsRemovedIsGoneWithWhatWasMadeOfIt) {
+  put("6.1.0-9-amd64");
+  put("6.1.0-56-amd64");
+  const fs::path derived = find("6.1.0-9-amd64")->derived;
+  ASSERT_TRUE(write_file(derived / "made", std::string(5000, 'x')));
+  const auto freed = remove_kernel("6.1.0-9-amd64", {});
+  ASSERT_TRUE(freed);
+  EXPECT_GE(*freed, 5000U);
+  EXPECT_EQ(find("6.1.0-9-amd64").error().code, Code::not_cached);
+  EXPECT_TRUE(find("6.1.0-56-amd64"));
+  EXPECT_FALSE(fs::exists(derived / "made"));
+}
+
+TEST_F(CachedKernels, ADamagedOneCanBeRemoved) {
+  put("6.1.0-9-amd64");
+  ASSERT_TRUE(
+      write_file(dir_.path() / "suture/kernels/6.1.0-9-amd64/kernel.json", std::string_view("{")));
+  EXPECT_EQ(find("6.1.0-9-amd64").error().code, Code::bad_package);
+  ASSERT_TRUE(remove_kernel("6.1.0-9-amd64", {}));
+  EXPECT_EQ(find("6.1.0-9-amd64").error().code, Code::not_cached);
+}
+
+TEST_F(CachedKernels, OneThatABuildIsUnderWayForStays) {
+  put("6.1.0-9-amd64");
+  const fs::path derived = find("6.1.0-9-amd64")->derived;
+  const auto build = WorkDir::create(derived / "work", "build");
+  ASSERT_TRUE(build);
+  EXPECT_EQ(remove_kernel("6.1.0-9-amd64", {}).error().code, Code::busy);
+  ASSERT_TRUE(clean_cache({}));
+  EXPECT_TRUE(fs::exists(build->path()));
+}
+
+TEST_F(CachedKernels, WhatIsNotThereCannotBeRemoved) {
+  EXPECT_EQ(remove_kernel("6.1.0-9-amd64", {}).error().code, Code::not_cached);
+  EXPECT_EQ(remove_kernel("../..", {}).error().code, Code::not_cached);
+}
+
+TEST_F(CachedKernels, CleaningLeavesTheKernels) {
+  put("6.1.0-9-amd64");
+  const fs::path derived = find("6.1.0-9-amd64")->derived;
+  ASSERT_TRUE(write_file(derived / "made", std::string(5000, 'x')));
+  const fs::path package = dir_.path() / "suture/downloads/a.deb";
+  ASSERT_TRUE(make_directories(package.parent_path()));
+  ASSERT_TRUE(write_file(package, std::string(5000, 'x')));
+  const auto freed = clean_cache({});
+  ASSERT_TRUE(freed);
+  EXPECT_GE(*freed, 10000U);
+  EXPECT_FALSE(fs::exists(package));
+  EXPECT_FALSE(fs::exists(derived / "made"));
+  EXPECT_TRUE(find("6.1.0-9-amd64"));
 }
 
 TEST_F(CachedKernels, ANewerSeriesDoesNotBecomeTheDefault) {

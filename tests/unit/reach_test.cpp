@@ -51,6 +51,13 @@ TEST_F(ReachTest, FunctionsMacrosAndTypesHandItOn) {
   EXPECT_THAT(seen_by(one, two), ElementsAre("a.c"));
 }
 
+TEST_F(ReachTest, AHeaderThatNoUnitIncludesHasNoUsers) {
+  user("a.c", {"x.h"}, "int a(void) { return f(1); }\n");
+  tree.put("include/x.h", one);
+  tree.put("arch/other/include/x.h", one);
+  EXPECT_THAT(tree.sources(tree.reach("arch/other/include/x.h", two).users), IsEmpty());
+}
+
 TEST_F(ReachTest, CommentsAndBlankLinesChangeNothing) {
   user("a.c", {"x.h"}, "int a(void) { return f(1); }\n");
   EXPECT_THAT(seen_by(one, std::string("/* f */\n\n") + one), IsEmpty());
@@ -67,6 +74,33 @@ TEST_F(ReachTest, AnEnumeratorsPlaceIsSeenByWhoNamesAnyOfThem) {
   user("a.c", {"x.h"}, "int a = LAST;\n");
   user("b.c", {"x.h"}, "int b;\n");
   EXPECT_THAT(seen_by("enum { FIRST, LAST };\n", "enum { FIRST, MIDDLE, LAST };\n"),
+              ElementsAre("a.c"));
+}
+
+TEST_F(ReachTest, AMemberIsComeToByItsTypeAlone) {
+  tree.put("include/y.h", "struct t { struct s *s; };\nextern struct t t;\n");
+  user("a.c", {"x.h"}, "int a(struct s *p) { return p->size; }\n");
+  user("b.c", {"x.h"}, "int b(int size) { return size; }\n");
+  user("c.c", {"x.h", "y.h"}, "int c(void) { return t.s->size; }\n");
+  EXPECT_THAT(seen_by("struct s { int size; };\n", "struct s { int pad, size; };\n"),
+              ElementsAre("a.c", "c.c"));
+}
+
+TEST_F(ReachTest, TypesAndEnumeratorsAmongMembersAreNames) {
+  user("a.c", {"x.h"}, "int a = sizeof(struct in);\n");
+  user("b.c", {"x.h"}, "int b = LAST;\n");
+  user("c.c", {"x.h"}, "int c;\n");
+  EXPECT_THAT(seen_by("struct s { struct in { int a; } in; enum { FIRST, LAST } e; };\n",
+                      "struct s { struct in { int a, b; } in; enum { NONE, FIRST, LAST } e; };\n"),
+              ElementsAre("a.c", "b.c"));
+}
+
+TEST_F(ReachTest, AMacroAmongMembersMayDefineATypeOnlyByBraces) {
+  tree.put("include/y.h",
+           "#define size other_size\n#define INNER MORE\n#define MORE struct in { int a; }\n");
+  user("a.c", {"y.h", "x.h"}, "int a;\n");
+  EXPECT_THAT(seen_by("struct s { int size; };\n", "struct s { int pad, size; };\n"), IsEmpty());
+  EXPECT_THAT(seen_by("struct s { INNER size; };\n", "struct s { int pad; INNER size; };\n"),
               ElementsAre("a.c"));
 }
 

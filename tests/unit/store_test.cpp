@@ -282,5 +282,16 @@ TEST_F(Installed, AnOlderCumulativePatchStandsInForOneThatIsNotTrusted) {
   EXPECT_NE(outcome.failures[1].code, Code::untrusted_file);
 }
 
+TEST_F(Installed, ABootAppliesTheLastCumulativePatchAndWhatCameAfterIt) {
+  for (const auto& [name, replace] : {std::pair{"a", "1"}, {"x", "0"}, {"b", "1"}, {"y", "0"}}) {
+    ASSERT_TRUE(install(store_, module(name, "1", replace)));
+  }
+  ASSERT_TRUE(install(store_, module("own", "1", "1", release, "suture")));
+  const auto applied = [&] { return applied_at_boot(installed_patches(store_, release).value()); };
+  EXPECT_THAT(applied(), ElementsAre("b", "y", "own"));
+  ASSERT_TRUE(uninstall(store_, release, "b"));
+  EXPECT_THAT(applied(), ElementsAre("a", "x", "y", "own"));
+}
+
 }  // namespace
 }  // namespace suture::boot
