@@ -162,6 +162,7 @@ void JsonReader::miss(std::string_view key) {
   if (missing_.empty()) {
     missing_ = key;
   }
+  wrong_ = wrong_ || object_.find(key) != nullptr;
 }
 
 template <class Value>

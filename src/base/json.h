@@ -89,6 +89,8 @@ class JsonReader {
   // Everything that was asked for was there.
   bool whole() const { return missing_.empty(); }
   const std::string& missing() const { return missing_; }  // the first key that was not
+  // Something that was asked for was there and of another kind.
+  bool wrong() const { return wrong_; }
 
  private:
   template <class Value>
@@ -97,6 +99,7 @@ class JsonReader {
 
   const Json& object_;
   std::string missing_;
+  bool wrong_ = false;
 };
 
 }  // namespace suture

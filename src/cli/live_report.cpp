@@ -165,7 +165,7 @@ void tell(const live::TransitionView& view, Told& told, const kernel::Progress& 
       fmt::format("{}: {} since {}; {} to switch", view.patch,
                   view.enabled ? "in transition" : "on its way back", duration_text(view.seconds),
                   view.waiting == 1 ? "1 task has" : fmt::format("{} tasks have", view.waiting));
-  const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  const bool terminal = understands_escapes(STDERR_FILENO);
   if (terminal) {
     line("");
   }

@@ -115,7 +115,7 @@ std::optional<Event> parse_line(std::string_view text) {
   event.pause_ns = reader.integer("pause_ns");
   event.ok = line.find("ok") == nullptr || reader.truth("ok");
   event.from_kernel = line.find("from_kernel") == nullptr || reader.truth("from_kernel");
-  return event;
+  return reader.wrong() ? std::nullopt : std::optional(std::move(event));
 }
 
 }  // namespace suture::guest

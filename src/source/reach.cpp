@@ -149,6 +149,12 @@ class Closure {
     bool function = false;     // it is a function, and nothing else
   };
 
+  // A macro that pastes, and the files that name it.
+  struct Caller {
+    std::string_view macro;
+    std::vector<std::uint32_t> files;
+  };
+
   // What has to be given to a macro's call so that it makes an affected name: of each list one.
   using Given = std::vector<std::vector<std::string>>;
 
@@ -363,7 +369,12 @@ class Closure {
   // Takes in what can paste the name; where that is done.
   std::vector<std::uint32_t> add_conditions(const std::string& name) {
     std::vector<std::uint32_t> out;
+    std::map<std::string, std::vector<std::uint32_t>> holders_of;  // of each part
     index_.for_each_pasting(name, [&](std::string_view pattern, std::string_view macros) {
+      const std::vector<Caller>& callers = callers_of(pattern, macros);
+      if (callers.empty()) {
+        return;
+      }
       for (const auto& way :
            ways_to_paste(pattern, name, [&](std::string_view part) { return exists(part); })) {
         Given given;
@@ -374,19 +385,38 @@ class Closure {
           }
           std::vector<std::string>& spellings = given.emplace_back(index_.aliases(part));
           spellings.push_back(part);
-          holders = holders ? common(*holders, files_with(spellings)) : files_with(spellings);
+          auto [it, added] = holders_of.try_emplace(part);
+          if (added) {
+            it->second = files_with(spellings);
+          }
+          holders = holders ? common(*holders, it->second) : it->second;
         }
         if (holders && holders->empty()) {
           continue;
         }
-        for_each_name(macros, [&](std::string_view macro) {
-          std::vector<std::uint32_t> calls = index_.files_naming(macro);
-          std::ranges::move(holders ? common(calls, *holders) : calls, std::back_inserter(out));
-          conditions_[macro].push_back(given);
-        });
+        for (const Caller& caller : callers) {
+          std::ranges::move(holders ? common(caller.files, *holders) : caller.files,
+                            std::back_inserter(out));
+          conditions_[caller.macro].push_back(given);
+        }
       }
     });
     return out;
+  }
+
+  // Those of a pattern's macros that a user of a changed header may call.
+  const std::vector<Caller>& callers_of(std::string_view pattern, std::string_view macros) {
+    auto [it, added] = callers_.try_emplace(pattern);
+    if (added) {
+      for_each_name(macros, [&](std::string_view macro) {
+        Caller caller{.macro = macro, .files = index_.files_naming(macro)};
+        std::erase_if(caller.files, [&](std::uint32_t file) { return !visible_[file]; });
+        if (!caller.files.empty()) {
+          it->second.push_back(std::move(caller));
+        }
+      });
+    }
+    return it->second;
   }
 
   static std::vector<std::uint32_t> common(const std::vector<std::uint32_t>& a,
@@ -432,6 +462,7 @@ class Closure {
   std::set<std::string> open_;                                 // files all of whose includers count
   std::vector<bool> named_;                                    // files that hold an affected name
   std::set<std::string_view, std::less<>> new_names_;
+  std::unordered_map<std::string_view, std::vector<Caller>> callers_;  // of each pattern
   std::map<std::string, bool, std::less<>> exists_;
   std::string reason_, everything_;
   std::size_t cut_ = 0;

@@ -58,6 +58,16 @@ TEST(JsonReader, RemembersWhatWasMissingFirst) {
   EXPECT_EQ(reader.missing(), "t");
 }
 
+TEST(JsonReader, TellsWhatIsOfAnotherKindFromWhatIsNotThere) {
+  const auto json = Json::parse(R"({"t": 1})");
+  ASSERT_TRUE(json);
+  JsonReader reader(*json);
+  EXPECT_EQ(reader.text("u"), "");
+  EXPECT_FALSE(reader.wrong());
+  EXPECT_EQ(reader.text("t"), "");
+  EXPECT_TRUE(reader.wrong());
+}
+
 TEST(JsonReader, OfWhatIsNoObjectHasNothing) {
   const Json json("text");
   JsonReader reader(json);
