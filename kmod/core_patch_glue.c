@@ -100,4 +100,5 @@ SUTURE_CONSTANTS(
 	OFFSET(suture_patch, relocations),
 	OFFSET(suture_patch, nr_relocations),
 	OFFSET(suture_patch, image_text),
+	OFFSET(suture_patch, image_build_id),
 );

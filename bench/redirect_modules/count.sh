@@ -13,9 +13,9 @@ cp modules/by_livepatch.c modules/by_core.c
 cat >modules/Kbuild <<'END'
 obj-m := called.o by_livepatch.o by_core.o
 ccflags-y := -g0
-CFLAGS_by_core.o := -include $(src)/klp_on_suture.h
+CFLAGS_by_core.o := -DRUNNING_BUILD_ID='"$(BUILD_ID)"' -include $(src)/klp_on_suture.h
 END
-make_modules modules KBUILD_EXTRA_SYMBOLS="$PWD/core/Module.symvers"
+make_modules modules BUILD_ID=$build_id KBUILD_EXTRA_SYMBOLS="$PWD/core/Module.symvers"
 # The runner's own arguments stay as they are.
 printf '#!/bin/sh\nexec %s "$@" -icount shift=0,sleep=off\n' "$(command -v qemu-system-x86_64)" \
   >bin/qemu-system-x86_64

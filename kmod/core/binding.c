@@ -4,11 +4,13 @@
  * be called or written to.
  *
  * Method: for vmlinux the patch states the address in the image that it was matched against; how
- * far the running kernel has moved is told by _text. The symbol that the running kernel has there
- * must have the name that the patch states. In a module the symbol is found by its name and its
- * position among those of that name. All are found before the first byte is written, so that a
- * patch for another kernel changes nothing.
+ * far the running kernel has moved is told by _text. The running kernel must have that image's
+ * build-id, and start a symbol of the name that the patch states right there. In a module the
+ * symbol is found by its name and its position among those of that name. All are found before the
+ * first byte is written, so that a patch for another kernel changes nothing.
  */
+#include <linux/elf.h>
+#include <linux/kernel.h>
 #include <linux/slab.h>
 
 #include "arch/arch.h"
@@ -38,11 +40,13 @@ static bool name_is_at(const char *name, unsigned long address)
 {
 	struct search search = { .name = name, .address = address };
 	char *found = kmalloc(KSYM_SYMBOL_LEN, GFP_KERNEL);
+	size_t length = strlen(name);
 	bool same = false;
 
 	if (found) {
-		sprint_symbol_no_offset(found, address);
-		same = !strcmp(found, name);
+		/* "name+0x0/0x80": the start of it, and not its middle */
+		sprint_symbol(found, address);
+		same = !strncmp(found, name, length) && !strncmp(found + length, "+0x0/", 5);
 		kfree(found);
 	}
 	if (same)
@@ -51,10 +55,48 @@ static bool name_is_at(const char *name, unsigned long address)
 	return search.found;
 }
 
+/* The type of a note named "GNU"; kernels define it where it cannot be included. */
+#define BUILD_ID_NOTE 3
+
+/* The notes of the running kernel, one after the other; NULL: none is its build-id. */
+static const struct elf_note *find_build_id(void)
+{
+	const void *at = suture_notes;
+	const struct elf_note *note;
+
+	while (at && at + sizeof(*note) <= suture_notes_end) {
+		note = at;
+		if (note->n_type == BUILD_ID_NOTE && note->n_namesz == sizeof("GNU") &&
+		    !memcmp(note + 1, "GNU", sizeof("GNU")))
+			return note;
+		at += sizeof(*note) + ALIGN(note->n_namesz, 4) + ALIGN(note->n_descsz, 4);
+	}
+	return NULL;
+}
+
+#define MOST_OF_BUILD_ID 64
+
+/* Whether it is the image that the patch was matched against that runs here. */
+static bool is_running(const char *build_id)
+{
+	const struct elf_note *note = find_build_id();
+	u8 bytes[MOST_OF_BUILD_ID];
+
+	if (!note || !build_id)
+		return !note && !build_id;
+	return note->n_descsz <= sizeof(bytes) && strlen(build_id) == 2 * note->n_descsz &&
+	       !hex2bin(bytes, build_id, note->n_descsz) &&
+	       !memcmp(bytes, (const void *)(note + 1) + sizeof("GNU"), note->n_descsz);
+}
+
 /* Per-CPU symbols are offsets, which do not move with the kernel. */
 static int find_in_vmlinux(const struct suture_symbol *symbol, const struct suture_patch *patch,
 			   unsigned long *address)
 {
+	if (!is_running(patch->image_build_id)) {
+		pr_err("'%s' is for a kernel of another build\n", patch->mod->name);
+		return -EINVAL;
+	}
 	*address = symbol->address;
 	if (symbol->address >= patch->image_text)
 		*address += suture_text - patch->image_text;
@@ -182,6 +224,8 @@ int suture_bind(const struct suture_patch *patch, const struct suture_relocation
 	ret = find_all(patch, relocations, count, bound);
 	for (i = 0; i < count && !ret; i++)
 		suture_arch_write(relocations[i].place, bound[i].bytes, bound[i].size);
+	if (!ret)
+		suture_arch_written();
 	kvfree(bound);
 	return ret;
 }

@@ -12,7 +12,8 @@
  * a side for each CPU.
  *
  * Invariants: a side only changes in a transition. Only the task itself, at the border, or who
- * has found it outside of what is left changes it.
+ * has found it outside of what is left changes it. At the border a task is inside of no function
+ * that these models replace.
  */
 #include <linux/cpuhotplug.h>
 #include <linux/sched/signal.h>
@@ -35,7 +36,8 @@ static struct workqueue_struct *cpu_works;
 static DEFINE_PER_CPU(struct work_struct, cpu_work);
 static DEFINE_MUTEX(cpu_work_mutex);
 
-bool suture_task_side(const struct task_struct *task)
+/* Part of the handler, as the models' patched_side(). */
+bool notrace suture_task_side(const struct task_struct *task)
 {
 	return test_bit(SIDE_FLAG, (const unsigned long *)&task_thread_info(task)->flags);
 }
@@ -55,20 +57,42 @@ static void set_task(struct task_struct *task, void *argument)
 	suture_task_set_side(task, *(bool *)argument);
 }
 
-void suture_visit_tasks(void (*fn)(struct task_struct *task, void *argument), void *argument)
+/* With the lists of tasks held still by tasklist_lock, or by RCU. */
+static void visit_lists(void (*fn)(struct task_struct *task, void *argument), void *argument)
 {
 	struct task_struct *process, *task;
-	int cpu;
 
-	read_lock(suture_tasklist_lock);
 	for_each_process_thread(process, task)
 		fn(task, argument);
-	read_unlock(suture_tasklist_lock);
+}
+
+static void visit_idle(void (*fn)(struct task_struct *task, void *argument), void *argument)
+{
+	struct task_struct *task;
+	int cpu;
+
 	for_each_possible_cpu(cpu) {
 		task = static_call(suture_idle_task)(cpu);
 		if (task)
 			fn(task, argument);
 	}
+}
+
+void suture_visit_tasks(void (*fn)(struct task_struct *task, void *argument), void *argument)
+{
+	read_lock(suture_tasklist_lock);
+	visit_lists(fn, argument);
+	read_unlock(suture_tasklist_lock);
+	visit_idle(fn, argument);
+}
+
+/* tasklist_lock would keep tasks from being born and from dying for as long as it takes. */
+void suture_look_at_tasks(void (*fn)(struct task_struct *task, void *argument), void *argument)
+{
+	rcu_read_lock();
+	visit_lists(fn, argument);
+	rcu_read_unlock();
+	visit_idle(fn, argument);
 }
 
 void suture_tasks_set_all(bool patched)
@@ -96,20 +120,10 @@ void suture_at_border(void)
 	suture_task_set_side(current, READ_ONCE(suture_transition.to_patched));
 }
 
+/* Called for each new task, which is in the task list and has not run yet. */
 static void inherit_side(void *unused, struct task_struct *task, unsigned long clone_flags)
 {
 	suture_task_set_side(task, suture_task_side(current));
-}
-
-int suture_watch_forks(suture_fork_probe_t *probe)
-{
-	return tracepoint_probe_register(newtask, probe, NULL);
-}
-
-void suture_forget_forks(suture_fork_probe_t *probe)
-{
-	tracepoint_probe_unregister(newtask, probe, NULL);
-	tracepoint_synchronize_unregister();
 }
 
 static void open_here(void *unused)
@@ -122,10 +136,30 @@ static void close_here(void *unused)
 	suture_arch_close_border();
 }
 
+/* Each task that the border catches would be inside of what is left. */
+static int check_border(struct suture_live *live)
+{
+	struct suture_live_object *object;
+	struct suture_redirect *redirect;
+
+	suture_for_each_object(live, object) {
+		suture_for_each_redirect(object, redirect) {
+			if (!suture_arch_is_at_border(redirect->old_address))
+				continue;
+			pr_err("'%s' leads to user space: only the stop model can replace it\n",
+			       redirect->old->name);
+			return -EOPNOTSUPP;
+		}
+	}
+	return 0;
+}
+
 int suture_tasks_begin(bool patched)
 {
-	int ret = suture_watch_forks(inherit_side);
+	int ret = check_border(suture_transition.live);
 
+	if (!ret)
+		ret = tracepoint_probe_register(newtask, inherit_side, NULL);
 	if (!ret)
 		suture_tasks_set_all(patched);
 	return ret;
@@ -151,7 +185,8 @@ void suture_tasks_end(void)
 	WRITE_ONCE(border_open, false);
 	on_each_cpu(close_here, NULL, 1);
 	cpus_read_unlock();
-	suture_forget_forks(inherit_side);
+	tracepoint_probe_unregister(newtask, inherit_side, NULL);
+	tracepoint_synchronize_unregister();
 }
 
 /* By the CPU itself, from a thread of its own. */
@@ -246,7 +281,7 @@ void suture_borders_exit(void)
 	destroy_workqueue(cpu_works);
 }
 
-static void nudge(struct task_struct *task, void *unused)
+static void nudge_task(struct task_struct *task, void *unused)
 {
 	if (suture_task_side(task) == suture_transition.to_patched || is_idle_task(task))
 		return;
@@ -262,7 +297,7 @@ static void nudge(struct task_struct *task, void *unused)
 
 void suture_tasks_nudge(void)
 {
-	suture_visit_tasks(nudge, NULL);
+	suture_visit_tasks(nudge_task, NULL);
 }
 
 /*
@@ -282,30 +317,67 @@ size_t suture_tasks_left(void)
 	return laggards;
 }
 
-/* What suture_try_running() is about; one at a time, under suture_mutex. */
-static void (*try_fn)(struct task_struct *task, void *argument);
+/* A task that ran there when it was tried, held, and how to try it; under suture_mutex. */
+struct running {
+	struct task_struct *task;
+	void (*fn)(struct task_struct *task);
+};
 
-static void try_if_here(struct task_struct *task, void *cpu)
+static DEFINE_PER_CPU(struct running, running);
+
+struct trial {
+	void (*fn)(struct task_struct *task);
+	size_t left;
+	size_t running;			/* of those: noted for their CPUs */
+};
+
+static void try_task(struct task_struct *task, void *argument)
 {
-	if (task_cpu(task) == *(int *)cpu)
-		try_fn(task, NULL);
+	struct trial *trial = argument;
+	struct running *here;
+
+	if (suture_task_side(task) == suture_transition.to_patched)
+		return;
+	trial->fn(task);
+	if (suture_task_side(task) == suture_transition.to_patched)
+		return;
+	trial->left++;
+	here = per_cpu_ptr(&running, task_cpu(task));
+	if (here->task || !READ_ONCE(task->on_cpu))
+		return;
+	*here = (struct running){ get_task_struct(task), trial->fn };
+	trial->running++;
 }
 
 /* In a thread of the CPU, for which it has taken off what it ran: at a point to schedule. */
 static void try_here(struct work_struct *work)
 {
-	int cpu = raw_smp_processor_id();
+	struct running *here = per_cpu_ptr(&running, raw_smp_processor_id());
 
-	suture_visit_tasks(try_if_here, &cpu);
+	if (here->task)
+		here->fn(here->task);
 }
 
-bool suture_try_running(void (*fn)(struct task_struct *task, void *argument))
+/*
+ * One pass over the tasks, however many CPUs there are; who was born meanwhile is asked for only
+ * when nobody else seems to be left.
+ */
+bool suture_try_tasks(void (*fn)(struct task_struct *task))
 {
-	if (!suture_tasks_left())
-		return true;
-	try_fn = fn;
-	suture_each_cpu(try_here);
-	return !suture_tasks_left();
+	struct trial trial = { .fn = fn };
+	int cpu;
+
+	suture_look_at_tasks(try_task, &trial);
+	if (trial.running)
+		suture_each_cpu(try_here);
+	for_each_possible_cpu(cpu) {
+		struct running *here = per_cpu_ptr(&running, cpu);
+
+		if (here->task)
+			put_task_struct(here->task);
+		here->task = NULL;
+	}
+	return trial.left == trial.running && !suture_tasks_left();
 }
 
 /* As many as the attribute's page has room for. */

@@ -7,6 +7,7 @@
  * task can return into it.
  */
 #include <linux/init.h>
+#include <linux/panic.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
 
@@ -147,12 +148,17 @@ static void put_redirect(struct suture_redirect *redirect)
 	kobject_put(&redirect->kobj);
 }
 
-/* Nothing of it is on any site's stack. Waits for who reads its files. */
+/*
+ * Nothing of it is on any site's stack. Its directory goes before what its files tell of; that
+ * waits for who reads or writes them, which takes suture_mutex: so it is not held here.
+ */
 static void free_objects(struct suture_live *live)
 {
 	struct suture_live_object *object, *next_object;
 	struct suture_redirect *redirect, *next;
 
+	if (live->kobj.state_in_sysfs)
+		kobject_del(&live->kobj);
 	list_for_each_entry_safe(object, next_object, &live->objects, node) {
 		list_for_each_entry_safe(redirect, next, &object->redirects, node)
 			put_redirect(redirect);
@@ -181,7 +187,7 @@ static void let_module_go(struct work_struct *work)
 	kobject_put(&live->kobj);
 }
 
-static void on_tasks_passed(struct rcu_head *head)
+static void let_go_after_tasks(struct rcu_head *head)
 {
 	struct suture_live *live = container_of(head, struct suture_live, tasks_passed);
 
@@ -198,8 +204,7 @@ static void retire(struct work_struct *work)
 	struct suture_live *live = container_of(work, struct suture_live, free_work);
 
 	free_objects(live);
-	kobject_del(&live->kobj);
-	call_rcu_tasks(&live->tasks_passed, on_tasks_passed);
+	call_rcu_tasks(&live->tasks_passed, let_go_after_tasks);
 }
 
 void suture_let_go(struct suture_live *live)
@@ -314,7 +319,7 @@ static int enable(struct suture_live *live)
 	int ret;
 
 	mutex_lock(&suture_mutex);
-	ret = prepare(live);
+	ret = suture_wait_for_inits(live) ?: prepare(live);
 	if (!ret) {
 		pr_info("enabling patch '%s'\n", suture_name(live));
 		list_add_tail(&live->node, &suture_patches);
@@ -345,6 +350,9 @@ int suture_enable_patch(struct suture_patch *patch, const char *model_name)
 	}
 	if (!try_module_get(patch->mod))
 		return -ENODEV;
+	/* As the loader does for the kernel's own: whoever reads an oops should know. */
+	set_bit(TAINT_LIVEPATCH, &patch->mod->taints);
+	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);
 	live = create_live(patch, model);
 	ret = live ? enable(live) : -ENOMEM;
 	if (!ret)

@@ -15,6 +15,34 @@
  *	binding.c	addresses of symbols, relocations
  *	kernel_symbols.c  functions of the kernel that it does not export
  *	states.c, shadow.c, sysfs.c
+ *
+ * Its words beside those of the kernel's livepatch:
+ *
+ *	patch, as described		suture_patch		klp_patch
+ *	patch, as enabled		suture_live		klp_patch
+ *	object				suture_live_object	klp_object
+ *	function of a patch		suture_redirect		klp_func
+ *	old function, its versions	suture_site		klp_ops
+ *	back to the original		redirect without func	klp_func.nop
+ *	side of a task			suture_task_side()	task_struct.patch_state
+ *	not on its side yet		left			TIF_PATCH_PENDING
+ *	all to the other side		start(), finished()	klp_try_complete_transition()
+ *	get going who stays behind	nudge			klp_send_signals()
+ *	go on whoever stays behind	force			klp_force_transition()
+ *	entry by the handler		hooked			(always)
+ *	entry by a direct call		settled			-
+ *
+ * Locking: suture_mutex covers all that is declared here and in the files' static variables, the
+ * lists and the room for entries and for who is busy among it, and is held by whoever calls a
+ * function of another file, but where it is said otherwise there. The exceptions:
+ *
+ *  - The handler takes no lock. It reads sites, versions and sides with preemption off, which
+ *    suture_synchronize() waits for.
+ *  - The parts of a patch (objects, redirects) are made before it is in the list and in sysfs, and
+ *    freed after it has left both: nobody else sees them then, and no lock is held.
+ *  - The side of a task is written by the task at its border, or while it is pinned.
+ *  - What sysfs shows as one number is read with READ_ONCE().
+ *  - Waiting for all tasks (RCU-tasks) is done with nothing held.
  */
 #ifndef _SUTURE_CORE_H
 #define _SUTURE_CORE_H
@@ -59,6 +87,7 @@ struct suture_live_object {
 	bool present;			/* its functions have addresses */
 	bool patched;			/* their versions are on the sites' stacks */
 	bool pre_patch_done;		/* so its other callbacks run, too */
+	bool owes_post_patch;		/* one that comes before it has run since it ran last */
 };
 
 /* A patch that has been enabled and not let go yet. */
@@ -179,10 +208,6 @@ void suture_stop_forget(const struct suture_live *live);
 /* borders.c */
 int suture_borders_init(void);
 void suture_borders_exit(void);
-/* Called for each new task, which is in the task list and has not run yet. */
-typedef void suture_fork_probe_t(void *unused, struct task_struct *task, unsigned long flags);
-int suture_watch_forks(suture_fork_probe_t *probe);
-void suture_forget_forks(suture_fork_probe_t *probe);
 /* begin(), start() and end() of a model whose callers are tasks. */
 int suture_tasks_begin(bool patched);
 int suture_tasks_start(void);
@@ -190,8 +215,13 @@ void suture_tasks_end(void);
 extern struct tracepoint *suture_sched_switch;
 void suture_each_cpu(work_func_t function);
 void suture_synchronize(void);
-/* All tasks, the idle ones, too; the function may not sleep. */
+/* All tasks, the idle ones, too, while none is born or goes; the function may not sleep. */
 void suture_visit_tasks(void (*fn)(struct task_struct *task, void *argument), void *argument);
+/*
+ * The same, for functions that take long: tasks come and go meanwhile. Each that is there all the
+ * while is visited, others may be.
+ */
+void suture_look_at_tasks(void (*fn)(struct task_struct *task, void *argument), void *argument);
 bool suture_task_side(const struct task_struct *task);
 void suture_task_set_side(struct task_struct *task, bool patched);
 /* The idle tasks of CPUs that are off, which run nothing. */
@@ -199,10 +229,10 @@ void suture_switch_offline(void);
 void suture_tasks_set_all(bool patched);
 size_t suture_tasks_left(void);
 /*
- * Where tasks are left: the function for each that a CPU takes off itself. True: none is left
- * then.
+ * The function for each task, and once more for those that were running, from a thread of their
+ * CPU. True: none is left then.
  */
-bool suture_try_running(void (*fn)(struct task_struct *task, void *argument));
+bool suture_try_tasks(void (*fn)(struct task_struct *task));
 void suture_tasks_nudge(void);
 ssize_t suture_tasks_blocking(char *page);
 
@@ -229,6 +259,8 @@ void suture_unpatch_object(struct suture_live_object *object);
 bool suture_has_sites_in(const char *module);
 /* Lets go of hooks that are not needed, and of functions that have no version any more. */
 void suture_tidy_sites(void);
+/* Before suture_settle(), which then does not wait for tasks; it may itself, so without a lock. */
+void suture_first_direct(void);
 /* Gives at most so many functions their direct calls; true: there are more. */
 bool suture_settle(size_t limit);
 bool suture_is_settled(struct suture_live *live);
@@ -238,6 +270,12 @@ struct suture_redirect *suture_version_below(struct suture_redirect *redirect);
 /* objects.c */
 int suture_objects_init(void);
 void suture_objects_exit(void);
+/*
+ * A module that was in its init function when the core was loaded runs, and may be inside of its
+ * functions, and nobody tells when: so its init is waited for. Lets go of suture_mutex meanwhile.
+ * -EINTR, or -EBUSY where it takes too long.
+ */
+int suture_wait_for_inits(struct suture_live *live);
 /* Finds the functions of an object that is there, and binds its relocations. */
 int suture_prepare_object(struct suture_live_object *object);
 

@@ -9,21 +9,15 @@
  */
 #include "core.h"
 
-static bool patched_side(void)
+static bool notrace patched_side(void)
 {
 	return suture_task_side(current);
-}
-
-static void try_task(struct task_struct *task, void *unused)
-{
-	suture_task_switch(task);
 }
 
 static bool finished(void)
 {
 	suture_switch_offline();
-	suture_visit_tasks(try_task, NULL);
-	return suture_try_running(try_task);
+	return suture_try_tasks(suture_task_switch);
 }
 
 static void force(void)

@@ -24,7 +24,9 @@ DEFINE_STATIC_CALL_NULL(suture_wake_up_state, wake_up_state);
 DEFINE_STATIC_CALL_NULL(suture_put_task_stack, put_task_stack);
 DEFINE_STATIC_CALL_NULL(suture_idle_task, idle_task);
 DEFINE_STATIC_CALL_NULL(suture_text_poke, text_poke);
+DEFINE_STATIC_CALL_NULL(suture_text_poke_sync, text_poke_sync);
 
+const void *suture_notes, *suture_notes_end;
 unsigned long suture_text;
 rwlock_t *suture_tasklist_lock;
 /* The kernel's own, of writes to code. */
@@ -86,7 +88,10 @@ int suture_find_kernel_symbols(void)
 	FIND(put_task_stack);
 	FIND(idle_task);
 	FIND(text_poke);
+	FIND(text_poke_sync);
 	suture_text = suture_vmlinux_symbol("_text");
+	suture_notes = (const void *)suture_vmlinux_symbol("__start_notes");
+	suture_notes_end = (const void *)suture_vmlinux_symbol("__stop_notes");
 	suture_tasklist_lock = (rwlock_t *)suture_vmlinux_symbol("tasklist_lock");
 	suture_text_mutex = (struct mutex *)suture_vmlinux_symbol("text_mutex");
 	suture_klp_transition_patch =

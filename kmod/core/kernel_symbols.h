@@ -31,7 +31,10 @@ DECLARE_STATIC_CALL(suture_wake_up_state, wake_up_state);
 DECLARE_STATIC_CALL(suture_put_task_stack, put_task_stack);
 DECLARE_STATIC_CALL(suture_idle_task, idle_task);
 DECLARE_STATIC_CALL(suture_text_poke, text_poke);
+DECLARE_STATIC_CALL(suture_text_poke_sync, text_poke_sync);
 
+/* Of the image; NULL, both: it has none. */
+extern const void *suture_notes, *suture_notes_end;
 extern unsigned long suture_text;	/* where _text is, and so how far the kernel has moved */
 extern rwlock_t *suture_tasklist_lock;
 extern struct mutex *suture_text_mutex;

@@ -22,12 +22,12 @@ static DEFINE_PER_CPU(bool, cpu_side);
  * With PREEMPT_RT softirqs are tasks' own: one may be preempted, and the CPU switch, in its
  * middle.
  */
-static bool in_cpu_context(void)
+static bool notrace in_cpu_context(void)
 {
 	return IS_ENABLED(CONFIG_PREEMPT_RT) ? in_nmi() || in_hardirq() : !in_task();
 }
 
-static bool patched_side(void)
+static bool notrace patched_side(void)
 {
 	return in_cpu_context() ? this_cpu_read(cpu_side) : suture_task_side(current);
 }
@@ -113,7 +113,7 @@ static bool is_dead(const struct task_struct *task)
 }
 
 /* Those that will not come to the border. */
-static void try_borderless(struct task_struct *task, void *unused)
+static void try_borderless(struct task_struct *task)
 {
 	if (is_idle_task(task))
 		return;
@@ -126,8 +126,7 @@ static void try_borderless(struct task_struct *task, void *unused)
 static bool finished(void)
 {
 	switch_cpus();
-	suture_visit_tasks(try_borderless, NULL);
-	return suture_try_running(try_borderless);
+	return suture_try_tasks(try_borderless);
 }
 
 static void force(void)

@@ -7,11 +7,15 @@
  * kernel in that same moment, before the kernel reads its tables of jump labels, static calls and
  * tracepoints: hence the notifier's priority.
  */
+#include <linux/delay.h>
 #include <linux/notifier.h>
 #include <linux/slab.h>
 
 #include "core.h"
 #include "kernel_symbols.h"
+
+#define INIT_PAUSE_MS 50
+#define LONGEST_INIT_MS 30000
 
 /*
  * Modules that have come and whose init function has not returned yet: find_module() does not
@@ -37,14 +41,57 @@ static bool has_come(const struct module *mod)
 }
 
 /* It cannot go without the notifier, which waits for suture_mutex. */
-static struct module *find_present(const char *name)
+static struct module *find_module_now(const char *name)
 {
 	struct module *mod;
 
 	rcu_read_lock_sched();
 	mod = static_call(suture_find_module)(name);
 	rcu_read_unlock_sched();
+	return mod;
+}
+
+static struct module *find_present(const char *name)
+{
+	struct module *mod = find_module_now(name);
+
 	return mod && has_come(mod) ? mod : NULL;
+}
+
+static const char *module_in_early_init(struct suture_live *live)
+{
+	struct suture_live_object *object;
+	const struct module *mod;
+
+	suture_for_each_object(live, object) {
+		if (!object->name)
+			continue;
+		mod = find_module_now(object->name);
+		if (mod && mod->state == MODULE_STATE_COMING && !has_come(mod))
+			return object->name;
+	}
+	return NULL;
+}
+
+int suture_wait_for_inits(struct suture_live *live)
+{
+	unsigned int waited_ms = 0;
+	const char *name;
+	int ret = 0;
+
+	while (!ret && (name = module_in_early_init(live))) {
+		if (waited_ms >= LONGEST_INIT_MS) {
+			pr_err("'%s': the init function of '%s' runs since before the core was loaded: try again when it has ended\n",
+			       suture_name(live), name);
+			return -EBUSY;
+		}
+		mutex_unlock(&suture_mutex);
+		if (msleep_interruptible(INIT_PAUSE_MS))
+			ret = -EINTR;
+		waited_ms += INIT_PAUSE_MS;
+		mutex_lock(&suture_mutex);
+	}
+	return ret;
 }
 
 static int find_addresses(struct suture_live_object *object)
@@ -92,6 +139,7 @@ int suture_pre_patch(struct suture_live_object *object)
 	if (object->object && object->object->callbacks.pre_patch)
 		ret = object->object->callbacks.pre_patch(object->object);
 	object->pre_patch_done = !ret;
+	object->owes_post_patch = !ret;
 	if (ret)
 		pr_warn("pre-patch callback failed for object '%s'\n", suture_object_name(object));
 	return ret;
@@ -99,14 +147,16 @@ int suture_pre_patch(struct suture_live_object *object)
 
 void suture_post_patch(struct suture_live_object *object)
 {
-	if (object->object && object->object->callbacks.post_patch)
+	if (object->owes_post_patch && object->object && object->object->callbacks.post_patch)
 		object->object->callbacks.post_patch(object->object);
+	object->owes_post_patch = false;
 }
 
 void suture_pre_unpatch(struct suture_live_object *object)
 {
 	if (object->pre_patch_done && object->object && object->object->callbacks.pre_unpatch)
 		object->object->callbacks.pre_unpatch(object->object);
+	object->owes_post_patch = object->pre_patch_done;
 }
 
 void suture_post_unpatch(struct suture_live_object *object)
@@ -114,6 +164,7 @@ void suture_post_unpatch(struct suture_live_object *object)
 	if (object->pre_patch_done && object->object && object->object->callbacks.post_unpatch)
 		object->object->callbacks.post_unpatch(object->object);
 	object->pre_patch_done = false;
+	object->owes_post_patch = false;
 }
 
 static void forget_object(struct suture_live_object *object)
@@ -191,6 +242,7 @@ static void module_going(const struct module *mod)
 	if (!suture_has_sites_in(mod->name))
 		return;
 	suture_tidy_sites();
+	suture_settle_later();
 	if (suture_transition.live)
 		suture_transition_refresh();
 }

@@ -20,6 +20,8 @@
  *    share.
  *  - Giving back needs no memory. Where the kernel needs some and has none, a site stays hooked
  *    without versions, which changes nothing for its callers, until the next time.
+ *  - Nobody waits for all tasks with suture_mutex held: a module that goes takes its sites along at
+ *    once, and what tasks may still be in is freed later.
  */
 #include <linux/delay.h>
 #include <linux/hash.h>
@@ -34,6 +36,9 @@
 struct hook {
 	struct ftrace_ops ops;
 	size_t sites;
+	struct list_head node;		/* in spare_hooks, where it serves none */
+	struct rcu_head tasks_passed;
+	bool free;			/* of a spare one: no task is in its trampoline any more */
 };
 
 struct suture_site {
@@ -49,17 +54,19 @@ struct suture_site {
 	bool unsettled;			/* a direct call was refused: not tried again */
 	unsigned long direct_target;	/* 0: not settled */
 	struct ftrace_ops direct;
+	struct rcu_head tasks_passed;
 };
 
 static DEFINE_HASHTABLE(site_hash, 10);
 static LIST_HEAD(sites);
 static size_t nr_sites;
+static LIST_HEAD(spare_hooks);
 
 /* Room for the entries of all sites, so that giving them back needs no memory. */
 static unsigned long *entries;
 static size_t entries_room;
 
-static struct suture_site *find_site(unsigned long entry)
+static struct suture_site *notrace find_site(unsigned long entry)
 {
 	struct suture_site *site;
 
@@ -134,53 +141,113 @@ static int reserve_entries(size_t more)
 	return 0;
 }
 
-static int register_hook(struct hook *hook, unsigned long *ips, unsigned int count)
+static struct hook *get_hook(void)
 {
-	int ret;
+	struct hook *hook;
 
+	list_for_each_entry(hook, &spare_hooks, node) {
+		if (READ_ONCE(hook->free)) {
+			list_del(&hook->node);
+			return hook;
+		}
+	}
+	hook = kzalloc(sizeof(*hook), GFP_KERNEL);
+	if (!hook)
+		return NULL;
 	hook->ops.func = redirect_call;
 	hook->ops.flags = FTRACE_OPS_FL_DYNAMIC | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT;
 	if (!IS_ENABLED(CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS))
 		hook->ops.flags |= FTRACE_OPS_FL_SAVE_REGS;
-	ret = ftrace_set_filter_ips(&hook->ops, ips, count, 0, 0);
+	return hook;
+}
+
+/* Of one that has got to no function. */
+static void put_hook(struct hook *hook)
+{
+	hook->free = true;
+	list_add(&hook->node, &spare_hooks);
+}
+
+/* Of a hook that is at no function. */
+static int register_hook(struct hook *hook, unsigned long *ips, unsigned int count)
+{
+	int ret = ftrace_set_filter_ips(&hook->ops, ips, count, 0, 1);
+
 	if (ret)
 		return ret;
 	WRITE_ONCE(registering, current);
 	ret = register_ftrace_function(&hook->ops);
 	WRITE_ONCE(registering, NULL);
-	if (ret)
-		ftrace_free_filter(&hook->ops);
 	return ret;
 }
 
-/* Which of the sites cannot be hooked, for the log. */
-static void name_taken(size_t count)
+static void spare_hook_after_tasks(struct rcu_head *head)
 {
-	struct suture_site *site;
-	struct hook *hook;
-	size_t i;
+	WRITE_ONCE(container_of(head, struct hook, tasks_passed)->free, true);
+}
+
+/*
+ * Takes a hook off all of its functions. ftrace would wait for all tasks, as one may be in the
+ * ops' trampoline, which it frees then (DYNAMIC), and keep modules from coming and going meanwhile.
+ * Without that it waits for nobody: who is in the trampoline, or walks over the ops in the list of
+ * all, finds the handler and the ops with its filter as they were. It is used again, with its
+ * trampoline, when all tasks have passed; so there are no more than were needed at one time.
+ */
+static int retire_hook(struct hook *hook)
+{
 	int ret;
 
-	for (i = 0; i < count; i++) {
-		hook = kzalloc(sizeof(*hook), GFP_KERNEL);
-		if (!hook)
+	hook->ops.flags &= ~FTRACE_OPS_FL_DYNAMIC;
+	ret = unregister_ftrace_function(&hook->ops);
+	if (ret)
+		return ret;
+	hook->free = false;
+	list_add(&hook->node, &spare_hooks);
+	call_rcu_tasks(&hook->tasks_passed, spare_hook_after_tasks);
+	return 0;
+}
+
+/* Whether those sites can be hooked: 0, or why not. */
+static int try_to_hook(unsigned long *ips, size_t count)
+{
+	struct hook *hook = get_hook();
+	int ret;
+
+	if (!hook)
+		return -ENOMEM;
+	ret = register_hook(hook, ips, count);
+	if (ret)
+		put_hook(hook);
+	else
+		retire_hook(hook);
+	return ret;
+}
+
+/* Which of the sites cannot be hooked, for the log: one is found by halves. */
+static void name_taken(size_t count)
+{
+	size_t first = 0, half;
+	struct suture_site *site;
+	int ret;
+
+	for (; count > 1; count = half) {
+		half = count / 2;
+		ret = try_to_hook(&entries[first], half);
+		if (ret == -ENOMEM)
 			return;
-		ret = register_hook(hook, &entries[i], 1);
 		if (!ret) {
-			unregister_ftrace_function(&hook->ops);
-			ftrace_free_filter(&hook->ops);
+			first += half;
+			half = count - half;
 		}
-		kfree(hook);
-		if (!ret)
-			continue;
-		site = find_site(entries[i]);
-		pr_err("failed to register ftrace handler for function '%s' (%d)\n", site->name,
-		       ret);
-		if (ret == -EBUSY)
-			pr_err("the kernel's livepatch or another tracer has it, or ftrace is off\n");
-		pr_err("failed to patch object '%s'\n", site->object);
-		return;
 	}
+	ret = try_to_hook(&entries[first], 1);
+	if (!ret || ret == -ENOMEM)
+		return;
+	site = find_site(entries[first]);
+	pr_err("failed to register ftrace handler for function '%s' (%d)\n", site->name, ret);
+	if (ret == -EBUSY)
+		pr_err("the kernel's livepatch or another tracer has it, or ftrace is off\n");
+	pr_err("failed to patch object '%s'\n", site->object);
 }
 
 static bool needs_hook(const struct suture_site *site)
@@ -206,12 +273,12 @@ static int hook_sites(void)
 			entries[count++] = site->entry;
 	if (!count)
 		return 0;
-	hook = kzalloc(sizeof(*hook), GFP_KERNEL);
+	hook = get_hook();
 	if (!hook)
 		return -ENOMEM;
 	ret = register_hook(hook, entries, count);
 	if (ret) {
-		kfree(hook);
+		put_hook(hook);
 		if (ret != -ENOMEM)
 			name_taken(count);
 		return ret;
@@ -234,7 +301,7 @@ static void drop_from_hook(struct hook *hook)
 		if (site->hook == hook && has_needless_hook(site))
 			entries[count++] = site->entry;
 	if (count == hook->sites)
-		ret = unregister_ftrace_function(&hook->ops);
+		ret = retire_hook(hook);
 	else
 		ret = ftrace_set_filter_ips(&hook->ops, entries, count, 1, 0);
 	if (ret)
@@ -243,10 +310,6 @@ static void drop_from_hook(struct hook *hook)
 		if (site->hook == hook && has_needless_hook(site))
 			site->hook = NULL;
 	hook->sites -= count;
-	if (!hook->sites) {
-		ftrace_free_filter(&hook->ops);
-		kfree(hook);
-	}
 }
 
 static void unhook_sites(void)
@@ -263,20 +326,50 @@ static void unhook_sites(void)
 	}
 }
 
-static int settle_site(struct suture_site *site, unsigned long target)
+/* Always there to be hooked or called directly, and never called. */
+static noinline void nobodys_function(void)
+{
+	barrier();
+}
+
+static struct ftrace_ops first_direct;
+
+static unsigned long nobodys_entry(void)
+{
+	return static_call(suture_ftrace_location)((unsigned long)nobodys_function);
+}
+
+static int register_direct(struct ftrace_ops *ops, unsigned long entry, unsigned long target)
 {
 	int ret;
 
-	memset(&site->direct, 0, sizeof(site->direct));
-	site->direct.ops_func = may_share;
-	ret = ftrace_set_filter_ip(&site->direct, site->entry, 0, 0);
+	memset(ops, 0, sizeof(*ops));
+	ops->ops_func = may_share;
+	ret = ftrace_set_filter_ip(ops, entry, 0, 0);
 	if (ret)
 		return ret;
-	ret = suture_register_direct(&site->direct, target);
-	if (ret) {
-		ftrace_free_filter(&site->direct);
+	ret = suture_register_direct(ops, target);
+	if (ret)
+		ftrace_free_filter(ops);
+	return ret;
+}
+
+/*
+ * Where the kernel has no direct call yet, the first one makes ftrace wait for all tasks, whoever
+ * asks for it. So the first one is this, which is never called.
+ */
+void suture_first_direct(void)
+{
+	if (!first_direct.func)
+		register_direct(&first_direct, nobodys_entry(), (unsigned long)nobodys_function);
+}
+
+static int settle_site(struct suture_site *site, unsigned long target)
+{
+	int ret = register_direct(&site->direct, site->entry, target);
+
+	if (ret)
 		return ret;
-	}
 	/* sysctl kernel.ftrace_enabled=0 would let the old function run. */
 	site->direct.flags |= FTRACE_OPS_FL_PERMANENT;
 	site->direct_target = target;
@@ -485,6 +578,12 @@ struct suture_redirect *suture_version_below(struct suture_redirect *redirect)
 	return list_next_entry(redirect, stack_node);
 }
 
+static void free_site_after_tasks(struct rcu_head *head)
+{
+	free_site(container_of(head, struct suture_site, tasks_passed));
+}
+
+/* Handlers may see them now, and tasks in ftrace's trampolines hold their direct calls' ops. */
 static void free_sites(struct list_head *unused)
 {
 	struct suture_site *site, *next;
@@ -492,9 +591,8 @@ static void free_sites(struct list_head *unused)
 	if (list_empty(unused))
 		return;
 	suture_synchronize();
-	synchronize_rcu_tasks();
 	list_for_each_entry_safe(site, next, unused, node)
-		free_site(site);
+		call_rcu_tasks(&site->tasks_passed, free_site_after_tasks);
 }
 
 bool suture_has_sites_in(const char *module)
@@ -577,10 +675,38 @@ bool suture_is_settled(struct suture_live *live)
 	return true;
 }
 
-/* A hook that could not be taken off for want of memory must be gone before this code is. */
+/* ftrace frees the trampoline when the ops leaves a function: so it is given one. */
+static bool free_spare_hook(struct hook *hook)
+{
+	unsigned long entry = nobodys_entry();
+
+	if (register_hook(hook, &entry, 1) || unregister_ftrace_function(&hook->ops))
+		return false;
+	list_del(&hook->node);
+	ftrace_free_filter(&hook->ops);
+	kfree(hook);
+	return true;
+}
+
+/* What could not be given back for want of memory must be gone before this code is. */
 void suture_redirects_exit(void)
 {
-	while (suture_tidy_sites(), !list_empty(&sites))
-		msleep(100);
+	struct hook *hook, *next;
+	bool any;
+
+	do {
+		mutex_lock(&suture_mutex);
+		suture_tidy_sites();
+		any = !list_empty(&sites);
+		mutex_unlock(&suture_mutex);
+		if (any)
+			msleep(100);
+	} while (any);
+	if (first_direct.func)
+		suture_unregister_direct(&first_direct, (unsigned long)nobodys_function);
+	suture_barrier_tasks();
+	list_for_each_entry_safe(hook, next, &spare_hooks, node)
+		while (!free_spare_hook(hook))
+			msleep(100);
 	kvfree(entries);
 }

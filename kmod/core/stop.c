@@ -18,6 +18,8 @@
  * changed. Guarantee and proof: docs/consistency.md.
  */
 #include <linux/delay.h>
+#include <linux/hash.h>
+#include <linux/log2.h>
 #include <linux/percpu.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -31,8 +33,8 @@
 #define FIRST_PAUSE_MS 5
 #define LONGEST_PAUSE_MS 500
 #define MAX_BUSY 16
-/* Beside the task's side: it is among the noted ones. */
-#define NOTED_FLAG (BITS_PER_LONG - 2)
+/* Of notes: at most as many tasks as this power of two, at first. */
+#define FIRST_BITS 10
 
 struct busy_task {
 	pid_t pid;
@@ -40,11 +42,16 @@ struct busy_task {
 	char where[KSYM_NAME_LEN];	/* a copy: the module that it lies in may go */
 };
 
-/* Tasks that have left a CPU, each once, held. */
+/*
+ * Tasks that have left a CPU, each once, held. Whether one is among them is told by a table that
+ * is hashed by the task, and not by a mark on it, which would outlive the try.
+ */
 struct notes {
+	unsigned int bits;
 	struct task_struct **task;
-	size_t room;
-	atomic_long_t count;		/* more than `room`: not all of them are there */
+	struct task_struct **slot;	/* twice as many as fit; NULL: free */
+	atomic_long_t count;
+	bool full;			/* not all of them are there */
 };
 
 enum verdict { UNDECIDED, ALL_OUTSIDE, SOME_INSIDE };
@@ -62,7 +69,7 @@ static struct busy_task busy[MAX_BUSY];
 static size_t nr_busy;
 static struct suture_live *busy_live;
 
-static bool patched_side(void)
+static bool notrace patched_side(void)
 {
 	return this_cpu_read(cpu_side);
 }
@@ -96,66 +103,55 @@ static void on_switch(void *argument, bool preempt, struct task_struct *prev,
 		      struct task_struct *next, unsigned int prev_state)
 {
 	struct notes *notes = argument;
-	long i;
+	size_t mask = (2UL << notes->bits) - 1;
+	size_t i = hash_ptr(prev, notes->bits + 1);
+	struct task_struct *there;
 
-	if (test_and_set_bit(NOTED_FLAG, (unsigned long *)&task_thread_info(prev)->flags))
-		return;
-	i = atomic_long_inc_return(&notes->count) - 1;
-	if (i < notes->room)
-		notes->task[i] = get_task_struct(prev);
+	for (;; i = (i + 1) & mask) {
+		there = READ_ONCE(notes->slot[i]);
+		if (there == prev)
+			return;
+		if (there)
+			continue;
+		/* Each CPU may still add one: the slots that are left over are more than CPUs. */
+		if (atomic_long_read(&notes->count) >> notes->bits) {
+			WRITE_ONCE(notes->full, true);
+			return;
+		}
+		/* No other CPU leaves this task, but one may take the slot. */
+		if (!cmpxchg(&notes->slot[i], NULL, prev))
+			break;
+	}
+	notes->task[atomic_long_inc_return(&notes->count) - 1] = get_task_struct(prev);
 }
 
 static size_t noted(const struct notes *notes)
 {
-	return min_t(size_t, atomic_long_read(&notes->count), notes->room);
+	return atomic_long_read(&notes->count);
 }
 
-static void clear_noted(struct task_struct *task, void *unused)
+static void free_notes(struct notes *notes)
 {
-	clear_bit(NOTED_FLAG, (unsigned long *)&task_thread_info(task)->flags);
-}
-
-/* Its flags are its parent's, but it has not been noted. */
-static void clear_new(void *unused, struct task_struct *task, unsigned long flags)
-{
-	clear_noted(task, NULL);
-}
-
-/* New tasks may be noted, too; where the room does not do, it is tried again. */
-static int make_room(struct notes *notes)
-{
-	struct task_struct *process, *task;
-
-	notes->room = 1024;
-	rcu_read_lock();
-	for_each_process_thread(process, task)
-		notes->room += 2;
-	rcu_read_unlock();
-	notes->task = kvmalloc_array(notes->room, sizeof(*notes->task), GFP_KERNEL);
-	return notes->task ? 0 : -ENOMEM;
+	kvfree(notes->task);
+	kvfree(notes->slot);
 }
 
 static int begin_notes(struct notes *notes)
 {
-	int ret = make_room(notes);
+	size_t slots = 2UL << notes->bits;
+	int ret = -ENOMEM;
 
-	if (ret)
+	notes->task = kvcalloc(slots, sizeof(*notes->task), GFP_KERNEL);
+	notes->slot = kvcalloc(slots, sizeof(*notes->slot), GFP_KERNEL);
+	if (notes->task && notes->slot)
+		ret = tracepoint_probe_register(suture_sched_switch, on_switch, notes);
+	if (ret) {
+		free_notes(notes);
 		return ret;
-	ret = suture_watch_forks(clear_new);
-	if (ret)
-		goto no_forks;
-	suture_visit_tasks(clear_noted, NULL);
-	ret = tracepoint_probe_register(suture_sched_switch, on_switch, notes);
-	if (ret)
-		goto no_switches;
+	}
 	/* Each CPU has left a task with the probe in place before any stack is looked at. */
 	suture_synchronize();
 	return 0;
-no_switches:
-	suture_forget_forks(clear_new);
-no_forks:
-	kvfree(notes->task);
-	return ret;
 }
 
 static void end_notes(struct notes *notes)
@@ -163,10 +159,10 @@ static void end_notes(struct notes *notes)
 	size_t i;
 
 	tracepoint_probe_unregister(suture_sched_switch, on_switch, notes);
-	suture_forget_forks(clear_new);
+	tracepoint_synchronize_unregister();
 	for (i = 0; i < noted(notes); i++)
 		put_task_struct(notes->task[i]);
-	kvfree(notes->task);
+	free_notes(notes);
 }
 
 /* A task that runs is noted when it stops. */
@@ -184,7 +180,7 @@ static bool all_outside(const struct notes *notes)
 {
 	const struct suture_range *where;
 	struct task_struct *task;
-	bool all = atomic_long_read(&notes->count) <= notes->room;
+	bool all = !READ_ONCE(notes->full);
 	size_t i;
 
 	for (i = 0; i < noted(notes); i++) {
@@ -223,10 +219,10 @@ static int stop_cpu(void *argument)
 	return 0;
 }
 
-/* 0: all have switched. */
-static int try_once(void)
+/* 0: all have switched. -EAGAIN: more tasks left a CPU than so many bits count. */
+static int try_once(unsigned int bits)
 {
-	struct notes notes = {};
+	struct notes notes = { .bits = bits };
 	struct stop stop = { .verdict = UNDECIDED, .notes = &notes };
 	u64 began;
 	int ret;
@@ -235,7 +231,7 @@ static int try_once(void)
 	ret = begin_notes(&notes);
 	if (ret)
 		return ret;
-	suture_visit_tasks(look_before, NULL);
+	suture_look_at_tasks(look_before, NULL);
 	if (nr_busy) {
 		ret = -EBUSY;
 		goto out;
@@ -245,7 +241,7 @@ static int try_once(void)
 	suture_transition.live->pause_ns = max(suture_transition.live->pause_ns,
 					       ktime_get_ns() - began);
 	if (!ret && stop.verdict != ALL_OUTSIDE)
-		ret = -EBUSY;
+		ret = notes.full && !nr_busy ? -EAGAIN : -EBUSY;
 out:
 	end_notes(&notes);
 	return ret;
@@ -263,6 +259,8 @@ static void log_busy(void)
 
 static int start(void)
 {
+	/* More than there are CPUs: see on_switch(). */
+	unsigned int bits = max(FIRST_BITS, order_base_2(nr_cpu_ids + 1));
 	unsigned int pause = FIRST_PAUSE_MS;
 	int tries, ret;
 
@@ -273,7 +271,8 @@ static int start(void)
 			msleep(pause);
 			pause = min(2 * pause, (unsigned int)LONGEST_PAUSE_MS);
 		}
-		ret = try_once();
+		while ((ret = try_once(bits)) == -EAGAIN)
+			bits++;
 		if (ret != -EBUSY)
 			return ret;
 	}

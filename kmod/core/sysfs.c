@@ -20,12 +20,12 @@ static struct suture_live *live_of(struct kobject *kobj)
 
 static bool in_transition(struct suture_live *live)
 {
-	return suture_transition.live == live;
+	return READ_ONCE(suture_transition.live) == live;
 }
 
 static ssize_t enabled_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
 {
-	return sysfs_emit(page, "%d\n", live_of(kobj)->enabled);
+	return sysfs_emit(page, "%d\n", READ_ONCE(live_of(kobj)->enabled));
 }
 
 static int set_enabled(struct suture_live *live, bool enabled)
@@ -86,7 +86,7 @@ static ssize_t force_store(struct kobject *kobj, struct kobj_attribute *attr, co
 
 static struct kobj_attribute force_attribute = __ATTR_WO(force);
 
-static void nudge(void)
+static void nudge_transition(void)
 {
 	suture_transition.model->nudge();
 }
@@ -94,7 +94,7 @@ static void nudge(void)
 static ssize_t signal_store(struct kobject *kobj, struct kobj_attribute *attr, const char *text,
 			    size_t count)
 {
-	return on_open_transition(kobj, text, count, nudge);
+	return on_open_transition(kobj, text, count, nudge_transition);
 }
 
 static struct kobj_attribute signal_attribute = __ATTR_WO(signal);
@@ -166,14 +166,14 @@ static struct kobj_attribute blocking_attribute = __ATTR_RO_MODE(blocking, 0400)
 
 static ssize_t pause_ns_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
 {
-	return sysfs_emit(page, "%llu\n", live_of(kobj)->pause_ns);
+	return sysfs_emit(page, "%llu\n", READ_ONCE(live_of(kobj)->pause_ns));
 }
 
 static struct kobj_attribute pause_attribute = __ATTR_RO(pause_ns);
 
 static ssize_t transition_ns_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
 {
-	return sysfs_emit(page, "%llu\n", live_of(kobj)->transition_ns);
+	return sysfs_emit(page, "%llu\n", READ_ONCE(live_of(kobj)->transition_ns));
 }
 
 static struct kobj_attribute transition_ns_attribute = __ATTR_RO(transition_ns);
@@ -307,16 +307,36 @@ static int do_nothing(void *unused)
 	return 0;
 }
 
-/* The floor of what the stop model can do on this machine. */
+/*
+ * The floor of what the stop model can do on this machine: measured, by stopping it, when 1 is
+ * written; then read. 0: it has not been.
+ */
+static u64 empty_pause;
+
 static ssize_t empty_pause_ns_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
 {
-	u64 began = ktime_get_ns();
-	int ret = stop_machine(do_nothing, NULL, cpu_online_mask);
-
-	return ret ?: sysfs_emit(page, "%llu\n", ktime_get_ns() - began);
+	return sysfs_emit(page, "%llu\n", READ_ONCE(empty_pause));
 }
 
-static struct kobj_attribute empty_pause_attribute = __ATTR_RO_MODE(empty_pause_ns, 0400);
+static ssize_t empty_pause_ns_store(struct kobject *kobj, struct kobj_attribute *attr,
+				    const char *text, size_t count)
+{
+	u64 began;
+	bool yes;
+	int ret = kstrtobool(text, &yes);
+
+	if (ret || !yes)
+		return ret ?: -EINVAL;
+	began = ktime_get_ns();
+	ret = stop_machine(do_nothing, NULL, cpu_online_mask);
+	if (ret)
+		return ret;
+	WRITE_ONCE(empty_pause, ktime_get_ns() - began);
+	return count;
+}
+
+static struct kobj_attribute empty_pause_attribute =
+	__ATTR(empty_pause_ns, 0600, empty_pause_ns_show, empty_pause_ns_store);
 
 static const struct attribute *const root_attributes[] = {
 	&abi_attribute.attr, &default_model_attribute.attr, &empty_pause_attribute.attr, NULL,

@@ -216,6 +216,7 @@ static void work_on(struct work_struct *unused)
 
 static void settle_on(struct work_struct *unused)
 {
+	suture_first_direct();
 	mutex_lock(&suture_mutex);
 	waits_for_tasks = false;
 	/* In a transition: at its end. */
@@ -228,7 +229,7 @@ static void settle_on(struct work_struct *unused)
 	mutex_unlock(&suture_mutex);
 }
 
-static void on_tasks_passed(struct rcu_head *unused)
+static void settle_after_tasks(struct rcu_head *unused)
 {
 	queue_work(suture_wq, &settle_work);
 }
@@ -243,7 +244,7 @@ void suture_settle_later(void)
 	if (waits_for_tasks)
 		return;
 	waits_for_tasks = true;
-	call_rcu_tasks(&tasks_passed, on_tasks_passed);
+	call_rcu_tasks(&tasks_passed, settle_after_tasks);
 }
 
 /* Where there is no memory for the new ranges, the old ones stay. */

@@ -11,7 +11,7 @@
 #ifndef _SUTURE_PATCH_H
 #define _SUTURE_PATCH_H
 
-#define SUTURE_PATCH_ABI 1
+#define SUTURE_PATCH_ABI 2
 
 struct module;
 
@@ -98,6 +98,11 @@ struct suture_patch {
 	const struct suture_relocation *relocations;
 	unsigned long nr_relocations;
 	unsigned long image_text;	/* of _text, in the image of suture_symbol.address */
+	/*
+	 * Of that image, as lower-case hex; the running kernel must have the same one before
+	 * anything of vmlinux is bound. NULL: it has none.
+	 */
+	const char *image_build_id;
 };
 
 /*

@@ -34,6 +34,9 @@ class Writer {
     out_.set<std::uint32_t>(member(patch, "suture_patch.replace"), content.replace ? 1 : 0);
     out_.point(member(patch, "suture_patch.mod"), module);
     out_.set<std::uint64_t>(member(patch, "suture_patch.image_text"), content.image_text);
+    if (!content.image_build_id.empty()) {
+      out_.point_at_string(member(patch, "suture_patch.image_build_id"), content.image_build_id);
+    }
     write_relocations(patch, "suture_patch", vmlinux);
     write_objects(content.objects, patch);
     write_states(content.states, patch);

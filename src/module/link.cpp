@@ -169,6 +169,7 @@ class Linker {
     content_.replace = metadata_.replace;
     content_.states = metadata_.states;
     content_.image_text = target_.image_text;
+    content_.image_build_id = target_.image_build_id;
     if (metadata_.core == Core::suture) {
       write_suture_patch(content_, patch, glue_, arch_, placing_, assembly_);
     } else {

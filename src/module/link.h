@@ -33,6 +33,7 @@ struct LinkTarget {
   const kernel::Symvers& symvers;
   const kernel::Symvers* core_exports = nullptr;  // of suture.ko; null for livepatch
   std::uint64_t image_text = 0;                   // the address of _text in the image
+  std::string image_build_id;                     // of the image, lower-case hex, may be empty
 };
 
 struct Linked {

@@ -40,6 +40,7 @@ struct PatchContent {
   std::vector<SystemState> states;
   bool replace = false;
   std::uint64_t image_text = 0;  // the address of _text in the image that was matched
+  std::string image_build_id;    // of that image, lower-case hex, may be empty
 };
 
 // Makes room for the patch: the global suture_patch.

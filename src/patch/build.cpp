@@ -613,7 +613,8 @@ class Builder {
     return module::LinkTarget{.glue = side_.glue(),
                               .symvers = side_.symvers(),
                               .core_exports = side_.core_exports(),
-                              .image_text = text->address};
+                              .image_text = text->address,
+                              .image_build_id = side_.vmlinux().build_id()};
   }
 
   // Nothing is written that cannot be shown to mean what the sources mean.

@@ -9,7 +9,7 @@ namespace suture::prove {
 
 namespace {
 
-constexpr std::uint64_t abi = 1;
+constexpr std::uint64_t abi = 2;
 constexpr std::uint64_t most = 100000;  // entries of an array
 constexpr const char* vmlinux = "vmlinux";
 
@@ -18,9 +18,9 @@ class Reader {
   explicit Reader(const LoadedPatch& patch) : patch_(patch) {}
 
   Result<CorePatch> read(std::uint64_t address) {
-    const ByteView patch = TRY(structure(address, 72));
+    const ByteView patch = TRY(structure(address, 80));
     if (number(patch, 0) != abi) {
-      return wrong(address, "it is of another ABI than 1");
+      return wrong(address, "it is of another ABI than 2");
     }
     const std::uint64_t replaces = number(patch, 4);
     if (replaces > 1) {
@@ -29,6 +29,9 @@ class Reader {
     out_.data.replaces = replaces == 1;
     out_.data.module = word(patch, 8);
     out_.image_text = word(patch, 64);
+    if (const std::uint64_t build_id = word(patch, 72)) {
+      out_.image_build_id = TRY(text(build_id));
+    }
     TRY(read_relocations(word(patch, 48), word(patch, 56), vmlinux));
     TRY(each(word(patch, 32), word(patch, 40), 24,
              [&](std::uint64_t at, ByteView state) { return read_state(at, state); }));

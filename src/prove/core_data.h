@@ -27,6 +27,7 @@ struct CorePatch {
   PatchData data;
   std::vector<CoreRelocation> relocations;
   std::uint64_t image_text = 0;
+  std::string image_build_id;  // empty: the image has none
 };
 
 // proof-failed where the core would not understand it, or finds something in it that Suture does

@@ -161,6 +161,10 @@ class Prover {
       return fail(Code::proof_failed, "suture_patch.image_text", "it is not where the image starts",
                   "report this with the diff");
     }
+    if (core.image_build_id != about_.image->build_id()) {
+      return fail(Code::proof_failed, "suture_patch.image_build_id", "it is another image's",
+                  "report this with the diff");
+    }
     return std::move(core.data);
   }
 

@@ -81,8 +81,8 @@ std::vector<std::string> qemu_arguments(const GuestOptions& options, const fs::p
           "-initrd",
           options.initramfs.string(),
           "-append",
-          fmt::format("console=ttyS0 quiet panic=-1 no_timer_check rdinit={} -- {}",
-                      options.init.substr(0, space),
+          fmt::format("console=ttyS0 quiet panic=-1 no_timer_check {} rdinit={} -- {}",
+                      options.arguments, options.init.substr(0, space),
                       space == std::string::npos ? "" : options.init.substr(space + 1))};
 }
 

@@ -18,7 +18,8 @@ namespace suture::vm {
 struct GuestOptions {
   fs::path vmlinuz;
   fs::path initramfs;
-  std::string init;  // process 1 and its argument: "/bin/suture guest-init"
+  std::string init;       // process 1 and its argument: "/bin/suture guest-init"
+  std::string arguments;  // of the kernel, beside those that every guest has; may be empty
   unsigned memory_mib = 1024;
   unsigned cpus = 2;
   double deadline = 300;  // seconds of wall time for everything

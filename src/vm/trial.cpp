@@ -375,6 +375,7 @@ Result<TrialReport> try_modules(const kernel::Kernel& kernel, const TrialOptions
   GuestEnd end = TRY(run_guest(GuestOptions{.vmlinuz = kernel.vmlinuz,
                                             .initramfs = archive,
                                             .init = fmt::format("{} guest-init", guest_program),
+                                            .arguments = options.arguments,
                                             .memory_mib = options.memory_mib,
                                             .cpus = options.cpus,
                                             .deadline = options.deadline},

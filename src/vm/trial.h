@@ -31,6 +31,7 @@ struct TrialOptions {
   std::vector<fs::path> files;  // put into the guest's /test
   unsigned rounds = 1;
   guest::ModuleOrder module_order = guest::ModuleOrder::before;
+  std::string arguments;  // of the kernel; may be empty
   double deadline = 300;
   double transition_timeout = 120;
   unsigned memory_mib = 1024;

@@ -31,7 +31,8 @@ constexpr std::uint64_t record_place = 0, record_symbol = 8, record_addend = 16,
                         record_end = 32;
 constexpr std::uint64_t object_name = 0, object_funcs = 16, object_records = 32,
                         object_callbacks = 48, object_end = 80;
-constexpr std::uint64_t patch_objects = 16, patch_states = 32, patch_records = 48, patch_text = 64;
+constexpr std::uint64_t patch_objects = 16, patch_states = 32, patch_records = 48, patch_text = 64,
+                        patch_build_id = 72;
 
 class Maker {
  public:
@@ -332,8 +333,11 @@ class Maker {
     set_word(text, patch_ + patch_text, word(patch_ + patch_text) + 0x1000);
     add("wrong image", "another _text", text);
     ModuleFile abi = file_;
-    abi.byte(patch_.section, patch_.offset) = 2;
+    abi.byte(patch_.section, patch_.offset) = 1;
     add("wrong image", "another ABI", abi);
+    ModuleFile build_id = file_;
+    build_id.drop(*field(patch_ + patch_build_id));
+    add("wrong image", "no build-id", build_id);
     for (Spot object : objects_) {
       for (std::uint64_t i = 0; i < 4; ++i) {
         if (auto callback = field(object + object_callbacks + i * 8)) {

@@ -103,7 +103,8 @@ class Linking : public Pair {
         {.glue = glue_,
          .symvers = symvers_,
          .core_exports = metadata_.core == module::Core::suture ? &core_exports_ : nullptr,
-         .image_text = 0xffffffff81000000},
+         .image_text = 0xffffffff81000000,
+         .image_build_id = "abcdef"},
         metadata_);
   }
 
@@ -118,7 +119,7 @@ class Linking : public Pair {
  private:
   // kmod/include/suture_patch.h
   static constexpr std::pair<const char*, std::uint64_t> layout_of_suture[] = {
-      {"suture_patch_abi", 1},
+      {"suture_patch_abi", 2},
       {"suture_symbol", 32},
       {"suture_symbol.object", 0},
       {"suture_symbol.name", 8},
@@ -152,7 +153,7 @@ class Linking : public Pair {
       {"suture_system_state", 24},
       {"suture_system_state.id", 0},
       {"suture_system_state.version", 8},
-      {"suture_patch", 72},
+      {"suture_patch", 80},
       {"suture_patch.abi", 0},
       {"suture_patch.replace", 4},
       {"suture_patch.mod", 8},
@@ -162,7 +163,8 @@ class Linking : public Pair {
       {"suture_patch.nr_states", 40},
       {"suture_patch.relocations", 48},
       {"suture_patch.nr_relocations", 56},
-      {"suture_patch.image_text", 64}};
+      {"suture_patch.image_text", 64},
+      {"suture_patch.image_build_id", 72}};
 
   static constexpr const char* glue_source =
       ".section .gnu.linkonce.this_module,\"aw\",@progbits\n"

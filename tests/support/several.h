@@ -81,7 +81,8 @@ class Several : public Proving {
         {.glue = glue_,
          .symvers = symvers_,
          .core_exports = metadata_.core == module::Core::suture ? &core_exports_ : nullptr,
-         .image_text = 0xffffffff81000000},
+         .image_text = 0xffffffff81000000,
+         .image_build_id = "abcdef"},
         metadata_);
   }
 

@@ -5,7 +5,7 @@
 // guest's /bin/suture, and the files are in its /test. Prints what the script says. Exits 0 where
 // it did and the kernel's log has nothing suspicious. Inserts $SUTURE_GUEST_CORE, a suture.ko,
 // before the script runs, where that is set. Ends after $SUTURE_GUEST_SECONDS, else 300; the guest
-// has $SUTURE_GUEST_CPUS processors, else 2.
+// has $SUTURE_GUEST_CPUS processors, else 2; its kernel gets the arguments $SUTURE_GUEST_ARGUMENTS.
 #include <cstdio>
 #include <cstdlib>
 
@@ -30,6 +30,9 @@ int main(int argc, char** argv) {
   }
   if (const char* cpus = std::getenv("SUTURE_GUEST_CPUS")) {
     options.cpus = static_cast<unsigned>(std::atoi(cpus));
+  }
+  if (const char* arguments = std::getenv("SUTURE_GUEST_ARGUMENTS")) {
+    options.arguments = arguments;
   }
   const vm::TrialWatcher watcher{.started = [](const std::string&) {},
                                  .output =

@@ -16,6 +16,8 @@ int suture_arch_relocate(const struct suture_relocation *relocation, unsigned lo
 
 /* Writes to memory of a module whatever its protection. */
 void suture_arch_write(void *place, const u8 *bytes, size_t size);
+/* After that no CPU runs what was there before. */
+void suture_arch_written(void);
 
 /* The lowest word of what a task that does not run has on its stack, and the end of it. */
 void suture_arch_stack(struct task_struct *task, unsigned long **from, unsigned long **to);
@@ -28,6 +30,8 @@ bool suture_arch_has_border(void);
 /* Catches those that return to user space on this CPU; each with interrupts off on it. */
 void suture_arch_open_border(void);
 void suture_arch_close_border(void);
+/* Whether a task is inside of the function at that address when it is caught at the border. */
+bool suture_arch_is_at_border(unsigned long address);
 /* Called at the border, for the current task. */
 void suture_at_border(void);
 

@@ -60,6 +60,11 @@ void suture_arch_write(void *place, const u8 *bytes, size_t size)
 	mutex_unlock(suture_text_mutex);
 }
 
+void suture_arch_written(void)
+{
+	static_call(suture_text_poke_sync)();
+}
+
 /*
  * The registers that user space left on top of the stack are its own: what lies in them says
  * nothing of where the kernel is, and a program could hold up a patch by them.
@@ -92,12 +97,31 @@ bool suture_arch_hides_return(unsigned long address)
 	return false;
 }
 
+/* What has frames on the stack there and can be replaced; a kernel need not have each of them. */
+static const char *const last_functions[] = {
+	"fire_user_return_notifiers", "exit_to_user_mode_prepare", "ret_from_fork",
+};
+
+static unsigned long last_ones[ARRAY_SIZE(last_functions)];
+
+bool suture_arch_is_at_border(unsigned long address)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(last_ones); i++)
+		if (last_ones[i] && last_ones[i] == address)
+			return true;
+	return false;
+}
+
 void suture_arch_init(void)
 {
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(thieves); i++)
 		thieves[i] = suture_vmlinux_symbol(return_thieves[i]);
+	for (i = 0; i < ARRAY_SIZE(last_ones); i++)
+		last_ones[i] = suture_vmlinux_symbol(last_functions[i]);
 }
 
 #ifdef CONFIG_USER_RETURN_NOTIFIER

@@ -234,6 +234,7 @@ static inline int klp_on_suture(struct klp_patch *patch)
 	klp_suture_patch.mod = patch->mod;
 	/* The addresses are those of the running kernel: nothing has to be moved. */
 	klp_suture_patch.image_text = ULONG_MAX;
+	klp_suture_patch.image_build_id = RUNNING_BUILD_ID;
 	return suture_enable_patch(&klp_suture_patch, model);
 }
 

@@ -5,8 +5,7 @@
  * kernel threads, timers (softirqs) and NMIs as the parameters say, and by threads that have just
  * been born. A timer and an NMI make several calls, which are also counted as one, "whole":
  * whether they agree. A read of /proc/pair_apart calls left and right itself, with a sleep in
- * between: that a whole system call sees one side is promised by the lazy model only. Who reads
- * /proc/pair_busy stays in the kernel, and never sleeps, as long as the parameter busy says so.
+ * between: that a whole system call sees one side is promised by the lazy model only.
  *
  * /proc/pair has a line for each: its name, how many there were, on the patched side, and mixed.
  */
@@ -43,8 +42,9 @@ module_param(births_ms, int, 0644);
 /* The calls of a timer take so much longer, each. */
 static int softirq_us;
 module_param(softirq_us, int, 0644);
-static bool busy;
-module_param(busy, bool, 0644);
+/* The module's init takes so long. */
+static int init_ms;
+module_param(init_ms, int, 0444);
 
 enum context { TASK, THREAD, BORN, SOFTIRQ, WHOLE_SOFTIRQ, NMI, WHOLE_NMI, APART, CONTEXTS };
 static const char *const names[CONTEXTS] = {
@@ -123,13 +123,6 @@ static int apart_show(struct seq_file *m, void *v)
 	right = pair_right(0);
 	count(APART, left == right ? left : -1);
 	seq_printf(m, "%d %d\n", left, right);
-	return 0;
-}
-
-static int busy_show(struct seq_file *m, void *v)
-{
-	while (READ_ONCE(busy))
-		cond_resched();
 	return 0;
 }
 
@@ -217,9 +210,9 @@ static int __init pair_init(void)
 	threads = min(threads, MOST);
 	timers = min(timers, MOST);
 	if (!proc_create_single("pair", 0444, NULL, pair_show) ||
-	    !proc_create_single("pair_apart", 0444, NULL, apart_show) ||
-	    !proc_create_single("pair_busy", 0444, NULL, busy_show))
+	    !proc_create_single("pair_apart", 0444, NULL, apart_show))
 		return -ENOMEM;
+	msleep(init_ms);
 	midwife = kthread_run(run_midwife, NULL, "pair/midwife");
 	for (i = 0; i < threads; i++)
 		running[i] = kthread_run(run_thread, NULL, "pair/%d", i);
@@ -253,7 +246,6 @@ static void __exit pair_exit(void)
 		kthread_stop(running[i]);
 	remove_proc_entry("pair", NULL);
 	remove_proc_entry("pair_apart", NULL);
-	remove_proc_entry("pair_busy", NULL);
 }
 
 module_init(pair_init);
