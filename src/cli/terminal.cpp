@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t usual_width = 80;
 
-bool progress_shown = false;  // the terminal's last line is progress
+std::size_t progress_shown = 0;  // columns of progress in the terminal's last line
 
 bool set(const char* name) {
   const char* value = std::getenv(name);
@@ -34,7 +34,7 @@ void show_progress(std::string_view line) {
   if (!line.empty()) {
     const std::string_view part = first_columns(line, terminal_width(STDERR_FILENO) - 1);
     std::fprintf(stderr, "%s", std::string(part).c_str());
-    progress_shown = true;
+    progress_shown = columns(part);
   }
   std::fflush(stderr);
 }
@@ -55,23 +55,21 @@ bool understands_escapes(int fd) {
 }
 
 std::string paint(std::string_view text, Tone tone, int fd) {
-  if (tone == Tone::plain || !understands_escapes(fd) || set("NO_COLOR")) {
+  if (!understands_escapes(fd) || set("NO_COLOR")) {
     return std::string(text);
   }
-  const char* start = tone == Tone::good     ? "\033[32m"
-                      : tone == Tone::bad    ? "\033[31m"
-                      : tone == Tone::strong ? "\033[1m"
-                                             : "\033[2m";
+  const char* start = tone == Tone::good ? "\033[32m" : tone == Tone::bad ? "\033[31m" : "\033[1m";
   return fmt::format("{}{}\033[0m", start, text);
 }
 
 kernel::Progress progress() { return show_progress; }
 
 void clear_progress() {
-  if (progress_shown) {
-    std::fputs("\r\033[K", stderr);
+  if (progress_shown > 0) {
+    // By blanks, as who wants no colours wants no other escapes either.
+    std::fprintf(stderr, "\r%s\r", std::string(progress_shown, ' ').c_str());
     std::fflush(stderr);
-    progress_shown = false;
+    progress_shown = 0;
   }
 }
 

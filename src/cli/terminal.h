@@ -18,7 +18,7 @@ std::size_t terminal_width(int fd);
 bool understands_escapes(int fd);
 
 // Colours: only on such a terminal, and where NO_COLOR is not set.
-enum class Tone { plain, good, bad, strong, faint };
+enum class Tone { good, bad, strong };
 std::string paint(std::string_view text, Tone tone, int fd);
 
 // Progress of long work on standard error: one line that is rewritten on such a terminal, plain

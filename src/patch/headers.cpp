@@ -222,8 +222,10 @@ class HeaderUsers {
 
   // Whom the preprocessor or the compiler is asked about.
   Status take_candidates(const std::vector<source::Reader>& readers) {
+    bool read = false;
     for (std::size_t i = 0; i < readers.size(); ++i) {
       const std::string& path = readers[i].source;
+      read = read || reach_.users[i];
       bool named = std::ranges::binary_search(intake_.touched.sources, path);
       out_.users += reach_.users[i] && i < units_.all().size() ? 1 : 0;
       if (named || !reach_.candidates[i]) {
@@ -242,7 +244,7 @@ class HeaderUsers {
         commands_.push_back(std::move(command));
       }
     }
-    if (out_.users == 0 && intake_.touched.sources.empty()) {
+    if (!read && intake_.touched.sources.empty()) {
       return fail(Code::not_in_kernel, intake_.touched.headers.front(),
                   fmt::format("none of the {} files that this kernel is made of includes it",
                               units_.all().size()),
