@@ -96,7 +96,7 @@ TEST_F(CoreLink, NamesThePatchInTheSymbolTable) {
 
 TEST_F(CoreLink, StatesTheImageAndTheAbi) {
   const elf::ObjectFile object = made_f(old_f, new_f);
-  EXPECT_EQ(*read_le<std::uint32_t>(object.section(patch)->data, 0), 1U);
+  EXPECT_EQ(*read_le<std::uint32_t>(object.section(patch)->data, 0), 2U);
   EXPECT_EQ(word(object, patch, 64), 0xffffffff81000000U);
 }
 

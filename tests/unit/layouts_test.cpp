@@ -121,7 +121,7 @@ TEST(Layouts, OnlyTheTypeThatChangedIsNamed) {
 }
 
 TEST(Layouts, ATypeThatIsNewIsNoChange) {
-  EXPECT_THAT(judge("int it;", "struct s { int a; } it;"), IsEmpty());
+  EXPECT_THAT(judge("int it;", "int it; struct s { int a; } other;"), IsEmpty());
 }
 
 TEST(Layouts, AValueThatIsAppendedIsNoChange) {

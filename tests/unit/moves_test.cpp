@@ -266,9 +266,16 @@ TEST_F(Moving, RefusesASecondStrongDefinition) {
   EXPECT_THAT(refusals(), ElementsAre("symbol-ambiguous b.c: f"));
 }
 
-TEST_F(Moving, RefusesANewGlobalOfAModuleThatHasTheNameOfAnExport) {
-  files({{"b.c", "one", global("h", old_f), global("h", old_f) + global("module_layout", new_f)}});
+TEST_F(Moving, RefusesANewGlobalThatHasTheNameOfAnExportThatItsModuleUses) {
+  const std::string user = global("h", "call module_layout; nop; ret");
+  files({{"b.c", "one", user, user + global("module_layout", new_f)}});
   EXPECT_THAT(refusals(), ElementsAre("symbol-ambiguous b.c: module_layout"));
+}
+
+TEST_F(Moving, TakesANewGlobalThatHasTheNameOfAnExportThatItsModuleDoesNotUse) {
+  files({{"b.c", "one", global("h", calls_f),
+          global("h", calls_f) + global("module_layout", new_f)}});
+  EXPECT_THAT(refusals(), IsEmpty());
 }
 
 TEST_F(Moving, LeavesEachObjectItsOwnNewGlobals) {
