@@ -83,8 +83,9 @@ std::string changed_options(const Options& given, const Options& made) {
   return names.size() > 5 ? fmt::format("{} and {} more", out, names.size() - 5) : out;
 }
 
-// Of what make said, the lines that tell why it failed, the first ones first. Where none does, the
-// last ones: with several jobs, the reason may stand far above the end.
+// Of what make said, the lines that tell why it failed, the first ones first, and what stands right
+// before make's own words for it (`***`). Where none does, the last ones: with several jobs, the
+// reason may stand far above the end.
 std::string telling_lines(std::string_view said) {
   constexpr std::size_t most = 12;
   std::vector<std::string_view> telling, last;
@@ -94,6 +95,10 @@ std::string telling_lines(std::string_view said) {
     const bool tells = std::ranges::any_of(
         signs, [&](std::string_view sign) { return line.find(sign) != std::string_view::npos; });
     if (tells && telling.size() < most) {
+      const bool summary = line.find("***") != std::string_view::npos && !last.empty();
+      if (summary && (telling.empty() || telling.back() != last.back())) {
+        telling.push_back(last.back());
+      }
       telling.push_back(line);
     }
     last.push_back(line);
