@@ -52,6 +52,10 @@ class Comparer {
   bool same_bytes(std::int32_t a, std::int32_t b) const {
     const ByteView x = pre_.object.bytes(pre_.object.part(a));
     const ByteView y = post_.object.bytes(post_.object.part(b));
+    if (x.empty() != y.empty()) {
+      // .bss holds no bytes: what lies there is zero.
+      return std::ranges::all_of(x.empty() ? y : x, [](std::uint8_t byte) { return byte == 0; });
+    }
     return std::ranges::equal(x, y) ||
            (x.size() == y.size() && without_distances(pre_, a) == without_distances(post_, b));
   }
