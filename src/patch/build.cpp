@@ -57,7 +57,6 @@ class Builder {
   Result<Outcome> run() {
     double start = now_seconds();
     TRY(check_kernel());
-    TRY(check_output());
     TRY(open_signer());
     units_ = TRY(kernel::Units::open(kernel_, progress_));
     intake_ = TRY(take_in(request_, units_));
@@ -583,7 +582,9 @@ class Builder {
     out_.seconds.link = now_seconds() - start;
     TRY(check(linked.module));
     start = now_seconds();
-    out_.module = output_directory() / (intake_.metadata.name + ".ko");
+    const fs::path directory =
+        request_.output_directory.empty() ? fs::path(".") : request_.output_directory;
+    out_.module = directory / (intake_.metadata.name + ".ko");
     // The proof is of the module itself: the kernel cuts the signature off before it looks at it.
     if (signer_) {
       linked.module = TRY(signer_->sign(linked.module));
@@ -601,22 +602,6 @@ class Builder {
     }
     out_.seconds.link += now_seconds() - start;
     return {};
-  }
-
-  fs::path output_directory() const {
-    return request_.output_directory.empty() ? fs::path(".") : request_.output_directory;
-  }
-
-  // Told before anything is compiled: a name that is mistyped would else cost all of that.
-  Status check_output() const {
-    std::error_code ec;
-    const fs::path directory = output_directory();
-    if (fs::is_directory(directory, ec)) {
-      return {};
-    }
-    return fail(Code::io, directory.string(),
-                fs::exists(directory, ec) ? "it is not a directory" : "there is no such directory",
-                "make the directory first, or give another one (-o)");
   }
 
   Result<module::LinkTarget> link_target() const {
