@@ -5,7 +5,7 @@ typed() {
   PATH=$(dirname "$suture"):$PATH "$@" >>"$SUTURE_RECORDED" 2>&1
 }
 cp "$(dirname "$script")/../examples/visible.patch" fix.patch
-typed suture build -n fix_1 fix.patch
+typed suture build -k "$release" -n fix_1 fix.patch
 typed suture test fix_1.ko
 cat >machine <<'END'
 #!/bin/sh
