@@ -11,6 +11,8 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace suture::check {
 
 namespace {
@@ -35,13 +37,7 @@ bool has_all_diffs(const module::Metadata& newer, const module::Metadata& old) {
   });
 }
 
-std::string some(const std::vector<std::string>& names) {
-  constexpr std::size_t shown = 5;
-  const std::size_t count = std::min(names.size(), shown);
-  std::string out =
-      fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<long>(count), ", "));
-  return names.size() > count ? out + fmt::format(" and {} more", names.size() - count) : out;
-}
+constexpr std::size_t most_named = 5;
 
 }  // namespace
 
@@ -67,10 +63,11 @@ Loss lost_to(const module::Metadata& newer, const module::Metadata& old) {
 std::string describe(const Loss& loss) {
   std::string out = fmt::format("'{}' alone", loss.patch);
   if (!loss.functions.empty()) {
-    out += fmt::format(" changes {}", some(loss.functions));
+    out += fmt::format(" changes {}", listed(loss.functions, most_named));
   }
   if (!loss.cves.empty()) {
-    out += fmt::format("{} fixes {}", loss.functions.empty() ? "" : " and", some(loss.cves));
+    out += fmt::format("{} fixes {}", loss.functions.empty() ? "" : " and",
+                       listed(loss.cves, most_named));
   }
   return out;
 }

@@ -75,12 +75,10 @@ std::string changed_options(const Options& given, const Options& made) {
       names.push_back(name);
     }
   }
-  std::string out;
-  for (std::size_t i = 0; i < names.size() && i < 5; ++i) {
-    out += fmt::format("{}{} ({}, now {})", i == 0 ? "" : ", ", names[i], shown(given, names[i]),
-                       shown(made, names[i]));
+  for (std::string& name : names) {
+    name = fmt::format("{} ({}, now {})", name, shown(given, name), shown(made, name));
   }
-  return names.size() > 5 ? fmt::format("{} and {} more", out, names.size() - 5) : out;
+  return listed(names, 5);
 }
 
 // Of what make said, the lines that tell why it failed, the first ones first, and what stands right

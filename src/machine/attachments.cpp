@@ -158,10 +158,12 @@ class Search {
 
   // Whether the kernel lets the function's return be overridden (bpf_override_return). Only test
   // kernels do; whether a probe's program makes use of it cannot be seen.
-  bool overridable(const std::string& function) const {
-    const std::string text =
-        '\n' + read_text(machine_.sys / "kernel/debug/error_injection/list").value_or("");
-    return text.find('\n' + function + '\t') != std::string::npos;
+  bool overridable(const std::string& function) {
+    if (!overridable_) {
+      overridable_ =
+          '\n' + read_text(machine_.sys / "kernel/debug/error_injection/list").value_or("");
+    }
+    return overridable_->find('\n' + function + '\t') != std::string::npos;
   }
 
   void ftrace_users() {
@@ -201,8 +203,18 @@ class Search {
     }
   }
 
-  // Whom else ftrace calls. Which function is whose it only tells of the main tracer.
+  // Whom else ftrace calls.
   std::string tracers(long count) {
+    if (!tracers_on_) {
+      tracers_on_ = tracers_on();
+    }
+    return fmt::format("{} that only {} (a tracer, fprobe, kprobe_multi or perf{})",
+                       count == 1 ? "1 user of ftrace" : fmt::format("{} users of ftrace", count),
+                       count == 1 ? "looks on" : "look on", *tracers_on_);
+  }
+
+  // Which function is whose ftrace only tells of the main tracer.
+  std::string tracers_on() const {
     std::string names;
     const std::string tracer = first_line(tracing_directory(machine_) / "current_tracer");
     if (!tracer.empty() && tracer != "nop") {
@@ -211,9 +223,7 @@ class Search {
     if (first_line(machine_.proc / "sys/kernel/stack_tracer_enabled") == "1") {
       names += "; the stack tracer is on";
     }
-    return fmt::format("{} that only {} (a tracer, fprobe, kprobe_multi or perf{})",
-                       count == 1 ? "1 user of ftrace" : fmt::format("{} users of ftrace", count),
-                       count == 1 ? "looks on" : "look on", names);
+    return names;
   }
 
   void bpf() {
@@ -235,14 +245,13 @@ class Search {
   // Only test kernels have it.
   void error_injection() {
     const fs::path list = machine_.sys / "kernel/debug/fail_function/inject";
-    std::istringstream lines(read_text(list).value_or(""));
-    for (std::string line; std::getline(lines, line);) {
-      std::istringstream words(line);
+    for_each_line(read_text(list).value_or(""), [&](std::string_view line) {
+      std::istringstream words{std::string(line)};
       std::string function, module;
       words >> function >> module;
       add(function, module.empty() ? module : module.substr(1, module.find(']') - 1),
           "fail_function, which makes it fail", Effect::wins);
-    }
+    });
   }
 
   const Machine& machine_;
@@ -251,7 +260,8 @@ class Search {
   Names redirected_;  // by any patch that is loaded
   std::set<std::pair<std::string, std::string>>
       probed_;  // functions, and modules, by way of ftrace
-  std::optional<std::string> events_;
+  // Of files that only some functions need: each is read once.
+  std::optional<std::string> events_, overridable_, tracers_on_;
   Attachments out_;
 };
 

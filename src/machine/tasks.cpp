@@ -17,6 +17,7 @@
 #include <set>
 #include <sstream>
 
+#include "base/text.h"
 #include "machine/bpf_links.h"
 #include "machine/directory.h"
 #include "machine/proc_stat.h"
@@ -197,21 +198,17 @@ std::size_t count_blocking(const Machine& machine, const LoadedPatch& patch) {
 }
 
 std::string describe(const std::vector<BlockingTask>& tasks, std::size_t limit) {
-  std::string out;
-  for (std::size_t i = 0; i < std::min(limit, tasks.size()); ++i) {
-    const BlockingTask& task = tasks[i];
+  std::vector<std::string> texts;
+  for (const BlockingTask& task : tasks) {
     std::string function = task.function;
     if (function.empty() && !task.stack.empty()) {
       function = task.stack.front().substr(0, task.stack.front().find('+'));
     }
-    out += fmt::format("{}{} {}{}{}{}{}", i == 0 ? "" : ", ", task.tid, task.comm,
-                       function.empty() ? "" : " in ", function,
-                       task.trampoline.empty() ? "" : " behind ", task.trampoline);
+    texts.push_back(fmt::format("{} {}{}{}{}{}", task.tid, task.comm,
+                                function.empty() ? "" : " in ", function,
+                                task.trampoline.empty() ? "" : " behind ", task.trampoline));
   }
-  if (tasks.size() > limit) {
-    out += fmt::format(" and {} more", tasks.size() - limit);
-  }
-  return out;
+  return listed(texts, limit);
 }
 
 }  // namespace suture::machine

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "base/text.h"
 #include "module/foreign.h"
 
 namespace suture::module {
@@ -179,12 +180,11 @@ std::string_view core_name(Core core) { return core == Core::suture ? "suture" :
 
 std::string describe(const std::vector<Pin>& pins) {
   constexpr std::size_t shown = 3;
-  std::string out;
-  for (std::size_t i = 0; i < std::min(shown, pins.size()); ++i) {
-    out += fmt::format("{}{} (by {} in {})", i == 0 ? "" : ", ", pins[i].name, pins[i].by,
-                       pins[i].source);
+  std::vector<std::string> texts;
+  for (const Pin& pin : pins) {
+    texts.push_back(fmt::format("{} (by {} in {})", pin.name, pin.by, pin.source));
   }
-  return pins.size() > shown ? fmt::format("{} and {} more", out, pins.size() - shown) : out;
+  return listed(texts, shown);
 }
 
 std::vector<std::string> to_modinfo(const Metadata& metadata) {

@@ -22,6 +22,7 @@
 
 #include "base/digest.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "kernel/prepare.h"
 #include "patch/export_types.h"
 
@@ -102,10 +103,7 @@ std::string as_crc(std::uint32_t crc) { return fmt::format("{:#010x}", crc); }
 // "a, b, c and 7 more"
 std::string some_of(const std::vector<std::string_view>& names) {
   constexpr std::size_t most = 4;
-  const std::size_t shown = names.size() <= most ? names.size() : most - 1;
-  std::string out =
-      fmt::format("{}", fmt::join(names.begin(), names.begin() + std::ptrdiff_t(shown), ", "));
-  return shown == names.size() ? out : out + fmt::format(" and {} more", names.size() - shown);
+  return listed(names, names.size() <= most ? most : most - 1);
 }
 
 Error changed(const std::vector<std::string_view>& names, const ExportChange& change) {

@@ -22,6 +22,7 @@
 #include <optional>
 
 #include "base/parallel.h"
+#include "base/text.h"
 #include "prove/reach.h"
 
 namespace suture::prove {
@@ -29,16 +30,6 @@ namespace suture::prove {
 namespace {
 
 constexpr std::size_t most_named = 4;
-
-// "a, b, c and 12 more".
-std::string listed(const std::vector<std::string>& names) {
-  std::string out;
-  for (std::size_t i = 0; i < std::min(names.size(), most_named); ++i) {
-    out += (i == 0 ? "" : ", ") + names[i];
-  }
-  return names.size() <= most_named ? out
-                                    : fmt::format("{} and {} more", out, names.size() - most_named);
-}
 
 bool is_source(std::string_view path) { return path.ends_with(".c"); }
 bool is_c(std::string_view path) { return is_source(path) || path.ends_with(".h"); }
@@ -204,14 +195,14 @@ class Counter {
     const Own own = own_of(before, path);
     const std::size_t known = accounted(own.names);
     const std::string lacks =
-        missing.empty() ? "" : fmt::format("; the patch lacks {}", listed(missing));
+        missing.empty() ? "" : fmt::format("; the patch lacks {}", listed(missing, most_named));
     for (const auto& [object, found] : unaccounted(own.names)) {
       // What only shows in the count must be most of the file.
       const bool most = known > 0 && found.size() > 1 && found.size() * 2 >= known;
       const bool some = !missing.empty() && own.is_shown_by(found);
       if (most || some) {
         accuse(path, fmt::format("{} has functions of it that the patch does not account for: {}{}",
-                                 object, listed(found), lacks));
+                                 object, listed(found, most_named), lacks));
         return;
       }
     }
@@ -241,7 +232,7 @@ class Counter {
     if (const auto found = holder(own)) {
       accuse(changed,
              fmt::format("{} includes it, and {} has that file's {}; the patch lacks that file",
-                         carrier, found->first, listed(found->second)));
+                         carrier, found->first, listed(found->second, most_named)));
     } else if (own.names.empty() && nameless) {
       cannot_know(carrier);
     }
@@ -258,7 +249,7 @@ class Counter {
     for (const auto& [object, found] : unaccounted(own.names)) {
       if (found.size() > 1 && found.size() * 2 >= known) {
         accuse(source, fmt::format("{} has functions of it that the patch does not account for: {}",
-                                   object, listed(found)));
+                                   object, listed(found, most_named)));
         return;
       }
     }
@@ -275,7 +266,7 @@ class Counter {
     const Own own = own_of(read_c(*text, scope_.configuration), source);
     if (const auto found = holder(own)) {
       accuse(source, fmt::format("it is said to be not in this kernel, and {} has its functions {}",
-                                 found->first, listed(found->second)));
+                                 found->first, listed(found->second, most_named)));
     }
   }
 
@@ -308,7 +299,7 @@ class Counter {
     for (const auto& [object, found] : unaccounted(reach.functions_of_headers())) {
       accuse(file.path,
              fmt::format("{} has functions of it that the patch does not account for: {}", object,
-                         listed(found)));
+                         listed(found, most_named)));
     }
   }
 

@@ -4,12 +4,23 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/text.h"
+
 namespace suture::cli {
 namespace {
 
 using testing::ElementsAre;
 using testing::Eq;
 using testing::Optional;
+
+TEST(Listed, NamesAllOfAFew) {
+  EXPECT_EQ(listed(std::vector<std::string>{}, 2), "");
+  EXPECT_EQ(listed(std::vector<std::string>{"a", "b"}, 2), "a, b");
+}
+
+TEST(Listed, CountsWhatItDoesNotName) {
+  EXPECT_EQ(listed(std::vector<std::string_view>{"a", "b", "c", "d"}, 2), "a, b and 2 more");
+}
 
 TEST(Wrapped, BreaksBetweenWords) {
   EXPECT_THAT(wrapped("one two three", 8), ElementsAre("one two", "three"));
