@@ -22,9 +22,15 @@ settled() { [ "$(cat $S/$1/settled)" = 1 ]; }
 switched() { [ "$(cat $S/$1/transition)" = 0 ]; }
 removed() { rmmod $1 2>/dev/null; }
 
-enabled() { enable $1 $2 && until_true switched $1; }
+# Busy functions may refuse it for a while under stop, here as below.
+enabled() {
+  case $2 in
+  stop) until_true enable $1 stop ;;
+  *) enable $1 $2 || return 1 ;;
+  esac
+  until_true switched $1
+}
 
-# Busy functions may refuse it for a while under stop.
 take_back() { (echo 0 >$S/$1/enabled) 2>/dev/null; }
 
 # disable NAME: taken back, and the module gone.
