@@ -218,8 +218,9 @@ static int try_to_hook(unsigned long *ips, size_t count)
 	ret = register_hook(hook, ips, count);
 	if (ret)
 		put_hook(hook);
-	else
-		retire_hook(hook);
+	else if (retire_hook(hook))
+		/* ftrace is dead and keeps it, so what it points to must stay. */
+		__module_get(THIS_MODULE);
 	return ret;
 }
 
