@@ -227,7 +227,9 @@ class Object:
                 content = self.content(number, value, value + length)
                 if plain(symbol) == "_entry":  # struct pi_entry: 4 bytes of line number
                     content = " ".join(content.split(" ")[1:])
-                out[plain(symbol)].append((name, content))
+                # Each function's __func__ holds its name: another content is another function's.
+                key = f"__func__ {content}" if plain(symbol) == "__func__" else plain(symbol)
+                out[key].append((name, content))
             if not named and not name.startswith("__ksymtab_strings"):
                 out["section " + name].append((name, self.content(number, 0, part["size"])))
         return out

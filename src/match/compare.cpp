@@ -369,9 +369,25 @@ class Comparer::Walk {
   std::vector<Jump> jumps_;
 };
 
+ByteView running_function(const diff::PieceGraph& pre, const RunObject& run,
+                          const diff::Piece& function, std::uint64_t address) {
+  ByteView code = run.function_at(address, function.size, {});
+  if (code.size() >= function.size) {
+    return code;
+  }
+  std::vector<std::string_view> labels;
+  for (const elf::Symbol& symbol : pre.object().symbols()) {
+    if (symbol.section == function.section && symbol.type == STT_NOTYPE &&
+        symbol.value > function.offset && symbol.value < function.offset + function.size) {
+      labels.push_back(symbol.name);
+    }
+  }
+  return run.function_at(address, function.size, labels);
+}
+
 Comparison Comparer::function(std::int32_t piece, std::uint64_t address) {
   const Piece& function = pre_.piece(piece);
-  ByteView run = run_.function_at(address, function.size);
+  ByteView run = running_function(pre_, run_, function, address);
   begin();
   enter(static_cast<Thing>(piece), address);
   if (run.empty()) {
@@ -390,7 +406,7 @@ Comparison Comparer::function(std::int32_t piece, std::uint64_t address) {
 bool Comparer::lands(std::int32_t piece, std::uint64_t address, std::uint64_t offset,
                      std::uint64_t run_offset) {
   const Piece& function = pre_.piece(piece);
-  ByteView run = run_.function_at(address, function.size);
+  ByteView run = running_function(pre_, run_, function, address);
   begin();
   enter(static_cast<Thing>(piece), address);
   if (same_bytes(function, run, address)) {

@@ -41,6 +41,10 @@ struct Comparison {
   std::vector<Inside> insides;  // of other functions, to be checked with lands()
 };
 
+// What may be of that compiled function at `address`; what its own labels name is within it.
+ByteView running_function(const diff::PieceGraph& pre, const RunObject& run,
+                          const diff::Piece& function, std::uint64_t address);
+
 class Comparer {
  public:
   // Both must outlive it.

@@ -7,6 +7,8 @@
 #include <charconv>
 #include <functional>
 
+#include "match/compare.h"
+
 namespace suture::match {
 
 namespace {
@@ -151,7 +153,7 @@ Explanation explain(const diff::PieceGraph& pre, const RunObject& run, const Mat
   out.compiled = around(
       pre.arch(), pre.bytes(piece), mismatch.offset, 0,
       [&](const elf::Instruction& insn, const std::string&) { return names_in(pre, piece, insn); });
-  ByteView code = run.function_at(mismatch.address, piece.size);
+  ByteView code = running_function(pre, run, piece, mismatch.address);
   out.running = around(pre.arch(), code, mismatch.run_offset, mismatch.address,
                        [&](const elf::Instruction&, const std::string& text) {
                          return name_in(run, text, mismatch.address, code.size());

@@ -171,9 +171,17 @@ std::pair<std::uint64_t, ByteView> RunObject::jump_table() const {
   return {};
 }
 
-ByteView RunObject::function_at(std::uint64_t address, std::uint64_t size) const {
+ByteView RunObject::function_at(std::uint64_t address, std::uint64_t size,
+                                std::span<const std::string_view> labels) const {
   std::uint64_t room = size + most_padding;
-  if (auto next = symbols_->next_address(address)) {
+  auto is_label = [&](std::uint32_t symbol) {
+    return std::ranges::find(labels, symbols_->all()[symbol].name) != labels.end();
+  };
+  auto next = symbols_->next_address(address);
+  while (next && !labels.empty() && std::ranges::all_of(symbols_->at(*next), is_label)) {
+    next = symbols_->next_address(*next);
+  }
+  if (next) {
     room = std::min(room, *next - address);
   }
   return from(address, room);

@@ -35,8 +35,10 @@ class RunObject {
   // there is nothing.
   ByteView from(std::uint64_t address, std::uint64_t most) const;
   // What may be of a function at `address` that was compiled to `size` bytes: padding is wider or
-  // narrower here, and the next symbol ends it.
-  ByteView function_at(std::uint64_t address, std::uint64_t size) const;
+  // narrower here, and the next symbol ends it. Those named in `labels` do not: they are places of
+  // the function's own that its assembly gave a name.
+  ByteView function_at(std::uint64_t address, std::uint64_t size,
+                       std::span<const std::string_view> labels) const;
 
   // How many bytes belong to that symbol, by its number in symbols().all(): a module states it; of
   // vmlinux it is what lies before the next symbol.

@@ -81,6 +81,19 @@ TEST_F(Match, NoticesThatTheRunningFunctionIsCutOff) {
   EXPECT_THAT(mismatch("f").reason, HasSubstr("shorter"));
 }
 
+TEST_F(Match, EndsNoFunctionAtALabelOfItsOwn) {
+  load(function("f", "inc %eax; ret; .slow: dec %eax; ret"),
+       {function("f", "inc %eax; ret; .slow: dec %eax; ret", ".text")});
+  EXPECT_TRUE(matches("f"));
+}
+
+TEST_F(Match, EndsAFunctionAtASymbolThatIsNoLabelOfItsOwn) {
+  load(function("f", "inc %eax; ret; .slow: dec %eax; ret"),
+       {function("f", "inc %eax; ret; .other: dec %eax; ret", ".text")});
+  ASSERT_FALSE(matches("f"));
+  EXPECT_THAT(mismatch("f").reason, HasSubstr("shorter"));
+}
+
 TEST_F(Match, NoticesThatAFunctionIsMissing) {
   load(function("f", "ret"), {function("g", "ret", ".text")});
   EXPECT_EQ(mismatch("f").kind, Kind::missing);
