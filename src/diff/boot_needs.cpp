@@ -23,6 +23,8 @@
 #include <set>
 #include <string>
 
+#include "diff/boot_functions.h"
+
 namespace suture::diff {
 
 namespace {
@@ -62,7 +64,10 @@ std::string_view name_of(const PieceGraph& graph, const Reference& reference) {
 class Doer {
  public:
   Doer(const Side& side, const std::vector<std::int32_t>* pre_of)
-      : graph_(side.graph), tables_(side.tables), pre_of_(pre_of) {}
+      : graph_(side.graph),
+        tables_(side.tables),
+        pre_of_(pre_of),
+        unmarked_(unmarked_boot_functions(side.graph)) {}
 
   // Boot code, and what it calls.
   std::set<std::int32_t> boot_code() const {
@@ -75,7 +80,14 @@ class Doer {
         work.push_back(static_cast<std::int32_t>(i));
       }
     }
+    work.insert(work.end(), unmarked_.begin(), unmarked_.end());
     return called_from(std::move(work));
+  }
+
+  // Nothing but boot or load runs it.
+  bool is_boot_only(std::int32_t index) const {
+    return is_freed_section(graph_.section_of(graph_.piece(index)).name) ||
+           unmarked_.contains(index);
   }
 
   std::set<std::int32_t> called_from(std::vector<std::int32_t> work) const {
@@ -191,6 +203,7 @@ class Doer {
   const PieceGraph& graph_;
   const CodeTables& tables_;
   const std::vector<std::int32_t>* pre_of_;  // null for pre itself
+  std::set<std::int32_t> unmarked_;
 };
 
 class Judge {
@@ -224,17 +237,14 @@ class Judge {
   void find_effects() {
     const std::set<std::int32_t> boot_before = before_.boot_code();
     const std::set<std::int32_t> boot_after = after_.boot_code();
-    const auto is_boot = [](const PieceGraph& graph, std::int32_t index) {
-      return is_freed_section(graph.section_of(graph.piece(index)).name);
-    };
     for (std::int32_t index : boot_before) {
-      if (is_boot(pre_.graph, index) ||
+      if (before_.is_boot_only(index) ||
           !boot_after.contains(out_.correlation.post_of[static_cast<std::size_t>(index)])) {
         before_.add_effects(index, effects_before_);
       }
     }
     for (std::int32_t index : boot_after) {
-      if (is_boot(post_.graph, index) ||
+      if (after_.is_boot_only(index) ||
           !boot_before.contains(out_.correlation.pre_of[static_cast<std::size_t>(index)])) {
         after_.add_effects(index, effects_after_);
       }
@@ -313,6 +323,27 @@ class Judge {
   EffectMap effects_after_;
 };
 
+// What is replaced and has run, for the last time before the next boot.
+void tell_boot_functions(const PieceGraph& post, ObjectDiff& out) {
+  const std::set<std::int32_t> unmarked = unmarked_boot_functions(post);
+  bool runs = false;
+  bool idle = false;
+  for (std::size_t i = 0; i < out.fate.size(); ++i) {
+    if (out.fate[i] != Fate::changed && out.fate[i] != Fate::moved) {
+      continue;
+    }
+    if (unmarked.contains(static_cast<std::int32_t>(i))) {
+      idle = true;
+      out.notes.push_back(fmt::format(
+          "{} is called by nothing but the kernel's boot: its change does nothing before the next",
+          post.pieces()[i].name));
+    } else {
+      runs = true;
+    }
+  }
+  out.only_boot_changed = idle && !runs && out.directives.callbacks.empty();
+}
+
 }  // namespace
 
 Error boot_need(std::string_view function, std::string_view variable, std::string_view boot) {
@@ -325,8 +356,11 @@ Error boot_need(std::string_view function, std::string_view variable, std::strin
       "it is"};
 }
 
-void judge_boot_needs(const Side& pre, const Side& post, ObjectDiff& out) {
+void judge_boot_needs(const Side& pre, const Side& post, Home home, ObjectDiff& out) {
   Judge(pre, post, out).run();
+  if (home == Home::vmlinux) {  // a module that is loaded later runs it as the patch has it
+    tell_boot_functions(post.graph, out);
+  }
 }
 
 }  // namespace suture::diff

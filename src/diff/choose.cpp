@@ -24,9 +24,11 @@
 #include <string>
 
 #include "diff/address_watch.h"
+#include "diff/boot_functions.h"
 #include "diff/boot_needs.h"
 #include "diff/btf_lists.h"
 #include "diff/diff.h"
+#include "diff/quirk_tables.h"
 #include "diff/registered.h"
 #include "diff/threads.h"
 
@@ -61,8 +63,11 @@ class Chooser {
     find_ignored();
     judge_all();
     judge_removed();
-    if (auto refusal = changed_btf_lists(pre_.graph, post_.graph)) {
-      out_.refusals.push_back(std::move(*refusal));
+    for (auto refusal : {changed_btf_lists(pre_.graph, post_.graph),
+                         changed_quirk_tables(pre_.graph, post_.graph, out_.correlation.pre_of)}) {
+      if (refusal) {
+        out_.refusals.push_back(std::move(*refusal));
+      }
     }
     spread_to_callers();
     for (std::size_t i = 0; i < count_; ++i) {
@@ -81,7 +86,7 @@ class Chooser {
     check_taken_back();
     note_lost_state();
     note_exports();
-    judge_boot_needs(pre_, post_, out_);
+    judge_boot_needs(pre_, post_, home_, out_);
     judge_threads(pre_, post_, out_);
     return std::move(out_);
   }
@@ -153,7 +158,7 @@ class Chooser {
       }
       const Piece& before = pre_.graph.piece(it->second);
       if ((before.aliases.empty() && post_piece(after).aliases.empty()) ||
-          !is_global(pre_.graph, before, name.second)) {
+          !has_global_name(pre_.graph, before, name.second)) {
         continue;
       }
       refuse(name.first == PieceKind::function ? Code::not_traceable : Code::data_changed,
@@ -162,14 +167,6 @@ class Chooser {
              "the reverse",
              "keep the aliases as they are, and give what is new a name of its own");
     }
-  }
-
-  static bool is_global(const PieceGraph& graph, const Piece& piece, std::string_view name) {
-    const auto& symbols = graph.object().symbols();
-    auto named = [&](std::uint32_t index) {
-      return symbols[index].name == name && symbols[index].binding != STB_LOCAL;
-    };
-    return named(piece.symbol) || std::ranges::any_of(piece.aliases, named);
   }
 
   // What the author answers for stays as it runs.
@@ -335,14 +332,6 @@ class Chooser {
   std::string describe(const Piece& piece) const {
     return piece.name.empty() ? std::string("unnamed data")
                               : std::string(authors_name(post_.graph, piece));
-  }
-
-  // A module's first and last function have a second name that is the same for every module.
-  static std::string_view authors_name(const PieceGraph& graph, const Piece& piece) {
-    const bool same_everywhere = piece.name == "init_module" || piece.name == "cleanup_module";
-    return same_everywhere && !piece.aliases.empty()
-               ? std::string_view(graph.object().symbols()[piece.aliases[0]].name)
-               : piece.name;
   }
 
   void judge_data(std::int32_t index) {

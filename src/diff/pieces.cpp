@@ -102,6 +102,21 @@ bool is_init_section(std::string_view name) {
          name == "_error_injection_whitelist" || name == "_kprobe_blacklist" || name == ".BTF_ids";
 }
 
+std::string_view authors_name(const PieceGraph& graph, const Piece& piece) {
+  const bool same_everywhere = piece.name == "init_module" || piece.name == "cleanup_module";
+  return same_everywhere && !piece.aliases.empty()
+             ? std::string_view(graph.object().symbols()[piece.aliases[0]].name)
+             : piece.name;
+}
+
+bool has_global_name(const PieceGraph& graph, const Piece& piece, std::string_view name) {
+  const auto& symbols = graph.object().symbols();
+  auto named = [&](std::uint32_t index) {
+    return symbols[index].name == name && symbols[index].binding != STB_LOCAL;
+  };
+  return named(piece.symbol) || std::ranges::any_of(piece.aliases, named);
+}
+
 bool is_per_cpu_section(std::string_view name) { return name.starts_with(".data..percpu"); }
 
 std::string base_name(std::string_view name) {

@@ -108,6 +108,11 @@ bool is_exit_section(std::string_view name);
 // Those of both, and the tables that the kernel reads as a whole when it boots or loads a module:
 // an entry in a patch module would mean nothing, or another thing.
 bool is_init_section(std::string_view name);
+// A module's first and last function have a second name that is the same for every module; this is
+// the other one.
+std::string_view authors_name(const PieceGraph& graph, const Piece& piece);
+// That name of the piece is visible to other files.
+bool has_global_name(const PieceGraph& graph, const Piece& piece, std::string_view name);
 // Sections of which every CPU has a copy of its own.
 bool is_per_cpu_section(std::string_view name);
 

@@ -354,8 +354,10 @@ class Builder {
   }
 
   void judge_nothing_changed() {
-    bool changed = std::ranges::any_of(works_, [](const Work& w) { return w.diff.any_changed(); });
-    bool init = std::ranges::any_of(works_, [](const Work& w) { return w.diff.init_changed; });
+    bool changed = std::ranges::any_of(
+        works_, [](const Work& w) { return w.diff.any_changed() && !w.diff.only_boot_changed; });
+    bool init = std::ranges::any_of(
+        works_, [](const Work& w) { return w.diff.init_changed || w.diff.only_boot_changed; });
     if (changed) {
       return;
     }

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: an initcall, or the function of module_init(), without `__init` lies in .text like any
+// other and stays in memory, but nobody calls it again. A change of it does nothing, and what it
+// sets keeps its value.
+//
+// Method: who refers to a function decides. Candidates are the local functions of sections that
+// stay. One falls if anything but an initcall entry takes its address, or if code that is neither
+// boot code nor a candidate calls it; that is repeated until none falls. Of the rest count those
+// that an entry leads to.
+//
+// Invariants: a function that run-time code can reach by a call or a pointer of this object is
+// never in the result.
+#include "diff/boot_functions.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace suture::diff {
+
+namespace {
+
+class BootFunctions {
+ public:
+  explicit BootFunctions(const PieceGraph& graph) : graph_(graph) {}
+
+  std::set<std::int32_t> find() {
+    const auto count = static_cast<std::int32_t>(graph_.pieces().size());
+    for (std::int32_t i = 0; i < count; ++i) {
+      if (may_be(graph_.piece(i))) {
+        candidates_.insert(i);
+      }
+    }
+    while (drop_what_runs(count)) {
+    }
+    std::vector<std::int32_t> work;
+    for (std::int32_t i = 0; i < count; ++i) {
+      if (is_entry(i)) {
+        add_targets(i, work);
+      } else if (candidates_.contains(i) && is_module_init(graph_.piece(i))) {
+        work.push_back(i);
+      }
+    }
+    std::set<std::int32_t> out;
+    while (!work.empty()) {
+      const std::int32_t index = work.back();
+      work.pop_back();
+      if (out.insert(index).second) {
+        add_targets(index, work);
+      }
+    }
+    return out;
+  }
+
+ private:
+  const std::string& section(std::int32_t index) const {
+    return graph_.section_of(graph_.piece(index)).name;
+  }
+  bool is_module_init(const Piece& piece) const {
+    const auto& symbols = graph_.object().symbols();
+    return piece.name == "init_module" ||
+           std::ranges::any_of(piece.aliases, [&](std::uint32_t alias) {
+             return symbols[alias].name == "init_module";
+           });
+  }
+  bool may_be(const Piece& piece) const {
+    return piece.kind == PieceKind::function && !is_freed_section(graph_.section_of(piece).name) &&
+           (!piece.global || is_module_init(piece));
+  }
+  // An entry of the lists of what the kernel calls once.
+  bool is_entry(std::int32_t index) const {
+    return graph_.piece(index).kind == PieceKind::data &&
+           (section(index).starts_with(".initcall") || section(index).starts_with(".init.setup"));
+  }
+  // A pointer that only keeps a symbol for the compiler and the linker, and that nobody reads.
+  bool is_anchor(std::int32_t index) const {
+    const Piece& piece = graph_.piece(index);
+    return section(index).starts_with(".discard") ||
+           (piece.kind == PieceKind::data && piece.name.empty() &&
+            is_freed_section(section(index)));
+  }
+  bool runs_at_boot(std::int32_t index) const {
+    return candidates_.contains(index) ||
+           (is_freed_section(section(index)) && !is_exit_section(section(index)));
+  }
+
+  bool drop_what_runs(std::int32_t count) {
+    bool dropped = false;
+    for (std::int32_t i = 0; i < count; ++i) {
+      if (is_entry(i) || is_anchor(i)) {
+        continue;
+      }
+      for (const Reference& reference : graph_.piece(i).references) {
+        if (!reference.is_branch || !runs_at_boot(i)) {
+          dropped = candidates_.erase(reference.target_piece) > 0 || dropped;
+        }
+      }
+    }
+    return dropped;
+  }
+
+  void add_targets(std::int32_t index, std::vector<std::int32_t>& work) const {
+    for (const Reference& reference : graph_.piece(index).references) {
+      if (candidates_.contains(reference.target_piece)) {
+        work.push_back(reference.target_piece);
+      }
+    }
+  }
+
+  const PieceGraph& graph_;
+  std::set<std::int32_t> candidates_;
+};
+
+}  // namespace
+
+std::set<std::int32_t> unmarked_boot_functions(const PieceGraph& graph) {
+  return BootFunctions(graph).find();
+}
+
+}  // namespace suture::diff
