@@ -50,11 +50,12 @@ std::string size_text(std::uintmax_t bytes) {
   return mib < 1024 ? fmt::format("{:.0f} MiB", mib) : fmt::format("{:.1f} GiB", mib / 1024);
 }
 
-Result<Report> list() {
+Result<Report> list(int fd) {
   Report report;
   report.json["kernels"] = Json::array();
   std::vector<std::vector<std::string>> rows{{"RELEASE", "PACKAGE", "BUILD ID", "SIZE"}};
-  for (const kernel::Kernel& kernel : TRY(kernel::list())) {
+  const kernel::Listing listing = TRY(kernel::list());
+  for (const kernel::Kernel& kernel : listing.kernels) {
     const std::uintmax_t size = kernel::disk_use(kernel.root);
     Json entry = to_json(kernel);
     entry["size"] = size;
@@ -62,11 +63,23 @@ Result<Report> list() {
     rows.push_back(
         {kernel.release, kernel.package_version, kernel.build_id.substr(0, 16), size_text(size)});
   }
+  std::string wrong;
+  for (const kernel::BadEntry& bad : listing.bad) {
+    report.json["kernels"].push_back({{"release", bad.release},
+                                      {"directory", bad.root.string()},
+                                      {"size", kernel::disk_use(bad.root)},
+                                      {"error", error_json(bad.error)}});
+    wrong += error_text(bad.error, fd);
+  }
   const kernel::CacheUse use = kernel::cache_use();
   report.json["size"] = {
       {"kernels", use.kernels}, {"derived", use.derived}, {"downloads", use.downloads}};
-  report.text =
-      rows.size() > 1 ? table(rows) : "no kernel is in the cache; add one: suture kernel add\n";
+  if (rows.size() > 1) {
+    report.text = table(rows);
+  } else if (wrong.empty()) {
+    report.text = "no kernel is in the cache; add one: suture kernel add\n";
+  }
+  report.text += wrong;
   if (use.derived + use.downloads > 0) {
     report.text += fmt::format(
         "beside them, what builds keep: {}; packages: {} (suture cache clean "
@@ -123,8 +136,10 @@ void register_kernel(Commands& commands) {
                      "Debian's archive)");
   commands.on_run(add_command, [release] { return add(*release); });
 
-  const Command list_command = kernel.add("list", "List the kernels in the cache");
-  commands.on_run(list_command, list);
+  const Command list_command = kernel.add("list",
+                                          "List the kernels in the cache, and say what is wrong "
+                                          "with one that is damaged; the exit status stays 0");
+  commands.on_run(list_command, [&commands] { return list(commands.fd()); });
 
   const Command remove_command =
       kernel.add("remove", "Remove a kernel from the cache, with what builds made for it");

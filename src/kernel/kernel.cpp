@@ -182,8 +182,11 @@ Result<Kernel> read_entry(const std::string& release) {
   if (!text) {
     return damaged_entry(kernel.root, text.error().reason);
   }
-  const Json json = Json::parse(*text).value_or(Json{});
-  JsonReader entry(json);
+  const auto json = Json::parse(*text);
+  if (!json) {
+    return damaged_entry(kernel.root, "its kernel.json is not whole");
+  }
+  JsonReader entry(*json);
   if (entry.integer("schema") != entry_schema || entry.text("release") != release) {
     return damaged_entry(kernel.root, "its kernel.json is of another kind");
   }
@@ -234,12 +237,17 @@ bool is_stable(const std::string& release) {
 
 }  // namespace
 
-Result<std::vector<Kernel>> list() {
-  std::vector<Kernel> kernels;
+Result<Listing> list() {
+  TRY(check_cache_owner(kernels_directory()));
+  Listing listing;
   for (const std::string& release : cached_releases()) {
-    kernels.push_back(TRY(read_entry(release)));
+    if (auto entry = read_entry(release)) {
+      listing.kernels.push_back(std::move(*entry));
+    } else if (entry.error().code != Code::not_cached) {  // else it was removed just now
+      listing.bad.push_back({release, kernels_directory() / release, entry.error()});
+    }
   }
-  return kernels;
+  return listing;
 }
 
 Result<Kernel> find(const std::string& release) {

@@ -45,7 +45,21 @@ fs::path cache_directory();
 // means the newest cached one that linux-image-amd64 stands for in Debian's stable release: series
 // 6.1, flavour amd64. Where there is none, it means the newest of any other.
 Result<Kernel> find(const std::string& release);
-Result<std::vector<Kernel>> list();
+
+// One that is there and cannot be used: it is damaged, or another user's.
+struct BadEntry {
+  std::string release;
+  fs::path root;
+  Error error;
+};
+
+// Oldest first. untrusted-file where the whole cache is; what is wrong with one entry hides no
+// other.
+struct Listing {
+  std::vector<Kernel> kernels;
+  std::vector<BadEntry> bad;
+};
+Result<Listing> list();
 
 // A kernel given by its files. Extracts vmlinux into the cache, checks that config, symvers and
 // source belong to the image (config-mismatch, wrong-kernel), and prepares a private copy of the

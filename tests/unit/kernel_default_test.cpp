@@ -84,6 +84,26 @@ TEST_F(CachedKernels, ADamagedOneCanBeRemoved) {
   EXPECT_EQ(find("6.1.0-9-amd64").error().code, Code::not_cached);
 }
 
+TEST_F(CachedKernels, ADamagedOneHidesNoOtherFromTheList) {
+  put("6.1.0-9-amd64");
+  put("6.1.0-47-amd64");
+  put("6.1.0-56-amd64");
+  ASSERT_TRUE(write_file(dir_.path() / "suture/kernels/6.1.0-47-amd64/kernel.json",
+                         R"({"schema": 1, "release": "6.1.)"));
+  const auto listing = list();
+  ASSERT_TRUE(listing);
+  ASSERT_EQ(listing->kernels.size(), 2U);
+  EXPECT_EQ(listing->kernels.at(0).release, "6.1.0-9-amd64");
+  EXPECT_EQ(listing->kernels.at(1).release, "6.1.0-56-amd64");
+  ASSERT_EQ(listing->bad.size(), 1U);
+  const BadEntry& bad = listing->bad.at(0);
+  EXPECT_EQ(bad.release, "6.1.0-47-amd64");
+  EXPECT_EQ(bad.error.code, Code::bad_package);
+  EXPECT_EQ(bad.error.reason, "the cached kernel is damaged: its kernel.json is not whole");
+  EXPECT_EQ(bad.error.remedy,
+            "suture kernel remove 6.1.0-47-amd64, then: suture kernel add 6.1.0-47-amd64");
+}
+
 TEST_F(CachedKernels, OneThatABuildIsUnderWayForStays) {
   put("6.1.0-9-amd64");
   const fs::path derived = find("6.1.0-9-amd64")->derived;

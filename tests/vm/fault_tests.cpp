@@ -42,7 +42,7 @@ class Fault : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     // The newest of the stock kernels of 6.1: others may be in the cache too.
-    std::vector<kernel::Kernel> kernels = kernel::list().value();
+    std::vector<kernel::Kernel> kernels = kernel::list().value().kernels;
     for (kernel::Kernel& candidate : kernels) {
       const std::string& name = candidate.release;
       bool flavour = name.contains("cloud") || name.contains("rt-");
