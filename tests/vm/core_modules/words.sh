@@ -22,7 +22,7 @@ settled() { [ "$(cat $S/$1/settled)" = 1 ]; }
 switched() { [ "$(cat $S/$1/transition)" = 0 ]; }
 removed() { rmmod $1 2>/dev/null; }
 
-# Busy functions may refuse it for a while under stop, here as below.
+# Under stop, busy functions may refuse it for a while; so may they when it is taken back.
 enabled() {
   case $2 in
   stop) until_true enable $1 stop ;;
