@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Problem: an initcall, or the function of module_init(), without `__init` lies in .text like any
-// other and stays in memory, but nobody calls it again. A change of it does nothing, and what it
-// sets keeps its value.
+// Problem: an initcall, the function of module_init(), or what only boot code calls, lies in .text
+// like any other function if `__init` is missing. It stays in memory, but nobody calls it again: a
+// change of it does nothing, and what it sets keeps its value.
 //
 // Method: who refers to a function decides. Candidates are the local functions of sections that
 // stay. One falls if anything but an initcall entry takes its address, or if code that is neither
 // boot code nor a candidate calls it; that is repeated until none falls. Of the rest count those
-// that an entry leads to.
+// that an initcall entry or boot code leads to.
 //
 // Invariants: a function that run-time code can reach by a call or a pointer of this object is
 // never in the result.
@@ -35,7 +35,7 @@ class BootFunctions {
     }
     std::vector<std::int32_t> work;
     for (std::int32_t i = 0; i < count; ++i) {
-      if (is_entry(i)) {
+      if (is_entry(i) || is_marked(i)) {
         add_targets(i, work);
       } else if (candidates_.contains(i) && is_module_init(graph_.piece(i))) {
         work.push_back(i);
@@ -73,25 +73,29 @@ class BootFunctions {
            (section(index).starts_with(".initcall") || section(index).starts_with(".init.setup"));
   }
   // A pointer that only keeps a symbol for the compiler and the linker, and that nobody reads.
-  bool is_anchor(std::int32_t index) const {
-    const Piece& piece = graph_.piece(index);
+  // module_init() makes one among the data that is freed.
+  bool is_anchor(std::int32_t index, const Reference& reference) const {
     return section(index).starts_with(".discard") ||
-           (piece.kind == PieceKind::data && piece.name.empty() &&
-            is_freed_section(section(index)));
+           (graph_.piece(index).kind == PieceKind::data && is_freed_section(section(index)) &&
+            reference.target_piece >= 0 && is_module_init(graph_.piece(reference.target_piece)));
+  }
+  bool is_marked(std::int32_t index) const {
+    return graph_.piece(index).kind == PieceKind::function && is_freed_section(section(index)) &&
+           !is_exit_section(section(index));
   }
   bool runs_at_boot(std::int32_t index) const {
-    return candidates_.contains(index) ||
-           (is_freed_section(section(index)) && !is_exit_section(section(index)));
+    return candidates_.contains(index) || is_marked(index);
   }
 
   bool drop_what_runs(std::int32_t count) {
     bool dropped = false;
     for (std::int32_t i = 0; i < count; ++i) {
-      if (is_entry(i) || is_anchor(i)) {
+      if (is_entry(i)) {
         continue;
       }
       for (const Reference& reference : graph_.piece(i).references) {
-        if (!reference.is_branch || !runs_at_boot(i)) {
+        const bool calls_at_boot = reference.is_branch && runs_at_boot(i);
+        if (!calls_at_boot && !is_anchor(i, reference)) {
           dropped = candidates_.erase(reference.target_piece) > 0 || dropped;
         }
       }

@@ -233,6 +233,28 @@ class Judge {
     }
   }
 
+  // What is replaced, and runs no more before the next boot.
+  void tell_boot_functions() {
+    bool runs = false;
+    bool idle = false;
+    for (std::size_t i = 0; i < out_.fate.size(); ++i) {
+      if (out_.fate[i] != Fate::changed && out_.fate[i] != Fate::moved) {
+        continue;
+      }
+      const auto index = static_cast<std::int32_t>(i);
+      if (after_.is_boot_only(index)) {
+        idle = true;
+        out_.notes.push_back(
+            fmt::format("{} is called by nothing but the kernel's boot: its change does nothing "
+                        "before the next",
+                        name_of(index)));
+      } else {
+        runs = true;
+      }
+    }
+    out_.only_boot_changed = idle && !runs && out_.directives.callbacks.empty();
+  }
+
  private:
   void find_effects() {
     const std::set<std::int32_t> boot_before = before_.boot_code();
@@ -323,27 +345,6 @@ class Judge {
   EffectMap effects_after_;
 };
 
-// What is replaced and has run, for the last time before the next boot.
-void tell_boot_functions(const PieceGraph& post, ObjectDiff& out) {
-  const std::set<std::int32_t> unmarked = unmarked_boot_functions(post);
-  bool runs = false;
-  bool idle = false;
-  for (std::size_t i = 0; i < out.fate.size(); ++i) {
-    if (out.fate[i] != Fate::changed && out.fate[i] != Fate::moved) {
-      continue;
-    }
-    if (unmarked.contains(static_cast<std::int32_t>(i))) {
-      idle = true;
-      out.notes.push_back(fmt::format(
-          "{} is called by nothing but the kernel's boot: its change does nothing before the next",
-          post.pieces()[i].name));
-    } else {
-      runs = true;
-    }
-  }
-  out.only_boot_changed = idle && !runs && out.directives.callbacks.empty();
-}
-
 }  // namespace
 
 Error boot_need(std::string_view function, std::string_view variable, std::string_view boot) {
@@ -357,9 +358,10 @@ Error boot_need(std::string_view function, std::string_view variable, std::strin
 }
 
 void judge_boot_needs(const Side& pre, const Side& post, Home home, ObjectDiff& out) {
-  Judge(pre, post, out).run();
+  Judge judge(pre, post, out);
+  judge.run();
   if (home == Home::vmlinux) {  // a module that is loaded later runs it as the patch has it
-    tell_boot_functions(post.graph, out);
+    judge.tell_boot_functions();
   }
 }
 

@@ -18,10 +18,12 @@ namespace suture::diff {
 
 namespace {
 
-// An entry without its field, which the linker fills, or that field.
+constexpr std::string_view sections = ".pci_fixup";  // and what follows it
+
+// The bytes up to a field that the linker fills, and what that field refers to.
 struct Part {
   std::string content;
-  std::string_view function;  // that the field refers to
+  std::string_view function;  // of the field; the last part of a table has none
 };
 
 // By section.
@@ -30,7 +32,7 @@ using Tables = std::map<std::string_view, std::vector<Part>>;
 Tables tables_of(const PieceGraph& graph, const std::vector<std::int32_t>* pre_of) {
   std::vector<const Piece*> pieces;
   for (const Piece& piece : graph.pieces()) {
-    if (graph.section_of(piece).name.starts_with(quirk_tables_section)) {
+    if (graph.section_of(piece).name.starts_with(sections)) {
       pieces.push_back(&piece);
     }
   }

@@ -9,8 +9,6 @@
 
 namespace suture::diff {
 
-constexpr std::string_view quirk_tables_section = ".pci_fixup";  // and what follows it
-
 // data-changed where post has other entries in its tables of PCI quirks than pre; pre_of: the piece
 // of pre that is the same thing as one of post, or -1.
 std::optional<Error> changed_quirk_tables(const PieceGraph& pre, const PieceGraph& post,
