@@ -28,7 +28,7 @@
 #include "diff/boot_needs.h"
 #include "diff/btf_lists.h"
 #include "diff/diff.h"
-#include "diff/quirk_tables.h"
+#include "diff/gathered_lists.h"
 #include "diff/registered.h"
 #include "diff/threads.h"
 
@@ -63,8 +63,9 @@ class Chooser {
     find_ignored();
     judge_all();
     judge_removed();
-    for (auto refusal : {changed_btf_lists(pre_.graph, post_.graph),
-                         changed_quirk_tables(pre_.graph, post_.graph, out_.correlation.pre_of)}) {
+    for (auto refusal :
+         {changed_btf_lists(pre_.graph, post_.graph),
+          changed_gathered_lists(pre_.graph, post_.graph, out_.correlation.pre_of)}) {
       if (refusal) {
         out_.refusals.push_back(std::move(*refusal));
       }
@@ -236,7 +237,7 @@ class Chooser {
       }
       std::int32_t before = partner(index);
       if (before < 0) {
-        judge_new(piece);
+        judge_new(index);
         continue;
       }
       if (ignored_[i]) {
@@ -289,7 +290,8 @@ class Chooser {
   }
 
   // What is new is taken only if something chosen needs it.
-  void judge_new(const Piece& piece) {
+  void judge_new(std::int32_t index) {
+    const Piece& piece = post_piece(index);
     const std::string_view section = post_.graph.section_of(piece).name;
     if (!init(piece) || at_exit(post_.graph, piece) || section == btf_lists_section) {
       return;
@@ -297,10 +299,21 @@ class Chooser {
     out_.init_changed = true;
     if (piece.kind == PieceKind::function) {
       add_note(fmt::format("{} is new and {}: it is left out", describe(piece), lifetime(piece)));
-    } else if (!is_freed_section(post_.graph.section_of(piece).name)) {
+    } else if (!is_freed_section(section) || is_entry_of_a_list(index)) {
       add_note(
           fmt::format("{} is new and only read at boot or load: it is left out", describe(piece)));
     }
+  }
+
+  // Nobody names it, so that the kernel finds it by its section alone. An entry that calls new boot
+  // code is told by that.
+  bool is_entry_of_a_list(std::int32_t index) const {
+    const Piece& piece = post_piece(index);
+    return !piece.name.empty() && referrers_[static_cast<std::size_t>(index)].empty() &&
+           std::ranges::none_of(piece.references, [&](const Reference& reference) {
+             return reference.target_piece >= 0 && partner(reference.target_piece) < 0 &&
+                    init(post_piece(reference.target_piece));
+           });
   }
 
   // What only runs at boot may go without a trace in the code that stays.

@@ -88,8 +88,27 @@ bool is_table_section(const elf::Arch& arch, std::string_view name) {
 }
 
 bool is_freed_section(std::string_view name) {
-  return name.starts_with(".init") || name.starts_with(".exit") || name.starts_with(".con_init") ||
-         name.starts_with(".data..init") || name == "__setup" || name.starts_with("__earlycon");
+  // include/asm-generic/vmlinux.lds.h and arch/x86/kernel/vmlinux.lds.S, between __init_begin and
+  // __init_end.
+  constexpr std::string_view starts[] = {".init",
+                                         ".exit",
+                                         ".con_init",
+                                         ".data..init",
+                                         "__setup",
+                                         "__earlycon",
+                                         ".lsm_info.init",
+                                         ".early_lsm_info.init",
+                                         ".dtb.init",
+                                         "___kentry",
+                                         ".ctors",
+                                         ".kunit_test_suites",
+                                         ".apicdrivers",
+                                         ".x86_cpu_dev",
+                                         ".x86_intel_mid_dev"};
+  constexpr std::string_view ends[] = {"_of_table", "_acpi_probe_table", "_thermal_table"};
+  return std::ranges::any_of(starts, [&](auto start) { return name.starts_with(start); }) ||
+         (name.starts_with("__") &&
+          std::ranges::any_of(ends, [&](auto end) { return name.ends_with(end); }));
 }
 
 bool is_exit_section(std::string_view name) { return name.starts_with(".exit"); }

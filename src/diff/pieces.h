@@ -107,7 +107,7 @@ bool is_freed_section(std::string_view name);
 bool is_exit_section(std::string_view name);
 // Those of both, and the tables that the kernel reads as a whole when it boots or loads a module:
 // an entry in a patch module would mean nothing, or another thing. Two of them it also reads later,
-// and they are compared apart (btf_lists.h, quirk_tables.h).
+// and they are compared apart (btf_lists.h, gathered_lists.h).
 bool is_init_section(std::string_view name);
 // A module's first and last function have a second name that is the same for every module; this is
 // the other one.
