@@ -84,6 +84,8 @@ class Chooser {
     }
     take_callbacks();
     take_printk_index();
+    std::ranges::move(code_that_lists_name(post_.graph, out_.fate),
+                      std::back_inserter(out_.refusals));
     check_taken_back();
     note_lost_state();
     note_exports();

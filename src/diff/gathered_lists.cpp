@@ -129,4 +129,31 @@ std::optional<Error> changed_gathered_lists(const PieceGraph& pre, const PieceGr
   return std::nullopt;
 }
 
+std::vector<Error> code_that_lists_name(const PieceGraph& post, const std::vector<Fate>& fate) {
+  std::vector<Error> out;
+  for (const Piece& entry : post.pieces()) {
+    const elf::Section& list = post.section_of(entry);
+    if (entry.kind != PieceKind::data || !is_gathered_list(post.arch(), list)) {
+      continue;
+    }
+    for (const Reference& reference : entry.references) {
+      const std::int32_t target = reference.target_piece;
+      if (target < 0 || fate[static_cast<std::size_t>(target)] == Fate::out ||
+          post.piece(target).kind != PieceKind::function || reference.target_offset == 0) {
+        continue;
+      }
+      const std::string name(authors_name(post, post.piece(target)));
+      if (std::ranges::none_of(out, [&](const Error& told) { return told.where == name; })) {
+        out.push_back(Error{
+            Code::special_section, name,
+            fmt::format("it goes into the patch, and {} names a place inside it: the kernel does "
+                        "something with its own code there, and would not with the patch's",
+                        list.name),
+            "make the change in a function that does not have such a place"});
+      }
+    }
+  }
+  return out;
+}
+
 }  // namespace suture::diff

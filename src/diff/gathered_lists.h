@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "diff/diff.h"
 #include "diff/pieces.h"
 
 namespace suture::diff {
@@ -18,5 +19,9 @@ bool is_gathered_list(const elf::Arch& arch, const elf::Section& section);
 // compares variables.
 std::optional<Error> changed_gathered_lists(const PieceGraph& pre, const PieceGraph& post,
                                             const std::vector<std::int32_t>& pre_of);
+
+// special-section for code that goes into the patch and has places inside it that such a list of
+// the kernel names: nothing would do with the patch's copy what the kernel does there.
+std::vector<Error> code_that_lists_name(const PieceGraph& post, const std::vector<Fate>& fate);
 
 }  // namespace suture::diff

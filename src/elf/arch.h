@@ -117,6 +117,15 @@ struct EntryThunk {
   std::uint8_t bias = 0;
 };
 
+// An instruction that reads a variable, as long as the one that loads a value; the field of the
+// variable is 4 bytes, PC-relative, and zero.
+struct VariableRead {
+  std::uint8_t value = 0;  // where in the other instruction the value stands
+  Bytes code;
+  std::uint8_t field = 0;
+  std::uint8_t bias = 0;  // how far behind the field its instruction ends
+};
+
 // Where the entries of the tables about static branches and static calls have their fields. The
 // lowest two bits of a key are flags.
 struct KeyTable {
@@ -160,6 +169,10 @@ class Arch {
   // Where `code` goes, from its start, if it drops one return address, jumps, and does nothing
   // else; the rest of it must be filled with what traps.
   virtual std::optional<std::int64_t> entry_thunk_target(ByteView code) const = 0;
+  // What reads a variable into the register that the instruction of `code` loads with an 8-byte
+  // value at `value`; nothing where it is another instruction.
+  virtual std::optional<VariableRead> read_of_variable(ByteView code,
+                                                       std::uint64_t value) const = 0;
   // A jump to that symbol is a return.
   virtual bool is_return_thunk(std::string_view symbol) const = 0;
   // A call of that symbol is the one at a function's entry that ftrace redirects.

@@ -202,6 +202,25 @@ class X86_64 final : public Arch {
   AddressFate follow_address(ByteView code, const AddressUses& uses) const override {
     return follow_address_x86_64(decoder_, code, uses);
   }
+  // movabs $value,%reg is REX.W (and B for r8 to r15), B8 + reg, 8 bytes; mov field(%rip),%reg is
+  // REX.W (and R), 8B, ModRM with reg and no base, 4 bytes. A nop of 3 bytes makes up the length.
+  std::optional<VariableRead> read_of_variable(ByteView code, std::uint64_t value) const override {
+    constexpr std::uint8_t rex_w = 0x48;
+    constexpr std::uint8_t rex_wb = 0x49;
+    constexpr std::uint8_t rex_wr = 0x4c;
+    constexpr std::uint8_t load = 0xb8;
+    if (value < 2 || value > code.size() || code.size() - value < 8 ||
+        (code[value - 2] != rex_w && code[value - 2] != rex_wb) ||
+        (code[value - 1] & 0xf8) != load) {
+      return std::nullopt;
+    }
+    const std::uint8_t rex = code[value - 2] == rex_wb ? rex_wr : rex_w;
+    const auto modrm = static_cast<std::uint8_t>((code[value - 1] & 7) << 3 | 5);
+    return VariableRead{.value = 2,
+                        .code = {rex, 0x8b, modrm, 0, 0, 0, 0, 0x0f, 0x1f, 0x00},
+                        .field = 3,
+                        .bias = 4};
+  }
   bool is_return_thunk(std::string_view symbol) const override {
     return symbol == "__x86_return_thunk";
   }

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "elf/runtime_constants.h"
+
 namespace suture::elf {
 
 namespace {
@@ -189,7 +191,33 @@ Status ObjectFile::read(ByteView bytes, const std::string& where) {
   for (Section& section : sections_) {
     std::ranges::stable_sort(section.relocations, {}, &Relocation::offset);
   }
+  read_variables_for_constants(*this);
   return {};
+}
+
+void ObjectFile::set_data(std::uint32_t section, Bytes data) {
+  changed_.push_back(std::make_shared<const Bytes>(std::move(data)));
+  sections_[section].data = *changed_.back();
+}
+
+void ObjectFile::drop(std::uint32_t section) {
+  sections_[section].flags &= ~std::uint64_t{SHF_ALLOC};
+  sections_[section].relocations.clear();
+}
+
+void ObjectFile::add_relocation(std::uint32_t section, Relocation relocation) {
+  auto& all = sections_[section].relocations;
+  all.insert(std::ranges::upper_bound(all, relocation.offset, {}, &Relocation::offset), relocation);
+}
+
+std::uint32_t ObjectFile::symbol_named(std::string_view name) {
+  auto it = std::ranges::find(symbols_, name, &Symbol::name);
+  if (it == symbols_.end()) {
+    names_.push_back(std::make_shared<const std::string>(name));
+    symbols_.push_back(Symbol{.name = *names_.back(), .binding = STB_GLOBAL});
+    it = std::prev(symbols_.end());
+  }
+  return static_cast<std::uint32_t>(it - symbols_.begin());
 }
 
 std::optional<std::uint32_t> ObjectFile::find_section(std::string_view name) const {

@@ -74,11 +74,21 @@ class ObjectFile {
   std::optional<std::uint32_t> find_section(std::string_view name) const;
   const Section* section(std::string_view name) const;
 
+  // Gives a section other contents of the same size.
+  void set_data(std::uint32_t section, Bytes data);
+  // The section is no part of what runs any more.
+  void drop(std::uint32_t section);
+  void add_relocation(std::uint32_t section, Relocation relocation);
+  // The symbol of that name; an undefined one is made where there is none.
+  std::uint32_t symbol_named(std::string_view name);
+
  private:
   Status read(ByteView bytes, const std::string& where);
 
   std::shared_ptr<MappedFile> mapping_;
   std::shared_ptr<Bytes> owned_;
+  std::vector<std::shared_ptr<const Bytes>> changed_;      // contents given by set_data()
+  std::vector<std::shared_ptr<const std::string>> names_;  // of symbols that were made
   std::uint16_t file_type_ = ET_NONE;
   std::uint16_t machine_ = EM_NONE;
   std::vector<Section> sections_;

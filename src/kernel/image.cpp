@@ -14,6 +14,8 @@
 #include <functional>
 #include <numeric>
 
+#include "elf/runtime_constants.h"
+
 namespace suture::kernel {
 
 namespace {
@@ -154,6 +156,10 @@ Result<Image> Image::open(const fs::path& vmlinux) {
   }
   image.build_id_ = *id;
   image.symbols_ = TRY(read_kallsyms(image.elf_));
+  elf::read_variables_for_constants(image.elf_, [&](std::string_view name) {
+    const RunSymbol* symbol = image.symbols_.unique(name);
+    return symbol == nullptr ? std::nullopt : std::optional(symbol->address);
+  });
   image.banner_ = TRY(read_banner(image, where));
   std::string_view rest = std::string_view(image.banner_).substr(banner_start.size());
   image.release_ = rest.substr(0, rest.find(' '));

@@ -65,7 +65,8 @@ class SymbolTable {
 class Image {
  public:
   // `vmlinux` is the decompressed ELF file (decompress() of vmlinuz.h). Cut-off or lying input is
-  // bad-image.
+  // bad-image. Code that loads a constant which is written at boot is changed, see
+  // elf/runtime_constants.h.
   static Result<Image> open(const fs::path& vmlinux);
 
   const elf::ObjectFile& elf() const { return elf_; }
