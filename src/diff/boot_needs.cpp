@@ -3,34 +3,47 @@
 // Problem: what runs only at boot or load has run, and a patch leaves its changes out. That is safe
 // as long as nothing that goes in counts on what it would have done.
 //
-// Method: the effects of all boot code on variables, of pre and of post: which of them it writes,
-// with what instruction and constant, and of which it hands the address to a function that may
-// write there. A function that boot code calls in post, and did not in pre, belongs to it, or the
-// reverse. Where the effects on a variable differ, and a function that goes in does more with it
-// than to write it, that function would miss what boot code would have done.
+// Method: all files of the patch as one graph, by the names that an object's files share.
+//   1. Boot code is what is marked as such, what only it calls (boot_functions.h), and each new
+//      function that nothing reaches but boot code: by a call, or by an address that only boot code
+//      would have handed out (a timer, a thread, a file in /proc).
+//   2. The effects of all boot code on variables, of pre and of post: which of them it writes, with
+//      what instruction and constant, and of which it hands the address to a function that may
+//      write there. A function that boot code calls in post, and did not in pre, belongs to it, or
+//      the reverse.
+//   3. Where the effects on a variable differ, and a function that goes in does more with it than
+//      to write it, that function would miss what boot code would have done.
 //
-// Invariants: functions whose address boot code only hands out (callbacks, operations) are not boot
-// code. A value that is computed in another way and stored by the same instruction is no
-// difference: the note that names the boot code tells of it. Locks, and what is only read, are left
-// as they were found, so to be given them changes nothing.
+// Invariants: a function that the kernel has, and whose address boot code only hands out (a
+// callback, an operation), is not boot code. What a callback of the patch names is seen to.
 #include "diff/boot_needs.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <set>
 #include <string>
 
+#include "diff/boot_effects.h"
 #include "diff/boot_functions.h"
 
 namespace suture::diff {
 
 namespace {
 
+// A piece of one side of a file.
+struct Node {
+  std::size_t file = 0;
+  std::int32_t piece = -1;
+  auto operator<=>(const Node&) const = default;
+};
+using Nodes = std::set<Node>;
+
 // A variable, on both sides: pre's piece if it has one, else post's, or the name of another file's.
 struct Variable {
+  const void* object = nullptr;
+  std::size_t file = 0;
   std::int32_t pre = -1;
   std::int32_t post = -1;
   std::string_view outside;
@@ -41,328 +54,387 @@ struct Effects {
   std::set<std::string> all;
   std::string_view first;  // the function that has the first of them
 };
-
 using EffectMap = std::map<Variable, Effects>;
 
-// They leave what they are given as they found it.
-bool leaves_as_it_was(std::string_view function) {
-  constexpr std::array<std::string_view, 20> starts{
-      "mutex_lock", "mutex_unlock", "_raw_spin_", "_raw_read_", "_raw_write_",
-      "down_read",  "down_write",   "up_read",    "up_write",   "rt_mutex_",
-      "__mutex_",   "_printk",      "printk",     "strcmp",     "strncmp",
-      "strcasecmp", "strlen",       "seq_printf", "memcmp",     "lockdep_"};
-  return std::ranges::any_of(starts, [&](auto start) { return function.starts_with(start); });
-}
-
-std::string_view name_of(const PieceGraph& graph, const Reference& reference) {
-  return reference.target_piece >= 0 && !graph.piece(reference.target_piece).name.empty()
-             ? graph.piece(reference.target_piece).name
-             : std::string_view(graph.object().symbols()[reference.symbol].name);
-}
-
-// What one side's functions do to variables.
-class Doer {
+// One side of all files.
+class Half {
  public:
-  Doer(const Side& side, const std::vector<std::int32_t>* pre_of)
-      : graph_(side.graph),
-        tables_(side.tables),
-        pre_of_(pre_of),
-        unmarked_(unmarked_boot_functions(side.graph)) {}
-
-  // Boot code, and what it calls.
-  std::set<std::int32_t> boot_code() const {
-    std::vector<std::int32_t> work;
-    for (std::size_t i = 0; i < graph_.pieces().size(); ++i) {
-      const Piece& piece = graph_.pieces()[i];
-      const std::string& section = graph_.section_of(piece).name;
-      if (piece.kind == PieceKind::function && is_freed_section(section) &&
-          !is_exit_section(section)) {
-        work.push_back(static_cast<std::int32_t>(i));
+  Half(std::span<BootFile> files, const Side& (*side_of)(const BootFile&)) : files_(files) {
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      sides_.push_back(&side_of(files[i]));
+      const PieceGraph& graph = sides_.back()->graph;
+      unmarked_.push_back(unmarked_boot_functions(graph));
+      for (const auto& [name, piece] : names_of(graph)) {
+        if (has_global_name(graph, graph.piece(piece), name.second)) {
+          shared_.try_emplace({files[i].object, name.second}, Node{i, piece});
+        }
       }
     }
-    work.insert(work.end(), unmarked_.begin(), unmarked_.end());
-    return called_from(std::move(work));
   }
 
-  // Nothing but boot or load runs it.
-  bool is_boot_only(std::int32_t index) const {
-    return is_freed_section(graph_.section_of(graph_.piece(index)).name) ||
-           unmarked_.contains(index);
+  const PieceGraph& graph(std::size_t file) const { return sides_[file]->graph; }
+  const Piece& piece(Node node) const { return graph(node.file).piece(node.piece); }
+  std::string_view name(Node node) const {
+    return piece(node).name.empty() ? std::string_view("unnamed data") : piece(node).name;
+  }
+  bool is_function(Node node) const { return piece(node).kind == PieceKind::function; }
+
+  // It is marked as boot code, or nothing else calls it.
+  bool is_boot_only(Node node) const {
+    return is_freed_section(graph(node.file).section_of(piece(node)).name) ||
+           unmarked_[node.file].contains(node.piece);
   }
 
-  std::set<std::int32_t> called_from(std::vector<std::int32_t> work) const {
-    std::set<std::int32_t> out;
+  std::vector<Node> boot_functions() const {
+    std::vector<Node> out;
+    for_each([&](Node node) {
+      if (is_function(node) && is_boot_only(node) &&
+          !is_exit_section(graph(node.file).section_of(piece(node)).name)) {
+        out.push_back(node);
+      }
+    });
+    return out;
+  }
+
+  // What the files of the patch define for a reference, if they do.
+  std::optional<Node> target(std::size_t file, const Reference& reference) const {
+    if (reference.target_piece >= 0) {
+      return Node{file, reference.target_piece};
+    }
+    const std::string_view name = graph(file).object().symbols()[reference.symbol].name;
+    for (const void* object : {files_[file].object, vmlinux()}) {
+      if (auto it = shared_.find({object, name}); it != shared_.end()) {
+        return it->second;
+      }
+    }
+    return std::nullopt;
+  }
+
+  // All that `wanted` lets through, by references and tables, from `work` on.
+  template <class Wanted>
+  Nodes reach(std::vector<Node> work, Wanted wanted) const {
+    Nodes out;
     while (!work.empty()) {
-      const std::int32_t index = work.back();
+      const Node node = work.back();
       work.pop_back();
-      if (!out.insert(index).second) {
+      if (!out.insert(node).second) {
         continue;
       }
-      for (const Reference& reference : graph_.piece(index).references) {
-        if (reference.is_branch && reference.target_piece >= 0 &&
-            graph_.piece(reference.target_piece).kind == PieceKind::function) {
-          work.push_back(reference.target_piece);
+      for_each_reference(node, [&](const Reference& reference) {
+        const auto to = target(node.file, reference);
+        if (to && wanted(reference, *to)) {
+          work.push_back(*to);
         }
+      });
+    }
+    return out;
+  }
+
+  Nodes called_from(std::vector<Node> work) const {
+    return reach(std::move(work), [&](const Reference& reference, Node to) {
+      return reference.is_branch && is_function(to);
+    });
+  }
+
+  template <class Function>
+  void for_each(Function function) const {
+    for (std::size_t file = 0; file < sides_.size(); ++file) {
+      for (std::size_t i = 0; i < graph(file).pieces().size(); ++i) {
+        function(Node{file, static_cast<std::int32_t>(i)});
+      }
+    }
+  }
+
+  template <class Function>
+  void for_each_reference(Node node, Function function) const {
+    std::ranges::for_each(piece(node).references, function);
+    for (const TableEntry& entry : sides_[node.file]->tables.of(node.piece)) {
+      std::ranges::for_each(entry.references, function);
+    }
+  }
+
+ private:
+  const void* vmlinux() const {
+    const auto it = std::ranges::find(files_, Home::vmlinux, &BootFile::home);
+    return it == files_.end() ? nullptr : it->object;
+  }
+
+  std::span<BootFile> files_;
+  std::vector<const Side*> sides_;
+  std::vector<std::set<std::int32_t>> unmarked_;  // by file
+  std::map<std::pair<const void*, std::string_view>, Node> shared_;
+};
+
+class Judge {
+ public:
+  explicit Judge(std::span<BootFile> files)
+      : files_(files),
+        before_(files, [](const BootFile& file) -> const Side& { return file.pre; }),
+        after_(files, [](const BootFile& file) -> const Side& { return file.post; }) {
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      for (const auto& [post, origin] : files[i].diff.correlation.elsewhere.origins) {
+        if (origin.file && origin.piece >= 0) {
+          moved_to_[Node{*origin.file, origin.piece}] = Node{i, post};
+        }
+      }
+    }
+  }
+
+  void run() {
+    find_never_run();
+    find_effects();
+    find_cared_for();
+    judge_what_was_handed_out();
+    after_.for_each([&](Node node) {
+      if (fate(node) != Fate::out && !never_run_.contains(node)) {
+        judge(node);
+      }
+    });
+    for (std::size_t i = 0; i < files_.size(); ++i) {
+      if (files_[i].home == Home::vmlinux) {  // a module that is loaded later runs what it has
+        tell_boot_functions(i);
+      }
+    }
+  }
+
+ private:
+  const Correlation& correlation(std::size_t file) const { return files_[file].diff.correlation; }
+  Fate fate(Node post) const {
+    return files_[post.file].diff.fate[static_cast<std::size_t>(post.piece)];
+  }
+
+  // The same thing on the other side.
+  std::optional<Node> pre_of(Node post) const {
+    const auto& origins = correlation(post.file).elsewhere.origins;
+    if (auto it = origins.find(post.piece); it != origins.end()) {
+      return it->second.file && it->second.piece >= 0
+                 ? std::optional(Node{*it->second.file, it->second.piece})
+                 : std::nullopt;
+    }
+    const std::int32_t piece = correlation(post.file).pre_of[static_cast<std::size_t>(post.piece)];
+    return piece < 0 ? std::nullopt : std::optional(Node{post.file, piece});
+  }
+  std::optional<Node> post_of(Node pre) const {
+    if (auto it = moved_to_.find(pre); it != moved_to_.end()) {
+      return it->second;
+    }
+    const std::int32_t piece = correlation(pre.file).post_of[static_cast<std::size_t>(pre.piece)];
+    return piece < 0 ? std::nullopt : std::optional(Node{pre.file, piece});
+  }
+  bool is_new(Node post) const {
+    return !pre_of(post) && !correlation(post.file).elsewhere.origins.contains(post.piece);
+  }
+
+  std::vector<Node> callbacks() const {
+    std::vector<Node> out;
+    for (std::size_t i = 0; i < files_.size(); ++i) {
+      for (const Directives::Callback& callback : files_[i].diff.directives.callbacks) {
+        out.push_back(Node{i, callback.function});
       }
     }
     return out;
   }
 
-  void add_effects(std::int32_t function, EffectMap& out) const {
-    const Piece& piece = graph_.piece(function);
-    const std::vector<elf::Instruction> code = graph_.arch().decode(graph_.bytes(piece));
-    for (const Reference& reference : piece.references) {
-      const auto variable = variable_of(reference);
-      const std::string effect = variable ? effect_of(piece, code, reference) : std::string{};
+  // New functions that only boot code would have brought to life.
+  void find_never_run() {
+    std::vector<Node> roots = callbacks();
+    after_.for_each([&](Node node) {
+      if (!is_new(node) && !after_.is_boot_only(node)) {
+        roots.push_back(node);
+      }
+    });
+    const Nodes live = after_.reach(std::move(roots), [&](const Reference&, Node to) {
+      return is_new(to) && !after_.is_boot_only(to);
+    });
+    for (Node node : after_.reach(after_.boot_functions(), [&](const Reference&, Node to) {
+           return after_.is_boot_only(to) || (is_new(to) && !live.contains(to));
+         })) {
+      if (after_.is_function(node) && !after_.is_boot_only(node)) {
+        never_run_.insert(node);
+      }
+    }
+  }
+
+  void find_effects() {
+    std::vector<Node> at_boot = after_.boot_functions();
+    at_boot.insert(at_boot.end(), never_run_.begin(), never_run_.end());
+    const Nodes boot_before = before_.called_from(before_.boot_functions());
+    const Nodes boot_after = after_.called_from(std::move(at_boot));
+    for (Node node : boot_before) {
+      const auto after = post_of(node);
+      if (before_.is_boot_only(node) || !after || !boot_after.contains(*after)) {
+        add_effects(before_, node, effects_before_);
+      }
+    }
+    for (Node node : boot_after) {
+      const auto before = pre_of(node);
+      if (after_.is_boot_only(node) || !before || !boot_before.contains(*before)) {
+        add_effects(after_, node, effects_after_);
+      }
+    }
+  }
+
+  std::optional<Variable> variable_of(const Half& half, std::size_t file,
+                                      const Reference& reference) const {
+    if (!may_be_state(half.graph(file), reference)) {
+      return std::nullopt;
+    }
+    const auto node = half.target(file, reference);
+    if (!node) {
+      return Variable{.object = files_[file].object,
+                      .outside = half.graph(file).object().symbols()[reference.symbol].name};
+    }
+    const auto pre = &half == &before_ ? node : pre_of(*node);
+    return pre ? Variable{.object = files_[pre->file].object, .file = pre->file, .pre = pre->piece}
+               : Variable{
+                     .object = files_[node->file].object, .file = node->file, .post = node->piece};
+  }
+
+  std::vector<elf::Instruction> code_of(const Half& half, Node node) const {
+    const PieceGraph& graph = half.graph(node.file);
+    return half.is_function(node) ? graph.arch().decode(graph.bytes(half.piece(node)))
+                                  : std::vector<elf::Instruction>{};
+  }
+
+  void add_effects(const Half& half, Node node, EffectMap& out) const {
+    const std::vector<elf::Instruction> code = code_of(half, node);
+    for (const Reference& reference : half.piece(node).references) {
+      const auto variable = variable_of(half, node.file, reference);
+      std::string effect = variable
+                               ? effect_of(half.graph(node.file), half.piece(node), code, reference)
+                               : std::string{};
       if (!effect.empty()) {
         Effects& effects = out[*variable];
-        effects.all.insert(effect);
-        effects.first = effects.first.empty() ? piece.name : effects.first;
+        effects.all.insert(std::move(effect));
+        effects.first = effects.first.empty() ? half.name(node) : effects.first;
       }
     }
   }
 
   // The variables that a piece does more with than to write them, and those that it writes.
-  void add_uses(std::int32_t index, std::set<Variable>& used, std::set<Variable>& written) const {
-    const Piece& piece = graph_.piece(index);
-    const std::vector<elf::Instruction> code = piece.kind == PieceKind::function
-                                                   ? graph_.arch().decode(graph_.bytes(piece))
-                                                   : std::vector<elf::Instruction>{};
-    for (const Reference& reference : piece.references) {
-      if (const auto variable = variable_of(reference)) {
-        const std::string effect = effect_of(piece, code, reference);
+  void add_uses(Node node, std::set<Variable>& used, std::set<Variable>& written) const {
+    const std::vector<elf::Instruction> code = code_of(after_, node);
+    after_.for_each_reference(node, [&](const Reference& reference) {
+      if (const auto variable = variable_of(after_, node.file, reference)) {
+        const std::string effect =
+            effect_of(after_.graph(node.file), after_.piece(node), code, reference);
         const bool stores = !reference.takes_address && effect.starts_with("mov ");
         (stores ? written : used).insert(*variable);
       }
-    }
-    for (const TableEntry& entry : tables_.of(index)) {
-      for (const Reference& reference : entry.references) {
-        if (const auto variable = variable_of(reference)) {
-          used.insert(*variable);
-        }
-      }
+    });
+  }
+
+  void find_cared_for() {
+    for (Node node : after_.called_from(callbacks())) {
+      add_uses(node, cared_for_, cared_for_);
     }
   }
 
- private:
-  std::optional<Variable> variable_of(const Reference& reference) const {
-    if (reference.is_branch) {
-      return std::nullopt;
-    }
-    if (reference.target_piece < 0) {
-      return Variable{.outside = graph_.object().symbols()[reference.symbol].name};
-    }
-    const Piece& target = graph_.piece(reference.target_piece);
-    if (target.kind != PieceKind::data || target.name.empty() || is_copyable(graph_, target) ||
-        may_start_anew(base_name(target.name)) ||
-        (graph_.section_of(target).flags & SHF_WRITE) == 0 ||
-        is_init_section(graph_.section_of(target).name)) {
-      return std::nullopt;
-    }
-    const std::int32_t pre = pre_of_ == nullptr
-                                 ? reference.target_piece
-                                 : (*pre_of_)[static_cast<std::size_t>(reference.target_piece)];
-    return pre >= 0 ? Variable{.pre = pre} : Variable{.post = reference.target_piece};
-  }
-
-  // Empty where the instruction does not change what the field names. Otherwise the same words for
-  // what does the same, whatever register the value comes from.
-  std::string effect_of(const Piece& piece, const std::vector<elf::Instruction>& code,
-                        const Reference& reference) const {
-    auto insn = std::ranges::upper_bound(code, reference.offset, {}, &elf::Instruction::offset);
-    if (insn == code.begin()) {
-      return {};
-    }
-    --insn;
-    if (reference.takes_address) {
-      auto call = std::ranges::find_if(piece.references, [&](const Reference& other) {
-        return other.is_branch && other.offset > reference.offset &&
-               name_of(graph_, other) != piece.name;
-      });
-      const std::string_view given =
-          call == piece.references.end() ? std::string_view{} : name_of(graph_, *call);
-      // Everything that other files share is given to somebody somewhere; keys to be turned on.
-      const bool counts = reference.target_piece >= 0 || given.starts_with("static_key_");
-      return leaves_as_it_was(given) || !counts ? std::string{}
-                                                : fmt::format("given {}", reference.target_offset);
-    }
-    std::string effect =
-        graph_.arch().memory_effect(graph_.bytes(piece).subspan(insn->offset, insn->length));
-    if (!effect.empty()) {
-      effect += fmt::format(" at {}", reference.target_offset);
-    }
-    for (const Reference& other : piece.references) {
-      if (!effect.empty() && &other != &reference && other.offset > insn->offset &&
-          other.offset < std::uint64_t{insn->offset} + insn->length) {
-        effect += fmt::format(" {}+{}", name_of(graph_, other), other.target_offset);
-      }
-    }
-    return effect;
-  }
-
-  const PieceGraph& graph_;
-  const CodeTables& tables_;
-  const std::vector<std::int32_t>* pre_of_;  // null for pre itself
-  std::set<std::int32_t> unmarked_;
-};
-
-class Judge {
- public:
-  Judge(const Side& pre, const Side& post, ObjectDiff& out)
-      : pre_(pre),
-        post_(post),
-        out_(out),
-        before_(pre, nullptr),
-        after_(post, &out.correlation.pre_of) {}
-
-  void run() {
-    find_effects();
-    std::set<Variable> cared_for;
-    std::vector<std::int32_t> callbacks;
-    for (const Directives::Callback& callback : out_.directives.callbacks) {
-      callbacks.push_back(callback.function);
-    }
-    for (std::int32_t function : after_.called_from(std::move(callbacks))) {
-      after_.add_uses(function, cared_for, cared_for);
-    }
-    name_what_concerns_others(cared_for);
-    for (std::size_t i = 0; i < out_.fate.size(); ++i) {
-      if (out_.fate[i] != Fate::out) {
-        judge(static_cast<std::int32_t>(i), cared_for);
-      }
-    }
-  }
-
-  // What is replaced, and runs no more before the next boot.
-  void tell_boot_functions() {
-    bool runs = false;
-    bool idle = false;
-    for (std::size_t i = 0; i < out_.fate.size(); ++i) {
-      if (out_.fate[i] != Fate::changed && out_.fate[i] != Fate::moved) {
-        continue;
-      }
-      const auto index = static_cast<std::int32_t>(i);
-      if (after_.is_boot_only(index)) {
-        idle = true;
-        out_.notes.push_back(
-            fmt::format("{} is called by nothing but the kernel's boot: its change does nothing "
-                        "before the next",
-                        name_of(index)));
-      } else {
-        runs = true;
-      }
-    }
-    out_.only_boot_changed = idle && !runs && out_.directives.callbacks.empty();
-  }
-
- private:
-  void find_effects() {
-    const std::set<std::int32_t> boot_before = before_.boot_code();
-    const std::set<std::int32_t> boot_after = after_.boot_code();
-    for (std::int32_t index : boot_before) {
-      if (before_.is_boot_only(index) ||
-          !boot_after.contains(out_.correlation.post_of[static_cast<std::size_t>(index)])) {
-        before_.add_effects(index, effects_before_);
-      }
-    }
-    for (std::int32_t index : boot_after) {
-      if (after_.is_boot_only(index) ||
-          !boot_before.contains(out_.correlation.pre_of[static_cast<std::size_t>(index)])) {
-        after_.add_effects(index, effects_after_);
-      }
-    }
-  }
-
-  void judge(std::int32_t index, const std::set<Variable>& cared_for) {
+  void judge(Node node) {
     std::set<Variable> used;
     std::set<Variable> written;
-    after_.add_uses(index, used, written);
-    for (const Variable& variable : used) {
-      if (!variable.outside.empty()) {
-        out_.used_of_others.emplace(variable.outside, name_of(index));
-      } else if (is_global(variable)) {
-        out_.used_for_all.emplace(name_of(variable), name_of(index));
-      }
-    }
+    add_uses(node, used, written);
     for (const Variable& variable : used) {
       const Effects& before = effects_before_[variable];
       const Effects& after = effects_after_[variable];
       // Where boot code no longer sets it, who sets it now begins anew.
       const bool only_less = std::ranges::includes(before.all, after.all);
-      if (before.all == after.all || cared_for.contains(variable) ||
+      if (before.all == after.all || cared_for_.contains(variable) ||
           (only_less && written.contains(variable))) {
         continue;
       }
-      out_.refusals.push_back(boot_need(name_of(index), name_of(variable), setter(variable)));
+      refuse(node, variable, after.first.empty() ? before.first : after.first);
       return;
     }
   }
 
-  void name_what_concerns_others(const std::set<Variable>& cared_for) {
-    std::set<Variable> all;
-    for (const EffectMap* effects : {&effects_before_, &effects_after_}) {
-      for (const auto& [variable, effect] : *effects) {
-        all.insert(variable);
-      }
-    }
-    for (const Variable& variable : all) {
-      if (is_global(variable) && !cared_for.contains(variable) &&
-          effects_before_[variable].all != effects_after_[variable].all) {
-        out_.set_at_boot.emplace(name_of(variable), setter(variable));
-      }
-    }
-  }
-
-  bool is_global(const Variable& variable) const {
-    return variable.pre >= 0    ? pre_.graph.piece(variable.pre).global
-           : variable.post >= 0 ? post_.graph.piece(variable.post).global
-                                : true;
-  }
-
-  // The boot code that sets it after the diff, or did before.
-  std::string_view setter(const Variable& variable) {
-    const std::string_view after = effects_after_[variable].first;
-    return after.empty() ? effects_before_[variable].first : after;
-  }
-
-  std::string_view name_of(std::int32_t index) const {
-    const Piece& piece = post_.graph.piece(index);
-    return piece.name.empty() ? std::string_view("unnamed data") : piece.name;
+  void refuse(Node node, const Variable& variable, std::string_view boot) {
+    files_[node.file].diff.refusals.push_back(
+        Error{Code::init_needed, std::string(after_.name(node)),
+              fmt::format("it uses {}, which {} would set in another way after the diff; boot code "
+                          "alone runs that, and has run as it was",
+                          name_of(variable), boot),
+              "set it from a callback of the patch (SUTURE_POST_PATCH), or leave the function as "
+              "it is"});
   }
 
   std::string_view name_of(const Variable& variable) const {
-    return variable.pre >= 0    ? pre_.graph.piece(variable.pre).name
-           : variable.post >= 0 ? post_.graph.piece(variable.post).name
+    return variable.pre >= 0    ? before_.name({variable.file, variable.pre})
+           : variable.post >= 0 ? after_.name({variable.file, variable.post})
                                 : variable.outside;
   }
 
-  const Side& pre_;
-  const Side& post_;
-  ObjectDiff& out_;
-  Doer before_;
-  Doer after_;
+  // What boot code has handed out is called for ever, and where its name is gone nothing redirects
+  // it. What run-time code has handed out is called as long as somebody has it.
+  void judge_what_was_handed_out() {
+    const Nodes by_boot =
+        before_.reach(before_.boot_functions(), [&](const Reference& reference, Node to) {
+          return !post_of(to) && !(reference.is_branch && before_.is_function(to));
+        });
+    Nodes given = by_boot;
+    before_.for_each([&](Node node) {
+      before_.for_each_reference(node, [&](const Reference& reference) {
+        const auto to = before_.target(node.file, reference);
+        if (to && before_.is_function(node) && !reference.is_branch &&
+            reference.target_offset == 0) {
+          given.insert(*to);
+        }
+      });
+    });
+    for (Node node : given) {
+      if (!before_.is_function(node) || before_.is_boot_only(node) || post_of(node)) {
+        continue;
+      }
+      const std::string name(before_.name(node));
+      ObjectDiff& diff = files_[node.file].diff;
+      if (by_boot.contains(node)) {
+        diff.refusals.push_back(
+            Error{Code::init_needed, name,
+                  "it goes, and boot code has given its address to others: the kernel still calls "
+                  "it, as it was; to what boot code would give them after the diff, nothing leads",
+                  "keep the function's name and change what it does"});
+      } else {
+        diff.notes.push_back(fmt::format(
+            "{} goes: who was given its address before still calls it, as it was", name));
+      }
+    }
+  }
+
+  // What is replaced, and runs no more before the next boot.
+  void tell_boot_functions(std::size_t file) {
+    ObjectDiff& diff = files_[file].diff;
+    bool runs = false;
+    bool idle = false;
+    for (std::size_t i = 0; i < diff.fate.size(); ++i) {
+      if (diff.fate[i] != Fate::changed && diff.fate[i] != Fate::moved) {
+        continue;
+      }
+      const Node node{file, static_cast<std::int32_t>(i)};
+      if (after_.is_boot_only(node)) {
+        idle = true;
+        diff.notes.push_back(
+            fmt::format("{} is called by nothing but the kernel's boot: its change does nothing "
+                        "before the next",
+                        after_.name(node)));
+      } else {
+        runs = true;
+      }
+    }
+    diff.only_boot_changed = idle && !runs && diff.directives.callbacks.empty();
+  }
+
+  std::span<BootFile> files_;
+  Half before_;
+  Half after_;
+  std::map<Node, Node> moved_to_;  // pre → post
+  Nodes never_run_;
+  std::set<Variable> cared_for_;
   EffectMap effects_before_;
   EffectMap effects_after_;
 };
 
 }  // namespace
 
-Error boot_need(std::string_view function, std::string_view variable, std::string_view boot) {
-  return Error{
-      Code::init_needed, std::string(function),
-      fmt::format("it uses {}, which {} would set in another way after the diff; that only "
-                  "runs at boot or load, and has run as it was",
-                  variable, boot),
-      "set it from a callback of the patch (SUTURE_POST_PATCH), or leave the function as "
-      "it is"};
-}
-
-void judge_boot_needs(const Side& pre, const Side& post, Home home, ObjectDiff& out) {
-  Judge judge(pre, post, out);
-  judge.run();
-  if (home == Home::vmlinux) {  // a module that is loaded later runs it as the patch has it
-    judge.tell_boot_functions();
-  }
-}
+void judge_boot_needs(std::span<BootFile> files) { Judge(files).run(); }
 
 }  // namespace suture::diff

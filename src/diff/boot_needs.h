@@ -3,15 +3,25 @@
 // What a patch leaves out of boot code, and what goes in and would miss it.
 #pragma once
 
+#include <span>
+
 #include "diff/diff.h"
 
 namespace suture::diff {
 
-// Refuses (init-needed) each function of the patch that uses a variable which boot code of post
-// sets in another way than that of pre did, unless a callback of the patch sees to the variable.
-// What concerns variables of other files is for who knows them: `out` names it.
-void judge_boot_needs(const Side& pre, const Side& post, Home home, ObjectDiff& out);
+// One file of the patch, after compare().
+struct BootFile {
+  const Side& pre;
+  const Side& post;
+  Home home;
+  const void* object;  // the same for the files of vmlinux, or of one module
+  ObjectDiff& diff;
+};
 
-Error boot_need(std::string_view function, std::string_view variable, std::string_view boot);
+// Refuses (init-needed), in its file's diff, each function of the patch that uses a variable which
+// boot code of post sets in another way than that of pre did, unless a callback of the patch sees
+// to the variable. Tells which functions of vmlinux are replaced and run no more before the next
+// boot. Elsewhere's numbers of files count in `files`.
+void judge_boot_needs(std::span<BootFile> files);
 
 }  // namespace suture::diff

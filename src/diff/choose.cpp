@@ -24,8 +24,6 @@
 #include <string>
 
 #include "diff/address_watch.h"
-#include "diff/boot_functions.h"
-#include "diff/boot_needs.h"
 #include "diff/btf_lists.h"
 #include "diff/diff.h"
 #include "diff/gathered_lists.h"
@@ -89,7 +87,6 @@ class Chooser {
     check_taken_back();
     note_lost_state();
     note_exports();
-    judge_boot_needs(pre_, post_, home_, out_);
     judge_threads(pre_, post_, out_);
     return std::move(out_);
   }

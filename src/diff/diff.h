@@ -62,13 +62,8 @@ struct ObjectDiff {
   std::vector<Error> refusals;     // why this object cannot be patched; empty when it can
   bool init_changed = false;       // something that only runs at boot or load changed
   bool only_boot_changed = false;  // all that is replaced is called by nothing but the boot
-  // Across files, by name: globals that boot code would set in another way → which, and what
-  // functions of the patch use of other files, or of this one for all to see → one of them.
-  std::map<std::string, std::string> set_at_boot;
-  std::map<std::string, std::string> used_of_others;
-  std::map<std::string, std::string> used_for_all;
-  bool any_changed() const;     // a function is replaced, or a callback added
-  bool takes_anything() const;  // changed or fresh
+  bool any_changed() const;        // a function is replaced, or a callback added
+  bool takes_anything() const;     // changed or fresh
 };
 
 // What an object becomes part of: exit code only ever runs of modules.

@@ -279,16 +279,36 @@ class Judge {
   static std::set<std::int32_t> thread_mains(const PieceGraph& graph) {
     std::set<std::int32_t> out;
     for (const Piece& user : graph.pieces()) {
-      if (!refers_to(graph, user, thread_starters)) {
-        continue;
-      }
-      for (const Reference& reference : user.references) {
-        if (reference.target_piece >= 0 && !reference.is_branch && reference.target_offset == 0) {
-          out.insert(reference.target_piece);
-        }
+      if (refers_to(graph, user, thread_starters)) {
+        add_given_to_starters(graph, user, out);
       }
     }
     return out;
+  }
+
+  // A compiler loads an argument after the call before; where it does not, all addresses of the
+  // function's may be meant.
+  static void add_given_to_starters(const PieceGraph& graph, const Piece& user,
+                                    std::set<std::int32_t>& out) {
+    std::set<std::int32_t> since_last_call;
+    std::set<std::int32_t> all;
+    std::set<std::int32_t> given;
+    bool known = true;
+    for (const Reference& reference : user.references) {
+      const std::int32_t target = reference.target_piece;
+      if (reference.is_branch) {
+        if (is_one_of(name_of(graph, reference), thread_starters)) {
+          known = known && !since_last_call.empty();
+          given.merge(since_last_call);
+        }
+        since_last_call.clear();
+      } else if (target >= 0 && reference.target_offset == 0 &&
+                 graph.piece(target).kind == PieceKind::function) {
+        since_last_call.insert(target);
+        all.insert(target);
+      }
+    }
+    out.merge(known ? given : all);
   }
 
   // `before` of `running` is what runs.

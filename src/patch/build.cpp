@@ -304,21 +304,26 @@ class Builder {
       auto directives =
           TRY(directives_of(work.post_graph, work.unit.command.path(), request_.ignored));
       TRY(join(directives, work.unit.command.source, intake_.metadata));
-      const auto home = work.unit.command.is_module ? diff::Home::module : diff::Home::vmlinux;
-      work.diff = diff::compare(*work.pre, *work.post, home, std::move(directives),
+      work.diff = diff::compare(*work.pre, *work.post, home_of(work), std::move(directives),
                                 outside_of(work), std::move(elsewhere[work.file]));
+    }
+    judge_boot_needs();
+    for (const Work& work : works_) {
       std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
       for (Error refusal : work.diff.refusals) {
         refusal.where = fmt::format("{}: {}", work.unit.command.source, refusal.where);
         out_.refusals.push_back(std::move(refusal));
       }
     }
-    judge_boot_needs();
     if (out_.refusals.empty()) {
       judge_nothing_changed();
     }
     out_.seconds.diff = now_seconds() - start;
     return {};
+  }
+
+  static diff::Home home_of(const Work& work) {
+    return work.unit.command.is_module ? diff::Home::module : diff::Home::vmlinux;
   }
 
   static diff::OutsideFate outside_of(Work& work) {
@@ -327,30 +332,17 @@ class Builder {
     };
   }
 
-  // What goes in of one file may count on the boot code of another. Modules share no globals.
+  // What goes in of one file may count on the boot code of another.
   void judge_boot_needs() {
-    for (const Work& user : works_) {
-      for (const Work& setter : works_) {
-        if (&user == &setter || (setter.unit.command.is_module && setter.run != user.run)) {
-          continue;
-        }
-        judge_boot_needs(user, setter, user.diff.used_of_others);
-        if (user.run == setter.run) {
-          judge_boot_needs(user, setter, user.diff.used_for_all);
-        }
-      }
+    std::vector<diff::BootFile> files;
+    for (Work& work : works_) {
+      files.push_back({.pre = *work.pre,
+                       .post = *work.post,
+                       .home = home_of(work),
+                       .object = work.run,
+                       .diff = work.diff});
     }
-  }
-
-  void judge_boot_needs(const Work& user, const Work& setter,
-                        const std::map<std::string, std::string>& uses) {
-    for (const auto& [variable, boot] : setter.diff.set_at_boot) {
-      auto used = uses.find(variable);
-      if (used != uses.end()) {
-        out_.refusals.push_back(diff::boot_need(
-            fmt::format("{}: {}", user.unit.command.source, used->second), variable, boot));
-      }
-    }
+    diff::judge_boot_needs(files);
   }
 
   void judge_nothing_changed() {

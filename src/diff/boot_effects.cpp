@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: say what an instruction does to a variable, so that two versions of boot code can be
+// compared by what they leave behind.
+//
+// Method: an instruction that stores is its operation, width and constant, and the place in the
+// variable. An address that is handed to a function is an effect of its own, as that function may
+// write there.
+//
+// Invariants: a value that is computed in another way and stored by the same instruction is no
+// difference: the note that names the boot code tells of it. Locks, and what is only read, are left
+// as they were found, so to be given them changes nothing.
+#include "diff/boot_effects.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace suture::diff {
+
+namespace {
+
+// They leave what they are given as they found it.
+bool leaves_as_it_was(std::string_view function) {
+  constexpr std::array<std::string_view, 20> starts{
+      "mutex_lock", "mutex_unlock", "_raw_spin_", "_raw_read_", "_raw_write_",
+      "down_read",  "down_write",   "up_read",    "up_write",   "rt_mutex_",
+      "__mutex_",   "_printk",      "printk",     "strcmp",     "strncmp",
+      "strcasecmp", "strlen",       "seq_printf", "memcmp",     "lockdep_"};
+  return std::ranges::any_of(starts, [&](auto start) { return function.starts_with(start); });
+}
+
+}  // namespace
+
+std::string_view name_of(const PieceGraph& graph, const Reference& reference) {
+  return reference.target_piece >= 0 && !graph.piece(reference.target_piece).name.empty()
+             ? graph.piece(reference.target_piece).name
+             : std::string_view(graph.object().symbols()[reference.symbol].name);
+}
+
+bool may_be_state(const PieceGraph& graph, const Reference& reference) {
+  if (reference.is_branch) {
+    return false;
+  }
+  if (reference.target_piece < 0) {
+    return true;
+  }
+  const Piece& target = graph.piece(reference.target_piece);
+  const elf::Section& section = graph.section_of(target);
+  return target.kind == PieceKind::data && !target.name.empty() && !is_copyable(graph, target) &&
+         !may_start_anew(base_name(target.name)) && (section.flags & SHF_WRITE) != 0 &&
+         !is_init_section(section.name);
+}
+
+std::string effect_of(const PieceGraph& graph, const Piece& piece,
+                      const std::vector<elf::Instruction>& code, const Reference& reference) {
+  auto insn = std::ranges::upper_bound(code, reference.offset, {}, &elf::Instruction::offset);
+  if (insn == code.begin()) {
+    return {};
+  }
+  --insn;
+  if (reference.takes_address) {
+    auto call = std::ranges::find_if(piece.references, [&](const Reference& other) {
+      return other.is_branch && other.offset > reference.offset &&
+             name_of(graph, other) != piece.name;
+    });
+    const std::string_view given =
+        call == piece.references.end() ? std::string_view{} : name_of(graph, *call);
+    // Everything that other files share is given to somebody somewhere; keys to be turned on.
+    const bool counts = reference.target_piece >= 0 || given.starts_with("static_key_");
+    return leaves_as_it_was(given) || !counts ? std::string{}
+                                              : fmt::format("given {}", reference.target_offset);
+  }
+  std::string effect =
+      graph.arch().memory_effect(graph.bytes(piece).subspan(insn->offset, insn->length));
+  if (!effect.empty()) {
+    effect += fmt::format(" at {}", reference.target_offset);
+  }
+  for (const Reference& other : piece.references) {
+    if (!effect.empty() && &other != &reference && other.offset > insn->offset &&
+        other.offset < std::uint64_t{insn->offset} + insn->length) {
+      effect += fmt::format(" {}+{}", name_of(graph, other), other.target_offset);
+    }
+  }
+  return effect;
+}
+
+}  // namespace suture::diff

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What functions of one side do to variables, as far as boot code and what counts on it are
+// concerned (boot_needs.cpp).
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "diff/diff.h"
+
+namespace suture::diff {
+
+// What a reference names: a symbol that the object does not define has no piece.
+std::string_view name_of(const PieceGraph& graph, const Reference& reference);
+
+// A variable may be named here that has a state of its own: writable, and kept after boot.
+bool may_be_state(const PieceGraph& graph, const Reference& reference);
+
+// What the instruction that holds the reference does to the variable; empty where it leaves it as
+// it is. The same words for what does the same, whatever register the value comes from.
+std::string effect_of(const PieceGraph& graph, const Piece& piece,
+                      const std::vector<elf::Instruction>& code, const Reference& reference);
+
+}  // namespace suture::diff

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What the files of a patch need of each other's boot code.
+#include "diff/boot_needs.h"
+
+#include <gmock/gmock.h>
+
+#include <deque>
+
+#include "support/assembled.h"
+
+namespace suture::diff {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class BootNeedsTest : public test::Assembled {
+ protected:
+  static constexpr std::string_view entry =
+      "1: call __fentry__\n.pushsection __mcount_loc,\"a\"\n.quad 1b\n.popsection\n";
+
+  static std::string code(const std::string& name, const std::string& body) {
+    return ".globl " + name + "\n" + test::function(name, std::string(entry) + body + "ret\n");
+  }
+  static std::string boot(const std::string& name, const std::string& body) {
+    return ".globl " + name + "\n" + test::function(name, body + "ret\n", ".init.text");
+  }
+  static std::string variable(const std::string& name) {
+    return ".section .bss." + name + ",\"aw\",@nobits\n.globl " + name + "\n.type " + name +
+           ", @object\n" + name + ": .zero 4\n.size " + name + ", 4\n";
+  }
+
+  void file(const std::string& pre, const std::string& post) {
+    Work& work = works_.emplace_back();
+    open(work.pre, fmt::format("pre{}", works_.size()), pre);
+    open(work.post, fmt::format("post{}", works_.size()), post);
+    work.diff =
+        compare(work.pre.side(), work.post.side(), Home::vmlinux, Directives{},
+                [](std::string_view, elf::AddressArguments) { return elf::AddressFate::leaves; });
+  }
+
+  std::vector<std::string> refusals() {
+    std::vector<Side> sides;
+    for (Work& work : works_) {
+      sides.push_back(work.pre.side());
+      sides.push_back(work.post.side());
+    }
+    std::vector<BootFile> files;
+    for (std::size_t i = 0; i < works_.size(); ++i) {
+      files.push_back({.pre = sides[2 * i],
+                       .post = sides[2 * i + 1],
+                       .home = Home::vmlinux,
+                       .object = this,
+                       .diff = works_[i].diff});
+    }
+    judge_boot_needs(files);
+    std::vector<std::string> out;
+    for (const Work& work : works_) {
+      for (const Error& refusal : work.diff.refusals) {
+        out.push_back(
+            fmt::format("{} {}: {}", code_name(refusal.code), refusal.where, refusal.reason));
+      }
+    }
+    return out;
+  }
+
+ private:
+  struct Half {
+    elf::ObjectFile object;
+    PieceGraph graph;
+    CodeTables tables;
+    Side side() const { return {graph, tables}; }
+  };
+  struct Work {
+    Half pre, post;
+    ObjectDiff diff;
+  };
+
+  void open(Half& half, const std::string& name, const std::string& text) {
+    half.object = elf::ObjectFile::open(assemble(name, text)).value();
+    half.graph = PieceGraph::build(half.object, *elf::arch_of(EM_X86_64)).value();
+    half.tables = CodeTables::build(half.graph, {}).value();
+  }
+
+  std::deque<Work> works_;
+};
+
+TEST_F(BootNeedsTest, BootCodeThatCallsANewFunctionOfAnotherFileDoesNotRunIt) {
+  file(boot("start", "nop\n"), boot("start", "call set_limit\n"));
+  file(code("reader", "nop\n"), code("reader", "mov limit(%rip), %eax\n") +
+                                    code("set_limit", "movl $5, limit(%rip)\n") +
+                                    variable("limit"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("init-needed reader: it uses limit, which "
+                                                "set_limit would set in another way")));
+}
+
+TEST_F(BootNeedsTest, ANewFunctionThatRunTimeCodeOfAnotherFileCallsToo) {
+  file(boot("start", "nop\n") + code("caller", "nop\n"),
+       boot("start", "nop\n") + code("caller", "call set_limit\n"));
+  file(code("reader", "nop\n"), code("reader", "mov limit(%rip), %eax\n") +
+                                    code("set_limit", "movl $5, limit(%rip)\n") +
+                                    variable("limit"));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, BootCodeThatCallsARunningFunctionOfAnotherFileForTheFirstTime) {
+  const std::string setter = code("set_limit", "movl $5, limit(%rip)\n") + variable("limit");
+  file(boot("start", "nop\n"), boot("start", "call set_limit\n"));
+  file(code("reader", "nop\n") + setter, code("reader", "mov limit(%rip), %eax\n") + setter);
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("init-needed reader: it uses limit")));
+}
+
+TEST_F(BootNeedsTest, BootCodeThatCalledItBefore) {
+  const std::string setter = code("set_limit", "movl $5, limit(%rip)\n") + variable("limit");
+  file(boot("start", "call set_limit\n"), boot("start", "call set_limit\nnop\n"));
+  file(code("reader", "nop\n") + setter, code("reader", "mov limit(%rip), %eax\n") + setter);
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, AVariableOfAnotherFileThatBootCodeSetsAnew) {
+  file(boot("start", "nop\n"), boot("start", "movl $5, limit(%rip)\n"));
+  file(code("reader", "nop\n") + variable("limit"),
+       code("reader", "mov limit(%rip), %eax\n") + variable("limit"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("init-needed reader: it uses limit, which start")));
+}
+
+TEST_F(BootNeedsTest, AVariableThatNoFileOfThePatchDefines) {
+  file(boot("start", "nop\n"), boot("start", "movl $5, limit(%rip)\n"));
+  file(code("reader", "nop\n"), code("reader", "mov limit(%rip), %eax\n"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("init-needed reader: it uses limit, which start")));
+}
+
+}  // namespace
+}  // namespace suture::diff
