@@ -373,13 +373,13 @@ class Judge {
         });
     Nodes given = by_boot;
     before_.for_each([&](Node node) {
-      before_.for_each_reference(node, [&](const Reference& reference) {
+      for (const Reference& reference : before_.piece(node).references) {
         const auto to = before_.target(node.file, reference);
         if (to && before_.is_function(node) && !reference.is_branch &&
             reference.target_offset == 0) {
           given.insert(*to);
         }
-      });
+      }
     });
     for (Node node : given) {
       if (!before_.is_function(node) || before_.is_boot_only(node) || post_of(node)) {
