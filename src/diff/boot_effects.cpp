@@ -33,12 +33,6 @@ bool leaves_as_it_was(std::string_view function) {
 
 }  // namespace
 
-std::string_view name_of(const PieceGraph& graph, const Reference& reference) {
-  return reference.target_piece >= 0 && !graph.piece(reference.target_piece).name.empty()
-             ? graph.piece(reference.target_piece).name
-             : std::string_view(graph.object().symbols()[reference.symbol].name);
-}
-
 bool may_be_state(const PieceGraph& graph, const Reference& reference) {
   if (reference.is_branch) {
     return false;

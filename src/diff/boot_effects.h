@@ -13,9 +13,6 @@
 
 namespace suture::diff {
 
-// What a reference names: a symbol that the object does not define has no piece.
-std::string_view name_of(const PieceGraph& graph, const Reference& reference);
-
 // A variable may be named here that has a state of its own: writable, and kept after boot.
 bool may_be_state(const PieceGraph& graph, const Reference& reference);
 

@@ -4,13 +4,14 @@
 // like any other function if `__init` is missing. It stays in memory, but nobody calls it again: a
 // change of it does nothing, and what it sets keeps its value.
 //
-// Method: who refers to a function decides. Candidates are the local functions of sections that
-// stay. One falls if anything but an initcall entry takes its address, or if code that is neither
-// boot code nor a candidate calls it; that is repeated until none falls. Of the rest count those
-// that an initcall entry or boot code leads to.
+// Method: who refers to a function decides. Candidates are the functions of sections that stay. One
+// falls if anything but an initcall entry takes its address, or if code that is neither boot code
+// nor a candidate calls it; that is repeated until none falls. Functions that other files see fall
+// unless the running object shows that only its boot code refers to them. Of the rest count those,
+// and what an initcall entry or boot code leads to.
 //
-// Invariants: a function that run-time code can reach by a call or a pointer of this object is
-// never in the result.
+// Invariants: a function that run-time code can reach by a call or a pointer is never in the
+// result.
 #include "diff/boot_functions.h"
 
 #include <algorithm>
@@ -22,7 +23,8 @@ namespace {
 
 class BootFunctions {
  public:
-  explicit BootFunctions(const PieceGraph& graph) : graph_(graph) {}
+  BootFunctions(const PieceGraph& graph, const std::function<bool(std::int32_t)>& boot_alone_calls)
+      : graph_(graph), boot_alone_calls_(boot_alone_calls) {}
 
   std::set<std::int32_t> find() {
     const auto count = static_cast<std::int32_t>(graph_.pieces().size());
@@ -33,11 +35,19 @@ class BootFunctions {
     }
     while (drop_what_runs(count)) {
     }
+    // Those that fall here may have held others.
+    if (std::erase_if(candidates_, [&](std::int32_t i) {
+          return graph_.piece(i).global && !is_module_init(graph_.piece(i)) &&
+                 !boot_alone_calls_(i);
+        }) > 0) {
+      while (drop_what_runs(count)) {
+      }
+    }
     std::vector<std::int32_t> work;
     for (std::int32_t i = 0; i < count; ++i) {
       if (is_entry(i) || is_marked(i)) {
         add_targets(i, work);
-      } else if (candidates_.contains(i) && is_module_init(graph_.piece(i))) {
+      } else if (candidates_.contains(i) && graph_.piece(i).global) {
         work.push_back(i);
       }
     }
@@ -64,8 +74,7 @@ class BootFunctions {
            });
   }
   bool may_be(const Piece& piece) const {
-    return piece.kind == PieceKind::function && !is_freed_section(graph_.section_of(piece).name) &&
-           (!piece.global || is_module_init(piece));
+    return piece.kind == PieceKind::function && !is_freed_section(graph_.section_of(piece).name);
   }
   // An entry of the lists of what the kernel calls once.
   bool is_entry(std::int32_t index) const {
@@ -112,13 +121,15 @@ class BootFunctions {
   }
 
   const PieceGraph& graph_;
+  const std::function<bool(std::int32_t)>& boot_alone_calls_;
   std::set<std::int32_t> candidates_;
 };
 
 }  // namespace
 
-std::set<std::int32_t> unmarked_boot_functions(const PieceGraph& graph) {
-  return BootFunctions(graph).find();
+std::set<std::int32_t> unmarked_boot_functions(
+    const PieceGraph& graph, const std::function<bool(std::int32_t)>& boot_alone_calls) {
+  return BootFunctions(graph, boot_alone_calls).find();
 }
 
 }  // namespace suture::diff

@@ -59,11 +59,19 @@ using EffectMap = std::map<Variable, Effects>;
 // One side of all files.
 class Half {
  public:
-  Half(std::span<BootFile> files, const Side& (*side_of)(const BootFile&)) : files_(files) {
+  // `changed` are its functions that the patch replaces, by file and piece.
+  Half(std::span<BootFile> files, const Side& (*side_of)(const BootFile&), const Nodes& changed,
+       const std::set<std::string_view>& called_at_run_time)
+      : files_(files) {
     for (std::size_t i = 0; i < files.size(); ++i) {
       sides_.push_back(&side_of(files[i]));
       const PieceGraph& graph = sides_.back()->graph;
-      unmarked_.push_back(unmarked_boot_functions(graph));
+      const std::set<std::int32_t> asked = callers_of(graph, i, changed);
+      unmarked_.push_back(unmarked_boot_functions(graph, [&](std::int32_t piece) {
+        const std::string_view name = graph.piece(piece).name;
+        return asked.contains(piece) && !called_at_run_time.contains(name) &&
+               files[i].boot_alone_calls(name);
+      }));
       for (const auto& [name, piece] : names_of(graph)) {
         if (has_global_name(graph, graph.piece(piece), name.second)) {
           shared_.try_emplace({files[i].object, name.second}, Node{i, piece});
@@ -154,6 +162,28 @@ class Half {
   }
 
  private:
+  // Those of the file that may call one of `changed`, and these.
+  static std::set<std::int32_t> callers_of(const PieceGraph& graph, std::size_t file,
+                                           const Nodes& changed) {
+    std::set<std::int32_t> out;
+    for (const Node& node : changed) {
+      if (node.file == file) {
+        out.insert(node.piece);
+      }
+    }
+    for (std::size_t before = 0; before != out.size();) {
+      before = out.size();
+      for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
+        if (std::ranges::any_of(graph.pieces()[i].references, [&](const Reference& reference) {
+              return reference.is_branch && out.contains(reference.target_piece);
+            })) {
+          out.insert(static_cast<std::int32_t>(i));
+        }
+      }
+    }
+    return out;
+  }
+
   const void* vmlinux() const {
     const auto it = std::ranges::find(files_, Home::vmlinux, &BootFile::home);
     return it == files_.end() ? nullptr : it->object;
@@ -169,8 +199,12 @@ class Judge {
  public:
   explicit Judge(std::span<BootFile> files)
       : files_(files),
-        before_(files, [](const BootFile& file) -> const Side& { return file.pre; }),
-        after_(files, [](const BootFile& file) -> const Side& { return file.post; }) {
+        before_(
+            files, [](const BootFile& file) -> const Side& { return file.pre; },
+            changed(files, true), called_at_run_time(files)),
+        after_(
+            files, [](const BootFile& file) -> const Side& { return file.post; },
+            changed(files, false), called_at_run_time(files)) {
     for (std::size_t i = 0; i < files.size(); ++i) {
       for (const auto& [post, origin] : files[i].diff.correlation.elsewhere.origins) {
         if (origin.file && origin.piece >= 0) {
@@ -191,13 +225,41 @@ class Judge {
       }
     });
     for (std::size_t i = 0; i < files_.size(); ++i) {
-      if (files_[i].home == Home::vmlinux) {  // a module that is loaded later runs what it has
-        tell_boot_functions(i);
-      }
+      tell_boot_functions(i);
     }
   }
 
  private:
+  // The functions of pre or of post that the patch replaces.
+  static Nodes changed(std::span<BootFile> files, bool pre) {
+    Nodes out;
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      for (std::size_t k = 0; k < files[i].diff.fate.size(); ++k) {
+        const std::int32_t before = files[i].diff.correlation.pre_of[k];
+        if (files[i].diff.fate[k] == Fate::changed && before >= 0) {
+          out.insert(Node{i, pre ? before : static_cast<std::int32_t>(k)});
+        }
+      }
+    }
+    return out;
+  }
+
+  // What run-time code names after the diff, of other files or its own.
+  static std::set<std::string_view> called_at_run_time(std::span<BootFile> files) {
+    std::set<std::string_view> out;
+    for (const BootFile& file : files) {
+      const PieceGraph& graph = file.post.graph;
+      for (const Piece& piece : graph.pieces()) {
+        for (const Reference& reference : piece.references) {
+          if (reference.target_piece < 0 && !is_freed_section(graph.section_of(piece).name)) {
+            out.insert(diff::name_of(graph, reference));
+          }
+        }
+      }
+    }
+    return out;
+  }
+
   const Correlation& correlation(std::size_t file) const { return files_[file].diff.correlation; }
   Fate fate(Node post) const {
     return files_[post.file].diff.fate[static_cast<std::size_t>(post.piece)];
@@ -400,9 +462,11 @@ class Judge {
     }
   }
 
-  // What is replaced, and runs no more before the next boot.
+  // What is replaced, and runs no more before the next boot or load. A module that is loaded later
+  // runs it as the patch has it.
   void tell_boot_functions(std::size_t file) {
     ObjectDiff& diff = files_[file].diff;
+    const bool boots = files_[file].home == Home::vmlinux;
     bool runs = false;
     bool idle = false;
     for (std::size_t i = 0; i < diff.fate.size(); ++i) {
@@ -413,14 +477,14 @@ class Judge {
       if (after_.is_boot_only(node)) {
         idle = true;
         diff.notes.push_back(
-            fmt::format("{} is called by nothing but the kernel's boot: its change does nothing "
-                        "before the next",
-                        after_.name(node)));
+            fmt::format("{} is called by nothing but {}: its change does nothing before the next",
+                        authors_name(after_.graph(file), after_.piece(node)),
+                        boots ? "the kernel's boot" : "its module's load"));
       } else {
         runs = true;
       }
     }
-    diff.only_boot_changed = idle && !runs && diff.directives.callbacks.empty();
+    diff.only_boot_changed = boots && idle && !runs && diff.directives.callbacks.empty();
   }
 
   std::span<BootFile> files_;

@@ -3,7 +3,9 @@
 // What a patch leaves out of boot code, and what goes in and would miss it.
 #pragma once
 
+#include <functional>
 #include <span>
+#include <string_view>
 
 #include "diff/diff.h"
 
@@ -16,6 +18,8 @@ struct BootFile {
   Home home;
   const void* object;  // the same for the files of vmlinux, or of one module
   ObjectDiff& diff;
+  // Of what other files may call by that name: the running object shows that only boot code does.
+  std::function<bool(std::string_view name)> boot_alone_calls;
 };
 
 // Refuses (init-needed), in its file's diff, each function of the patch that uses a variable which

@@ -128,6 +128,12 @@ std::string_view authors_name(const PieceGraph& graph, const Piece& piece) {
              : piece.name;
 }
 
+std::string_view name_of(const PieceGraph& graph, const Reference& reference) {
+  return reference.target_piece >= 0 && !graph.piece(reference.target_piece).name.empty()
+             ? graph.piece(reference.target_piece).name
+             : std::string_view(graph.object().symbols()[reference.symbol].name);
+}
+
 bool has_global_name(const PieceGraph& graph, const Piece& piece, std::string_view name) {
   const auto& symbols = graph.object().symbols();
   auto named = [&](std::uint32_t index) {

@@ -112,6 +112,8 @@ bool is_init_section(std::string_view name);
 // A module's first and last function have a second name that is the same for every module; this is
 // the other one.
 std::string_view authors_name(const PieceGraph& graph, const Piece& piece);
+// What a reference names: a symbol that the object does not define has no piece.
+std::string_view name_of(const PieceGraph& graph, const Reference& reference);
 // That name of the piece is visible to other files.
 bool has_global_name(const PieceGraph& graph, const Piece& piece, std::string_view name);
 // Sections of which every CPU has a copy of its own.

@@ -77,12 +77,6 @@ bool is_one_of(std::string_view name, Names names) {
   return std::ranges::find(names, name) != names.end();
 }
 
-std::string_view name_of(const PieceGraph& graph, const Reference& reference) {
-  return reference.target_piece >= 0 && !graph.piece(reference.target_piece).name.empty()
-             ? graph.piece(reference.target_piece).name
-             : std::string_view(graph.object().symbols()[reference.symbol].name);
-}
-
 bool refers_to(const PieceGraph& graph, const Piece& user, Names names) {
   return std::ranges::any_of(user.references, [&](const Reference& reference) {
     return is_one_of(name_of(graph, reference), names);

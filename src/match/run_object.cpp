@@ -252,6 +252,52 @@ std::size_t RunObject::direct_calls(std::uint64_t address) const {
   return out;
 }
 
+bool RunObject::is_freed(std::uint64_t address) const {
+  if (image_ == nullptr) {
+    return false;
+  }
+  const kernel::RunSymbol* begin = symbols_->unique("__init_begin");
+  const kernel::RunSymbol* end = symbols_->unique("__init_end");
+  return begin != nullptr && end != nullptr && address >= begin->address && address < end->address;
+}
+
+bool RunObject::boot_alone_refers_to(std::uint64_t address) const {
+  // Tables that list every function.
+  constexpr std::array<std::string_view, 5> lists{".orc_unwind_ip", "__mcount_loc",
+                                                  ".ibt_endbr_seal", "__patchable_function_entries",
+                                                  ".kcfi_traps"};
+  auto skipped = [&](std::string_view section) {
+    return std::ranges::find(lists, section) != lists.end() ||
+           (image_ == nullptr && section.starts_with(".init"));
+  };
+  // A pointer of 8 bytes, the lower half of one, or a distance from the field or from its end.
+  auto refers = [&](std::uint64_t start, ByteView bytes) {
+    constexpr std::uint64_t width = 4;
+    for (std::uint64_t i = 0; i + width <= bytes.size(); ++i) {
+      std::int32_t word = 0;
+      std::memcpy(&word, bytes.data() + i, width);
+      const auto distance = static_cast<std::uint64_t>(std::int64_t{word});
+      const std::uint64_t from = start + i + distance;
+      if ((from == address || from + width == address || distance == address ||
+           (image_ == nullptr && read_le<std::uint64_t>(bytes, i) == address)) &&
+          !is_freed(start + i)) {
+        return true;
+      }
+    }
+    return false;
+  };
+  if (image_ != nullptr) {
+    return std::ranges::none_of(image_->elf().sections(), [&](const elf::Section& section) {
+      return (section.flags & SHF_ALLOC) != 0 && !skipped(section.name) &&
+             refers(section.address, section.data);
+    });
+  }
+  return std::ranges::none_of(areas_, [&](const Area& area) {
+    return !skipped(module_->elf().sections()[area.section].name) &&
+           refers(area.address, area.bytes);
+  });
+}
+
 bool RunObject::links_to_own(std::string_view name) const {
   return module_ != nullptr &&
          std::ranges::any_of(module_->elf().symbols(), [&](const elf::Symbol& symbol) {

@@ -66,6 +66,12 @@ class RunObject {
   bool has_entry_call(std::uint32_t symbol) const;
   // How many direct calls and jumps of the object's code go to that address.
   std::size_t direct_calls(std::uint64_t address) const;
+  // It lies in memory that the kernel frees once it has booted. Of a module such memory is not
+  // known.
+  bool is_freed(std::uint64_t address) const;
+  // Nothing that stays once the kernel has booted, or the module was loaded, can be a reference to
+  // the function at `address`. What only looks like one counts as one.
+  bool boot_alone_refers_to(std::uint64_t address) const;
   // A module's files see a symbol of that name that one of them defines: a reference from any of
   // them means this one, whatever else has the name. Never true of vmlinux, where names that are
   // visible everywhere are unique.

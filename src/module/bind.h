@@ -37,6 +37,11 @@ class Binder {
 
   const std::string& object() const { return run_.name(); }
   const diff::PieceGraph& pre() const { return pre_; }
+  // The kernel has freed what is bound there since it booted.
+  bool is_freed(const Binding& binding) const {
+    return binding.object == "vmlinux" && run_.name() == "vmlinux" &&
+           run_.is_freed(binding.address);
+  }
 
   // A symbol that the object does not define. symbol-unresolved, symbol-ambiguous.
   Result<Binding> undefined(std::string_view name) const;

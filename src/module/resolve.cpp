@@ -88,7 +88,43 @@ Result<Binding> Resolver::bind(const LinkInput& input, std::int32_t post_piece) 
                         : input.binder->undefined(input.post->graph.piece(post_piece).name);
 }
 
+// The running function names it too, and knows when that may be.
+bool Resolver::named_before(const LinkInput& input, std::int32_t piece,
+                            const diff::Reference& reference) const {
+  const Running run = running(input, piece);
+  if (run.piece < 0) {
+    return false;
+  }
+  const diff::PieceGraph& pre = run.input->binder->pre();
+  const std::string_view wanted = diff::name_of(input.post->graph, reference);
+  const std::string cold = fmt::format("{}.cold", pre.piece(run.piece).name);
+  return std::ranges::any_of(pre.pieces(), [&](const diff::Piece& part) {
+    return (&part == &pre.piece(run.piece) || part.name.starts_with(cold)) &&
+           std::ranges::any_of(part.references, [&](const diff::Reference& old) {
+             return diff::name_of(pre, old) == wanted;
+           });
+  });
+}
+
 Result<Binding> Resolver::outside(const LinkInput& input, std::int32_t piece,
+                                  const diff::Reference& reference) const {
+  Binding binding = TRY(resolve(input, piece, reference));
+  const diff::PieceGraph& graph = input.post->graph;
+  const bool marked =
+      reference.target_piece >= 0 &&
+      diff::is_freed_section(graph.section_of(graph.piece(reference.target_piece)).name) &&
+      !diff::is_exit_section(graph.section_of(graph.piece(reference.target_piece)).name);
+  if ((marked || input.binder->is_freed(binding)) && !named_before(input, piece, reference)) {
+    return fail(Code::init_only, std::string(graph.piece(piece).name),
+                fmt::format("it uses {}, whose memory was freed when the kernel had booted or the "
+                            "module was loaded",
+                            diff::name_of(graph, reference)),
+                "use something that stays, or give the patch a copy of it under another name");
+  }
+  return binding;
+}
+
+Result<Binding> Resolver::resolve(const LinkInput& input, std::int32_t piece,
                                   const diff::Reference& reference) const {
   const diff::PieceGraph& graph = input.post->graph;
   if (reference.target_piece < 0) {

@@ -42,6 +42,10 @@ class Resolver {
   const Definition* definition(const LinkInput& input, std::string_view name) const;
   bool runs(const Definition& one) const;
   Result<Binding> bind(const LinkInput& input, std::int32_t post_piece) const;
+  Result<Binding> resolve(const LinkInput& input, std::int32_t piece,
+                          const diff::Reference& reference) const;
+  bool named_before(const LinkInput& input, std::int32_t piece,
+                    const diff::Reference& reference) const;
 
   const std::vector<LinkInput>& inputs_;
   Names names_;  // of post

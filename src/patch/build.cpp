@@ -340,7 +340,12 @@ class Builder {
                        .post = *work.post,
                        .home = home_of(work),
                        .object = work.run,
-                       .diff = work.diff});
+                       .diff = work.diff,
+                       .boot_alone_calls = [&work](std::string_view name) {
+                         const kernel::RunSymbol* symbol = work.run->symbols().unique(name);
+                         return symbol != nullptr && symbol->is_global() &&
+                                work.run->boot_alone_refers_to(symbol->address);
+                       }});
     }
     diff::judge_boot_needs(files);
   }

@@ -53,7 +53,10 @@ class BootNeedsTest : public test::Assembled {
                        .post = sides[2 * i + 1],
                        .home = Home::vmlinux,
                        .object = this,
-                       .diff = works_[i].diff});
+                       .diff = works_[i].diff,
+                       .boot_alone_calls = [this](std::string_view name) {
+                         return boot_alone_calls_.contains(name);
+                       }});
     }
     judge_boot_needs(files);
     std::vector<std::string> out;
@@ -65,6 +68,8 @@ class BootNeedsTest : public test::Assembled {
     }
     return out;
   }
+
+  std::set<std::string_view> boot_alone_calls_;
 
  private:
   struct Half {
@@ -116,6 +121,31 @@ TEST_F(BootNeedsTest, BootCodeThatCalledItBefore) {
   const std::string setter = code("set_limit", "movl $5, limit(%rip)\n") + variable("limit");
   file(boot("start", "call set_limit\n"), boot("start", "call set_limit\nnop\n"));
   file(code("reader", "nop\n") + setter, code("reader", "mov limit(%rip), %eax\n") + setter);
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, AFunctionThatOnlyBootCodeOfUntouchedFilesCallsDoesNotRunAgain) {
+  file(code("set_up", "nop\n") + code("reader", "nop\n"),
+       code("set_up", "movl $5, limit(%rip)\n") + code("reader", "mov limit(%rip), %eax\n") +
+           variable("limit"));
+  boot_alone_calls_ = {"set_up"};
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("init-needed reader: it uses limit, which set_up")));
+}
+
+TEST_F(BootNeedsTest, AFunctionThatRunTimeCodeOfUntouchedFilesMayCallRunsAgain) {
+  file(code("set_up", "nop\n") + code("reader", "nop\n"),
+       code("set_up", "movl $5, limit(%rip)\n") + code("reader", "mov limit(%rip), %eax\n") +
+           variable("limit"));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, AFunctionThatOnlyBootCodeCalledRunsWhereTheDiffCallsIt) {
+  file(code("set_up", "nop\n") + code("reader", "nop\n"),
+       code("set_up", "movl $5, limit(%rip)\n") + code("reader", "mov limit(%rip), %eax\n") +
+           variable("limit"));
+  file(code("caller", "nop\n"), code("caller", "call set_up\n"));
+  boot_alone_calls_ = {"set_up"};
   EXPECT_THAT(refusals(), IsEmpty());
 }
 

@@ -67,6 +67,24 @@ TEST_F(Link, CallsTheNewFunctionButTakesTheOldOnesAddress) {
   EXPECT_EQ(target(object, ".text.g", 15), ".klp.sym.vmlinux.f,0");
 }
 
+TEST_F(Link, RefusesANewCallOfWhatIsFreedAfterBoot) {
+  const std::string boot = test::function("boot", "ret", ".init.text");
+  const std::string run = traced("f", old_f, ".text") + test::function("boot", "ret", ".text");
+  Result<Linked> linked =
+      make(traced("f", old_f) + boot, traced("f", "call boot; ret") + boot, run, "tiny");
+  ASSERT_FALSE(linked.has_value());
+  EXPECT_EQ(linked.error().code, Code::init_only);
+  EXPECT_EQ(linked.error().where, "f");
+}
+
+TEST_F(Link, KeepsACallOfWhatIsFreedAfterBoot) {
+  const std::string boot = test::function("boot", "ret", ".init.text");
+  const std::string run =
+      traced("f", "call boot; ret", ".text") + test::function("boot", "ret", ".text");
+  EXPECT_TRUE(make(traced("f", "call boot; ret") + boot, traced("f", "call boot; nop; ret") + boot,
+                   run, "tiny"));
+}
+
 TEST_F(Link, LetsTableEntriesFollowTheirCode) {
   auto locks = [&](const char* first, const char* second) {
     return fmt::format(".section .smp_locks,\"a\",@progbits; .long {} - .; .long {} - .\n", first,
