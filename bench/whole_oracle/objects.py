@@ -111,13 +111,15 @@ class Object:
         """The symbol that covers the offset: (name, distance, kind)."""
         symbols = self.sections[section]["symbols"]
         at = bisect.bisect_right(self.sections[section]["starts"], offset) - 1
-        best = None
+        best = rank = None
         while at >= 0 and offset - symbols[at][0] < 1 << 20:
             value, length, name, kind = symbols[at]
             if value <= offset < value + length or (length == 0 and value == offset):
-                if best is None or (kind in (1, 2)) > (best[2] in (1, 2)) or \
-                        (value == offset and best[1] == 0 and name < best[0]):
-                    best = (name, offset - value, kind)
+                # What is empty (a lock's class) lies where the next thing does.
+                own = (length > 0, kind in (1, 2))
+                if best is None or own > rank or \
+                        (own == rank and value == offset and best[1] == 0 and name < best[0]):
+                    best, rank = (name, offset - value, kind), own
             elif best is not None:
                 break
             at -= 1

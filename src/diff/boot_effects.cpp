@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 namespace suture::diff {
 
@@ -78,6 +79,56 @@ std::string effect_of(const PieceGraph& graph, const Piece& piece,
     }
   }
   return effect;
+}
+
+std::string handing_out(const PieceGraph& graph, const Piece& piece,
+                        const std::vector<elf::Instruction>& code, const Reference& reference) {
+  std::uint64_t begin = 0;
+  std::uint64_t end = piece.size;
+  for (const Reference& other : piece.references) {
+    if (other.is_branch && other.offset < reference.offset) {
+      begin = other.offset;
+    } else if (other.is_branch && other.offset > reference.offset) {
+      end = std::min(end, other.offset);
+    }
+  }
+  std::string out;
+  for (const elf::Instruction& insn : code) {
+    if (insn.offset > begin && insn.offset < end && !insn.is_branch) {
+      out += graph.arch().text(graph.bytes(piece).subspan(insn.offset, insn.length), 0) + "; ";
+    }
+  }
+  for (const Reference& other : piece.references) {
+    if (other.offset > begin && other.offset <= end && &other != &reference) {
+      const auto text = text_at(graph, other);
+      out += text ? *text : fmt::format("{}+{}", name_of(graph, other), other.target_offset);
+      out += "; ";
+    }
+  }
+  return out;
+}
+
+std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
+                                   const std::vector<elf::Instruction>& code) {
+  constexpr std::uint64_t smallest = 64;
+  constexpr std::uint64_t error_codes = ~std::uint64_t{4095};
+  std::set<std::uint64_t> out;
+  for (const elf::Instruction& insn : code) {
+    const std::string text =
+        graph.arch().text(graph.bytes(piece).subspan(insn.offset, insn.length), 0);
+    constexpr std::string_view prefix = "$0x";
+    const std::size_t at = text.find(prefix);
+    std::uint64_t value = 0;
+    if (at != std::string::npos) {
+      const char* first = text.data() + at + prefix.size();
+      std::from_chars(first, text.data() + text.size(), value, 16);
+    }
+    const bool is_error = value >= error_codes || (value >= 0xfffff000 && value <= 0xffffffff);
+    if (value >= smallest && !is_error) {
+      out.insert(value);
+    }
+  }
+  return out;
 }
 
 }  // namespace suture::diff

@@ -21,4 +21,14 @@ bool may_be_state(const PieceGraph& graph, const Reference& reference);
 std::string effect_of(const PieceGraph& graph, const Piece& piece,
                       const std::vector<elf::Instruction>& code, const Reference& reference);
 
+// The function that is given the address that `reference` takes, and all that its caller does after
+// the call before to prepare that one, in words.
+std::string handing_out(const PieceGraph& graph, const Piece& piece,
+                        const std::vector<elf::Instruction>& code, const Reference& reference);
+
+// The numbers that the code of a function holds, but for those that every other function has:
+// small ones, and error codes.
+std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
+                                   const std::vector<elf::Instruction>& code);
+
 }  // namespace suture::diff

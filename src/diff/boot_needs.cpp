@@ -83,7 +83,8 @@ class Half {
   const PieceGraph& graph(std::size_t file) const { return sides_[file]->graph; }
   const Piece& piece(Node node) const { return graph(node.file).piece(node.piece); }
   std::string_view name(Node node) const {
-    return piece(node).name.empty() ? std::string_view("unnamed data") : piece(node).name;
+    return piece(node).name.empty() ? std::string_view("unnamed data")
+                                    : authors_name(graph(node.file), piece(node));
   }
   bool is_function(Node node) const { return piece(node).kind == PieceKind::function; }
 
@@ -219,6 +220,13 @@ class Judge {
     find_effects();
     find_cared_for();
     judge_what_was_handed_out();
+    for (Node boot : before_.boot_functions()) {
+      const auto after = post_of(boot);
+      if (after && after_.is_boot_only(*after)) {
+        judge_ways_of_handing_out(boot, *after);
+        judge_shared_numbers(boot, *after);
+      }
+    }
     after_.for_each([&](Node node) {
       if (fate(node) != Fate::out && !never_run_.contains(node)) {
         judge(node);
@@ -424,6 +432,85 @@ class Judge {
     return variable.pre >= 0    ? before_.name({variable.file, variable.pre})
            : variable.post >= 0 ? after_.name({variable.file, variable.post})
                                 : variable.outside;
+  }
+
+  // Where boot code registers a function in another way, with other data or for something else, the
+  // new function was never registered so.
+  void judge_ways_of_handing_out(Node before, Node after) {
+    const std::vector<elf::Instruction> old_code = code_of(before_, before);
+    const std::vector<elf::Instruction> new_code = code_of(after_, after);
+    std::map<Node, std::string> ways;  // of post's functions, in pre
+    for (const Reference& reference : before_.piece(before).references) {
+      const auto given = before_.target(before.file, reference);
+      const auto now = given && !reference.is_branch && before_.is_function(*given)
+                           ? post_of(*given)
+                           : std::nullopt;
+      if (now && fate(*now) != Fate::out) {
+        ways[*now] +=
+            handing_out(before_.graph(before.file), before_.piece(before), old_code, reference);
+      }
+    }
+    std::map<Node, std::string> later;
+    for (const Reference& reference : after_.piece(after).references) {
+      const auto given = after_.target(after.file, reference);
+      if (given && !reference.is_branch && ways.contains(*given)) {
+        later[*given] +=
+            handing_out(after_.graph(after.file), after_.piece(after), new_code, reference);
+      }
+    }
+    for (const auto& [function, way] : later) {
+      if (way != ways.at(function) && callbacks().empty()) {
+        files_[function.file].diff.refusals.push_back(
+            Error{Code::init_needed, std::string(after_.name(function)),
+                  fmt::format("{} gives its address to others in another way after the diff, with "
+                              "other data or for another purpose; that only runs at boot or load, "
+                              "and has run as it was",
+                              after_.name(after)),
+                  "leave the function or the way it is registered as it is, or register it anew "
+                  "in a callback of the patch (SUTURE_POST_PATCH)"});
+      }
+    }
+  }
+
+  // A size or a limit that boot code went by, and that a function goes by which is replaced.
+  void judge_shared_numbers(Node before, Node after) {
+    const auto [gone, come] = changed_numbers(before, after);
+    if (gone.empty() || come.empty() || !callbacks().empty()) {
+      return;
+    }
+    after_.for_each([&](Node node) {
+      const auto old = fate(node) == Fate::changed ? pre_of(node) : std::nullopt;
+      if (!old || after_.is_boot_only(node)) {
+        return;
+      }
+      const auto [less, more] = changed_numbers(*old, node);
+      const auto was = std::ranges::find_if(gone, [&](auto one) { return less.contains(one); });
+      const auto is = std::ranges::find_if(come, [&](auto one) { return more.contains(one); });
+      if (was == gone.end() || is == come.end()) {
+        return;
+      }
+      files_[node.file].diff.refusals.push_back(
+          Error{Code::init_needed, std::string(after_.name(node)),
+                fmt::format(
+                    "it goes by {} instead of {} after the diff, and so would {}, which only runs "
+                    "at boot or load and has run with {}: what it set up may be of that size",
+                    *is, *was, after_.name(after), *was),
+                "keep the number, or see to what was set up in a callback of the patch "
+                "(SUTURE_PRE_PATCH)"});
+    });
+  }
+
+  // What goes and what comes.
+  std::pair<std::set<std::uint64_t>, std::set<std::uint64_t>> changed_numbers(Node before,
+                                                                              Node after) const {
+    const auto old =
+        numbers_in(before_.graph(before.file), before_.piece(before), code_of(before_, before));
+    const auto now =
+        numbers_in(after_.graph(after.file), after_.piece(after), code_of(after_, after));
+    std::pair<std::set<std::uint64_t>, std::set<std::uint64_t>> out;
+    std::ranges::set_difference(old, now, std::inserter(out.first, out.first.end()));
+    std::ranges::set_difference(now, old, std::inserter(out.second, out.second.end()));
+    return out;
   }
 
   // What boot code has handed out is called for ever, and where its name is gone nothing redirects

@@ -27,6 +27,7 @@
 #include "diff/btf_lists.h"
 #include "diff/diff.h"
 #include "diff/gathered_lists.h"
+#include "diff/left_behind.h"
 #include "diff/registered.h"
 #include "diff/threads.h"
 
@@ -85,8 +86,8 @@ class Chooser {
     std::ranges::move(code_that_lists_name(post_.graph, out_.fate),
                       std::back_inserter(out_.refusals));
     check_taken_back();
-    note_lost_state();
-    note_exports();
+    judge_lost_state(pre_, post_, out_);
+    note_what_stays_beside_code(pre_, post_, out_);
     judge_threads(pre_, post_, out_);
     return std::move(out_);
   }
@@ -677,65 +678,6 @@ class Chooser {
            pre_.graph.neighbours(partner(first)).second == partner(second);
   }
 
-  // Written by code that stays, a variable has a state; what replaces it starts anew.
-  void note_lost_state() {
-    for (const auto& [name, after] : after_names_) {
-      const Piece& user = post_piece(after);
-      if (out_.fate[static_cast<std::size_t>(after)] != Fate::changed) {
-        continue;
-      }
-      for (std::int32_t lost : variables_of(pre_.graph, pre_.graph.piece(partner(after)))) {
-        if (out_.correlation.post_of[static_cast<std::size_t>(lost)] >= 0) {
-          continue;
-        }
-        const Piece& old = pre_.graph.piece(lost);
-        if (may_start_anew(base_name(old.name)) || out_.correlation.elsewhere.gone.contains(lost) ||
-            boot_only(pre_.graph, old)) {
-          continue;
-        }
-        for (std::int32_t fresh : variables_of(post_.graph, user)) {
-          auto slot = static_cast<std::size_t>(fresh);
-          if (partner(fresh) < 0 && out_.fate[slot] == Fate::fresh &&
-              post_piece(fresh).size == old.size) {
-            add_note(fmt::format("{} starts anew: the state of {} is not carried over to it",
-                                 post_piece(fresh).name, old.name));
-          }
-        }
-      }
-    }
-  }
-
-  static std::vector<std::int32_t> variables_of(const PieceGraph& graph, const Piece& user) {
-    std::vector<std::int32_t> out;
-    for (const Reference& reference : user.references) {
-      if (reference.target_piece >= 0) {
-        const Piece& target = graph.piece(reference.target_piece);
-        if (target.kind == PieceKind::data && writable(graph, target) &&
-            !is_copyable(graph, target)) {
-          out.push_back(reference.target_piece);
-        }
-      }
-    }
-    return out;
-  }
-
-  // Modules find exports in the kernel's sorted tables, which a patch module cannot add to.
-  void note_exports() {
-    std::set<std::string_view> before = exports_of(pre_.graph.object());
-    std::set<std::string_view> after = exports_of(post_.graph.object());
-    const auto& still = out_.correlation.elsewhere.still_exported;
-    for (std::string_view name : after) {
-      if (!before.contains(name) && !still.contains(name)) {
-        add_note(fmt::format("the new export of {} is left out", name));
-      }
-    }
-    for (std::string_view name : before) {
-      if (!after.contains(name) && !still.contains(name)) {
-        add_note(fmt::format("{} stays exported until the next boot", name));
-      }
-    }
-  }
-
   void add_note(std::string text) {
     if (std::ranges::find(out_.notes, text) == out_.notes.end()) {
       out_.notes.push_back(std::move(text));
@@ -764,19 +706,6 @@ class Chooser {
 };
 
 }  // namespace
-
-std::set<std::string_view> exports_of(const elf::ObjectFile& object) {
-  std::set<std::string_view> out;
-  for (const elf::Symbol& symbol : object.symbols()) {
-    // Before Linux 6.4, and since.
-    for (std::string_view prefix : {"__ksymtab_", "__export_symbol_"}) {
-      if (symbol.defined() && symbol.name.starts_with(prefix)) {
-        out.insert(symbol.name.substr(prefix.size()));
-      }
-    }
-  }
-  return out;
-}
 
 bool ObjectDiff::any_changed() const {
   return std::ranges::any_of(fate,

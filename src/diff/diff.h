@@ -96,9 +96,6 @@ std::optional<std::string_view> text_at(const PieceGraph& graph, const Reference
 // Constant data without identity: a copy of it in the module serves as well as the original.
 bool is_copyable(const PieceGraph& graph, const Piece& piece);
 
-// The names that the object exports to modules.
-std::set<std::string_view> exports_of(const elf::ObjectFile& object);
-
 // What a function that the object only names does with an address that it is given.
 using OutsideFate =
     std::function<elf::AddressFate(std::string_view function, elf::AddressArguments arguments)>;

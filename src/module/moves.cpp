@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "diff/left_behind.h"
 #include "module/names.h"
 
 namespace suture::module {

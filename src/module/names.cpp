@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "diff/diff.h"
+#include "diff/left_behind.h"
 
 namespace suture::module {
 

@@ -11,6 +11,7 @@
 #include "base/digest.h"
 #include "base/process.h"
 #include "diff/boot_needs.h"
+#include "diff/left_behind.h"
 #include "diff/diff.h"
 #include "kernel/prepare.h"
 #include "match/match.h"
@@ -362,12 +363,13 @@ class Builder {
     const std::string& where =
         touched.sources.empty() ? touched.headers.front() : touched.sources.front();
     if (init) {
-      out_.refusals.push_back(Error{Code::init_only, where,
-                                    "all that changes runs only while the kernel boots or the "
-                                    "module loads, or is exit code of the kernel itself, which "
-                                    "never runs",
-                                    "the running kernel cannot be helped by a patch: reboot, or "
-                                    "reload the module"});
+      out_.refusals.push_back(
+          Error{Code::init_only, where,
+                "all that changes runs, or is read, only while the kernel boots or the "
+                "module loads, or is exit code of the kernel itself, which "
+                "never runs",
+                "the running kernel cannot be helped by a patch: reboot, or "
+                "reload the module"});
     } else if (const std::string exports = other_exports(); !exports.empty()) {
       out_.refusals.push_back(
           Error{Code::no_change, where,

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <set>
+#include <string_view>
+
+#include "diff/diff.h"
+
+namespace suture::diff {
+
+// Refuses (data-changed) a variable that takes another's place in code that goes in: what the
+// running one holds would be lost. A callback of the patch that names the new one sees to it; then
+// it is a note.
+void judge_lost_state(const Side& pre, const Side& post, ObjectDiff& out);
+
+// Notes what a patch cannot change although no code differs: exports, and what modules say of
+// themselves.
+void note_what_stays_beside_code(const Side& pre, const Side& post, ObjectDiff& out);
+
+// The names that the object exports to modules.
+std::set<std::string_view> exports_of(const elf::ObjectFile& object);
+
+}  // namespace suture::diff
