@@ -11,8 +11,8 @@
 #include "base/digest.h"
 #include "base/process.h"
 #include "diff/boot_needs.h"
-#include "diff/left_behind.h"
 #include "diff/diff.h"
+#include "diff/left_behind.h"
 #include "kernel/prepare.h"
 #include "match/match.h"
 #include "match/shipped_code.h"
@@ -144,6 +144,7 @@ class Builder {
     double start = now_seconds();
     std::vector<source::CompileCommand> commands;
     modules_ = TRY(Modules::open(kernel_));
+    TRY(check_name());
     for (const std::string& source : intake_.touched.sources) {
       for (source::CompileCommand& command : TRY(source::commands_for(units_, source))) {
         TRY(modules_.find(command));
@@ -217,6 +218,16 @@ class Builder {
     return fail(Code::header_changed, unit.command.source,
                 fmt::format("it includes {} by a way that leads past the patched file", wrong),
                 "report this with the diff");
+  }
+
+  // A second module of a name is not loaded, and one that waits for its own name never is.
+  Status check_name() const {
+    const std::string& name = intake_.metadata.name;
+    if (modules_.find(name)) {
+      return fail(Code::usage, name, "the kernel has a module of its own of that name",
+                  "give the patch another name: --name NAME");
+    }
+    return {};
   }
 
   Status open_objects(Work& work) {

@@ -18,6 +18,8 @@
 #include <map>
 #include <set>
 
+#include "prove/boot_parts.h"
+
 namespace suture::prove {
 
 namespace {
@@ -77,10 +79,13 @@ std::string effect(const Object& object, const Part& part, const Field& field) {
 // What boot code of one file would have written, and its callbacks do not answer for.
 class LeftOut {
  public:
-  explicit LeftOut(const Side& side) : side_(side) {
-    const Writes before = writes(side_.pre);
+  // `before_parts` and `after_parts` are those that are boot code without a mark.
+  LeftOut(const Side& side, const std::set<std::int32_t>& before_parts,
+          const std::set<std::int32_t>& after_parts)
+      : side_(side) {
+    const Writes before = writes(side_.pre, before_parts);
     const Variables answered_for = named_by_callbacks();
-    for (const auto& [variable, effects] : writes(side_.post)) {
+    for (const auto& [variable, effects] : writes(side_.post, after_parts)) {
       const auto old =
           before.find(Variable{.part = variable.part < 0 ? -1 : side_.pairing.pre(variable.part),
                                .outside = variable.outside});
@@ -102,13 +107,14 @@ class LeftOut {
   }
 
  private:
-  static Writes writes(const Read& read) {
+  static Writes writes(const Read& read, const std::set<std::int32_t>& unmarked) {
     Writes out;
     const Object& object = read.object;
     for (std::size_t i = 0; i < object.parts().size(); ++i) {
       const Part& part = object.parts()[i];
       const std::string& section = object.section_of(part).name;
-      if (!is_boot_only(section) || is_exit(section)) {
+      if ((!is_boot_only(section) || is_exit(section)) &&
+          !unmarked.contains(static_cast<std::int32_t>(i))) {
         continue;
       }
       for (const Field& field : read.fields[i]) {
@@ -205,11 +211,13 @@ class Readers {
 }  // namespace
 
 void check_left_out(Meaning& meaning, const std::deque<Side>& sides) {
+  const auto before = unmarked_boot_parts(sides, false);
+  const auto after = unmarked_boot_parts(sides, true);
   for (std::size_t i = 0; i < sides.size(); ++i) {
     if (sides[i].unit == nullptr) {
       continue;
     }
-    const LeftOut left_out(sides[i]);
+    const LeftOut left_out(sides[i], before[i], after[i]);
     Readers(meaning, sides[i], i).check(left_out.missed(), {}, true);
     const Names names = left_out.missed_names();
     const std::string_view home = sides[i].unit->object;

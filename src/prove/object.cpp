@@ -64,13 +64,20 @@ bool is_table(const elf::Arch& arch, std::string_view section) {
 bool is_exit(std::string_view section) { return section.starts_with(".exit"); }
 
 bool is_boot_only(std::string_view section) {
-  constexpr std::string_view starts[] = {".init",         ".exit",      ".con_init", ".data..init",
-                                         "__setup",       "__earlycon", "__param",   ".pci_fixup",
-                                         "__tracepoints", ".BTF_ids"};
+  // What the kernel's linker script puts between __init_begin and __init_end, then what it reads at
+  // boot alone.
+  constexpr std::string_view starts[] = {
+      ".init",           ".exit",        ".con_init",     ".data..init", ".lsm_info.init",
+      ".early_lsm_info", ".dtb.init",    "___kentry",     ".ctors",      ".kunit_test",
+      ".apicdrivers",    ".x86_cpu_dev", "__setup",       "__earlycon",  ".x86_intel_mid_dev",
+      "__param",         ".pci_fixup",   "__tracepoints", ".BTF_ids"};
+  constexpr std::string_view ends[] = {"_of_table", "_acpi_probe_table", "_thermal_table"};
   constexpr std::string_view names[] = {
       "_ftrace_events",     "_ftrace_eval_map",           "__syscalls_metadata", "__bpf_raw_tp_map",
       "__trace_printk_fmt", "_error_injection_whitelist", "_kprobe_blacklist"};
   return std::ranges::any_of(starts, [&](auto start) { return section.starts_with(start); }) ||
+         (section.starts_with("__") &&
+          std::ranges::any_of(ends, [&](auto end) { return section.ends_with(end); })) ||
          std::ranges::find(names, section) != std::end(names);
 }
 

@@ -25,6 +25,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "prove/boot_parts.h"
 #include "prove/core_data.h"
 #include "prove/core_redirects.h"
 #include "prove/escapes.h"
@@ -77,6 +78,7 @@ class Prover {
     check_nothing_left_out(meaning);
     check_escapes(meaning);
     check_left_out(meaning, sides_);
+    check_lists(meaning, sides_);
     if (about_.scope != nullptr) {
       check_whole(*about_.scope, sides_, running_, proof_);
     } else {

@@ -322,6 +322,14 @@ Result<DiffTexts> diffs_in(ByteView bytes, const std::string& where) {
   return DiffTexts{.diffs = {{.name = where, .text = std::string(text), .strip = {}}}, .notes = {}};
 }
 
+// "./fs/x.c" with -p0 is what "fs/x.c" is with -p1.
+bool same_files(const Patch& one, const Patch& other) {
+  return std::ranges::equal(
+      one.files, other.files, {},
+      [](const FilePatch& file) { return fs::path(file.path).lexically_normal(); },
+      [](const FilePatch& file) { return fs::path(file.path).lexically_normal(); });
+}
+
 Result<DiffTexts> read_diffs(const fs::path& path) {
   std::error_code ec;
   if (fs::is_directory(path, ec)) {
@@ -360,7 +368,7 @@ Result<Patch> parse_for_tree(const DiffText& diff, const fs::path& tree,
     }
     Result<Patch> patch = parse_patch(diff.text, diff.name, other);
     const Found found = patch ? found_in(*patch, tree) : Found{};
-    if (patch && found.wanted && found.all) {
+    if (patch && found.wanted && found.all && !(usual && same_files(*usual, *patch))) {
       fitting.push_back(other);
     }
   }

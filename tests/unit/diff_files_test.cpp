@@ -250,6 +250,11 @@ TEST_F(StripLevel, IsNotGuessedWhereTwoNameFiles) {
             "tools/lib/s.c");
 }
 
+TEST_F(StripLevel, IsTheUsualOneForNamesThatBeginWithADot) {
+  EXPECT_EQ(parse(of("./fs/x.c", "./fs/x.c"))->files[0].path, "fs/x.c");
+  EXPECT_THAT(notes_, IsEmpty());
+}
+
 TEST_F(StripLevel, IsNotToldByARename) {
   auto patch = parse(
       "diff --git a/fs/x.c b/fs/y.c\nsimilarity index 100%\nrename from fs/x.c\n"
