@@ -29,7 +29,8 @@ bool leaves_as_it_was(std::string_view function) {
       "down_read",  "down_write",   "up_read",    "up_write",   "rt_mutex_",
       "__mutex_",   "_printk",      "printk",     "strcmp",     "strncmp",
       "strcasecmp", "strlen",       "seq_printf", "memcmp",     "lockdep_"};
-  return std::ranges::any_of(starts, [&](auto start) { return function.starts_with(start); });
+  return !function.contains("_init") &&
+         std::ranges::any_of(starts, [&](auto start) { return function.starts_with(start); });
 }
 
 }  // namespace

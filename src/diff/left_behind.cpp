@@ -5,8 +5,8 @@
 // lie in sorted tables of the kernel, and what a module says of itself in its file.
 //
 // Method: a function that goes in used a writable variable that is gone, and now uses a new one of
-// the same size: then the one took the place of the other. Exports and .modinfo are compared as
-// sets.
+// the same size: then the one took the place of the other. So did a global one. Exports and
+// .modinfo are compared as sets.
 //
 // Invariants: flags that only remember that a message was printed may start anew.
 #include "diff/left_behind.h"
@@ -136,44 +136,92 @@ void note_information(const PieceGraph& pre, const PieceGraph& post, ObjectDiff&
 
 }  // namespace
 
-void judge_lost_state(const Side& pre, const Side& post, ObjectDiff& out) {
-  const Correlation& correlation = out.correlation;
-  const std::set<std::int32_t> seen_to = named_by_callbacks(post.graph, out.directives);
-  std::set<std::int32_t> told;
-  for (std::size_t user = 0; user < out.fate.size(); ++user) {
-    if (out.fate[user] != Fate::changed || correlation.pre_of[user] < 0) {
-      continue;
-    }
-    for (std::int32_t lost : variables_of(pre.graph, correlation.pre_of[user])) {
-      const Piece& old = pre.graph.piece(lost);
-      if (correlation.post_of[static_cast<std::size_t>(lost)] >= 0 ||
-          may_start_anew(base_name(old.name)) || correlation.elsewhere.gone.contains(lost) ||
-          is_freed_section(pre.graph.section_of(old).name)) {
-        continue;
+namespace {
+
+class LostState {
+ public:
+  LostState(const Side& pre, const Side& post, ObjectDiff& out)
+      : pre_(pre),
+        post_(post),
+        out_(out),
+        seen_to_(named_by_callbacks(post.graph, out.directives)) {}
+
+  void judge() {
+    for (std::size_t user = 0; user < out_.fate.size(); ++user) {
+      if (out_.fate[user] == Fate::changed && out_.correlation.pre_of[user] >= 0) {
+        compare(variables_of(pre_.graph, out_.correlation.pre_of[user]),
+                variables_of(post_.graph, static_cast<std::int32_t>(user)));
       }
-      for (std::int32_t fresh : variables_of(post.graph, static_cast<std::int32_t>(user))) {
-        const auto slot = static_cast<std::size_t>(fresh);
-        const Piece& next = post.graph.piece(fresh);
-        if (correlation.pre_of[slot] >= 0 || out.fate[slot] != Fate::fresh ||
-            next.size != old.size || !told.insert(fresh).second) {
-          continue;
+    }
+    // Other files may be who uses these.
+    compare(globals_of(pre_.graph), globals_of(post_.graph));
+  }
+
+ private:
+  static std::set<std::int32_t> globals_of(const PieceGraph& graph) {
+    std::set<std::int32_t> out;
+    for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
+      const auto index = static_cast<std::int32_t>(i);
+      if (graph.piece(index).global && is_writable_variable(graph, index)) {
+        out.insert(index);
+      }
+    }
+    return out;
+  }
+
+  bool is_lost(std::int32_t index) const {
+    const Piece& old = pre_.graph.piece(index);
+    return out_.correlation.post_of[static_cast<std::size_t>(index)] < 0 &&
+           !may_start_anew(base_name(old.name)) &&
+           !out_.correlation.elsewhere.gone.contains(index) &&
+           !is_freed_section(pre_.graph.section_of(old).name);
+  }
+
+  bool is_fresh(std::int32_t index) const {
+    const auto slot = static_cast<std::size_t>(index);
+    return out_.correlation.pre_of[slot] < 0 && out_.fate[slot] == Fate::fresh;
+  }
+
+  void compare(const std::set<std::int32_t>& before, const std::set<std::int32_t>& after) {
+    for (std::int32_t lost : before) {
+      for (std::int32_t fresh : after) {
+        if (is_lost(lost) && is_fresh(fresh) &&
+            pre_.graph.piece(lost).size == post_.graph.piece(fresh).size &&
+            told_.insert(fresh).second) {
+          tell(pre_.graph.piece(lost).name, fresh);
         }
-        if (seen_to.contains(fresh)) {
-          add_note(out, fmt::format("{} takes the place of {}: what that holds is for the callback "
-                                    "to hand on",
-                                    next.name, old.name));
-          continue;
-        }
-        out.refusals.push_back(
-            Error{Code::data_changed, std::string(next.name),
-                  fmt::format("it takes the place of {}, and what the running kernel keeps there "
-                              "would be lost",
-                              old.name),
-                  "keep the variable's name, or hand its contents on in a callback of the patch "
-                  "(SUTURE_PRE_PATCH)"});
       }
     }
   }
+
+  void tell(std::string_view lost, std::int32_t fresh) {
+    const std::string name(post_.graph.piece(fresh).name);
+    if (seen_to_.contains(fresh)) {
+      add_note(out_, fmt::format("{} takes the place of {}: what that holds is for the callback to "
+                                 "hand on",
+                                 name, lost));
+    } else {
+      out_.refusals.push_back(
+          Error{Code::data_changed, name,
+                fmt::format("it takes the place of {}, and what the running kernel keeps there "
+                            "would be lost",
+                            lost),
+                "keep the variable's name, or hand its contents on in a callback of the patch "
+                "(SUTURE_PRE_PATCH)"});
+    }
+  }
+
+  const Side& pre_;
+  const Side& post_;
+  ObjectDiff& out_;
+  const std::set<std::int32_t> seen_to_;
+  std::set<std::int32_t> told_;
+};
+
+}  // namespace
+
+void judge_lost_state(const Side& pre, const Side& post, ObjectDiff& out) {
+  LostState(pre, post, out).judge();
 }
 
 void note_what_stays_beside_code(const Side& pre, const Side& post, ObjectDiff& out) {

@@ -7,7 +7,8 @@
 // to, as a graph: each leads to what may run next, tables about code included. Three questions.
 //   1. Is there a call that sleeps, which comes round again and from which no way leads to a return
 //      or to the task's end? Then it is refused, whoever calls it.
-//   2. Is it given to what starts kernel threads? Then a task enters it once. It is refused where
+//   2. Is it given to what starts kernel threads, or does it loop until its thread is to stop and
+//      nobody calls it by name? Then a task enters it once. It is refused where
 //      it asks whether to stop, has no return, or sleeps without a deadline again and again with
 //      work in between. What only waits for something once may end by itself: a note.
 //   3. Does it never return, but end the task, or the machine? A note.
@@ -131,6 +132,16 @@ class Ways {
     });
   }
 
+  // It asks again and again whether the thread is to stop.
+  bool asks_to_stop_in_a_loop() const {
+    return comes_round([](const Step& step) { return is_one_of(step.calls, stop_questions); });
+  }
+  bool sleeps_in_a_loop() const {
+    return comes_round([](const Step& step) {
+      return is_one_of(step.calls, sleepers) || is_one_of(step.calls, timed_sleepers);
+    });
+  }
+
  private:
   using Place = std::pair<std::int32_t, std::uint64_t>;  // piece and offset
 
@@ -153,6 +164,13 @@ class Ways {
       }
     }
     return seen;
+  }
+
+  template <class Wanted>
+  bool comes_round(Wanted wanted) const {
+    return std::ranges::any_of(steps_, [&](const auto& entry) {
+      return wanted(entry.second) && reach(entry.second, &Step::next).contains(&entry.second);
+    });
   }
 
   bool inside(std::int32_t piece) const {
@@ -305,12 +323,43 @@ class Judge {
     out.merge(known ? given : all);
   }
 
+  // A function of its file that it calls sleeps in such a loop.
+  static bool calls_for_ever(const Side& side, std::int32_t function) {
+    return std::ranges::any_of(side.graph.piece(function).references, [&](const Reference& call) {
+      return call.is_branch && call.target_piece >= 0 && call.target_piece != function &&
+             side.graph.piece(call.target_piece).kind == PieceKind::function &&
+             Ways(side, call.target_piece).sleeps_for_ever();
+    });
+  }
+
+  // Nobody calls it by its name, and it loops until its thread is to stop: what starts the thread
+  // got its address by way of others, or is in another file.
+  static bool is_main_elsewhere(const PieceGraph& graph, std::int32_t function, const Ways& ways) {
+    const std::string cold = fmt::format("{}.cold", graph.piece(function).name);
+    bool handed_out = false;
+    for (const Piece& user : graph.pieces()) {
+      if (&user == &graph.piece(function) || user.name.starts_with(cold) ||
+          user.kind == PieceKind::blob) {
+        continue;  // its own jumps
+      }
+      for (const Reference& reference : user.references) {
+        if (reference.target_piece == function && reference.is_branch) {
+          return false;
+        }
+        handed_out = handed_out || reference.target_piece == function;
+      }
+    }
+    return ways.asks_to_stop_in_a_loop() &&
+           (handed_out || (graph.piece(function).global && ways.sleeps_in_a_loop()));
+  }
+
   // `before` of `running` is what runs.
   void judge(std::int32_t function, const Side& running, std::int32_t before, bool main) {
     const std::string name(post_.graph.piece(function).name);
     const Ways ways(running, before);
     const bool returns = ways.returns();
-    if (ways.sleeps_for_ever()) {
+    main = main || is_main_elsewhere(running.graph, before, ways);
+    if (ways.sleeps_for_ever() || calls_for_ever(running, before)) {
       refuse(name,
              "it sleeps in a loop that nothing leads out of: a task that has come there stays");
     } else if (main && (refers_to(running.graph, running.graph.piece(before), stop_questions) ||
