@@ -115,7 +115,7 @@ Result<Binding> Resolver::outside(const LinkInput& input, std::int32_t piece,
       diff::is_freed_section(graph.section_of(graph.piece(reference.target_piece)).name) &&
       !diff::is_exit_section(graph.section_of(graph.piece(reference.target_piece)).name);
   if ((marked || input.binder->is_freed(binding)) && !named_before(input, piece, reference)) {
-    return fail(Code::init_only, std::string(graph.piece(piece).name),
+    return fail(Code::init_only, fmt::format("{}: {}", input.source, graph.piece(piece).name),
                 fmt::format("it uses {}, whose memory was freed when the kernel had booted or the "
                             "module was loaded",
                             diff::name_of(graph, reference)),
@@ -127,6 +127,7 @@ Result<Binding> Resolver::outside(const LinkInput& input, std::int32_t piece,
 Result<Binding> Resolver::resolve(const LinkInput& input, std::int32_t piece,
                                   const diff::Reference& reference) const {
   const diff::PieceGraph& graph = input.post->graph;
+  const std::string place = fmt::format("{}: {}", input.source, graph.piece(piece).name);
   if (reference.target_piece < 0) {
     const std::string_view name = name_of(input, reference);
     const Definition* own = names_.global(input.binder->object(), name);
@@ -138,12 +139,19 @@ Result<Binding> Resolver::resolve(const LinkInput& input, std::int32_t piece,
     return bind(input, reference.target_piece);
   }
   const diff::Piece& meant = graph.piece(reference.target_piece);
-  return fail(
-      Code::init_only, std::string(graph.piece(piece).name),
-      fmt::format("it uses {}, which is new and only exists while the kernel boots or the "
-                  "module loads",
-                  meant.name.empty() ? graph.section_of(meant).name : std::string(meant.name)),
-      "move what the run-time code needs out of the init section");
+  const std::string& section = graph.section_of(meant).name;
+  if (section.starts_with("__tracepoints")) {
+    return fail(Code::symbol_unresolved, place,
+                fmt::format("it uses {}, a tracepoint that is new: the kernel knows tracepoints by "
+                            "lists that a patch cannot add to",
+                            meant.name),
+                "leave the new tracepoint out of the diff");
+  }
+  return fail(Code::init_only, place,
+              fmt::format("it uses {}, which is new and only exists while the kernel boots or the "
+                          "module loads",
+                          meant.name.empty() ? section : std::string(meant.name)),
+              "move what the run-time code needs out of the init section");
 }
 
 }  // namespace suture::module

@@ -220,6 +220,25 @@ class Builder {
                 "report this with the diff");
   }
 
+  // A variable that an earlier patch added is that patch's, and the next has one of its own.
+  Status note_state_of_previous() {
+    const std::set<std::string> before = TRY(variables_in(request_.onto));
+    for (const Work& work : works_) {
+      for (std::size_t i = 0; i < work.diff.fate.size(); ++i) {
+        const diff::Piece& piece = work.post_graph.pieces()[i];
+        const bool writable = (work.post_graph.section_of(piece).flags & SHF_WRITE) != 0;
+        if (work.diff.fate[i] == diff::Fate::fresh && piece.kind == diff::PieceKind::data &&
+            writable && before.contains(std::string(piece.name)) &&
+            !diff::may_start_anew(diff::base_name(piece.name))) {
+          out_.notes.push_back(fmt::format(
+              "{} starts anew: {} has one of its own, and what that holds is not handed on",
+              piece.name, previous_->name));
+        }
+      }
+    }
+    return {};
+  }
+
   // A second module of a name is not loaded, and one that waits for its own name never is.
   Status check_name() const {
     const std::string& name = intake_.metadata.name;
@@ -611,6 +630,7 @@ class Builder {
     }
     if (previous_) {
       out_.succession = succession(*previous_, out_.metadata);
+      TRY(note_state_of_previous());
     }
     out_.seconds.link += now_seconds() - start;
     return {};

@@ -7,6 +7,8 @@
 #include <iterator>
 #include <set>
 
+#include "elf/object.h"
+
 namespace suture::patch {
 
 namespace {
@@ -52,6 +54,18 @@ Result<module::Metadata> read_previous(const fs::path& path, const module::Metad
                 "give the new patch another name with -n");
   }
   return previous;
+}
+
+Result<std::set<std::string>> variables_in(const fs::path& module) {
+  const elf::ObjectFile object = TRY(elf::ObjectFile::open(module));
+  std::set<std::string> out;
+  for (const elf::Symbol& symbol : object.symbols()) {
+    if (symbol.defined() && symbol.type == STT_OBJECT &&
+        (object.sections()[symbol.section].flags & SHF_WRITE) != 0) {
+      out.emplace(symbol.name);
+    }
+  }
+  return out;
 }
 
 Succession succession(const module::Metadata& previous, const module::Metadata& next) {

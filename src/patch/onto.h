@@ -3,6 +3,7 @@
 // A patch that is made to be loaded onto another: what it does to that one's work.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct Succession {
 // The module file of the earlier patch. bad-module where Suture did not make it, wrong-kernel,
 // usage where the new patch has its name: the kernel keeps no two modules of one name.
 Result<module::Metadata> read_previous(const fs::path& path, const module::Metadata& next);
+
+// The variables that the earlier patch brought with it, by name.
+Result<std::set<std::string>> variables_in(const fs::path& module);
 
 Succession succession(const module::Metadata& previous, const module::Metadata& next);
 

@@ -74,7 +74,7 @@ TEST_F(Link, RefusesANewCallOfWhatIsFreedAfterBoot) {
       make(traced("f", old_f) + boot, traced("f", "call boot; ret") + boot, run, "tiny");
   ASSERT_FALSE(linked.has_value());
   EXPECT_EQ(linked.error().code, Code::init_only);
-  EXPECT_EQ(linked.error().where, "f");
+  EXPECT_EQ(linked.error().where, "f.c: f");
 }
 
 TEST_F(Link, KeepsACallOfWhatIsFreedAfterBoot) {
