@@ -232,6 +232,7 @@ class Judge {
         judge(node);
       }
     });
+    tell_makers_of_namespaces();
     for (std::size_t i = 0; i < files_.size(); ++i) {
       tell_boot_functions(i);
     }
@@ -545,6 +546,44 @@ class Judge {
       } else {
         diff.notes.push_back(fmt::format(
             "{} goes: who was given its address before still calls it, as it was", name));
+      }
+    }
+  }
+
+  // struct pernet_operations (include/net/net_namespace.h): what makes each network namespace ready
+  // has run for those that exist.
+  void tell_makers_of_namespaces() {
+    constexpr std::uint64_t init_member = 16;
+    constexpr std::string_view registers = "register_pernet_";
+    after_.for_each([&](Node user) {
+      std::vector<Node> given;
+      for (const Reference& reference : after_.piece(user).references) {
+        const auto to = after_.target(user.file, reference);
+        if (!reference.is_branch) {
+          if (to && after_.piece(*to).kind == PieceKind::data) {
+            given.push_back(*to);
+          }
+          continue;
+        }
+        if (diff::name_of(after_.graph(user.file), reference).starts_with(registers)) {
+          for (Node operations : given) {
+            tell_maker(operations, init_member);
+          }
+        }
+        given.clear();
+      }
+    });
+  }
+
+  void tell_maker(Node operations, std::uint64_t member) {
+    for (const Reference& reference : after_.piece(operations).references) {
+      const auto maker = after_.target(operations.file, reference);
+      if (reference.offset == member && maker && after_.is_function(*maker) &&
+          fate(*maker) == Fate::changed) {
+        files_[maker->file].diff.notes.push_back(
+            fmt::format("{} makes each network namespace ready: those that exist keep what it made "
+                        "of them as it was",
+                        after_.name(*maker)));
       }
     }
   }

@@ -85,11 +85,30 @@ class Builder {
     if (out_.refusals.empty()) {
       TRY(link());
     }
+    tidy_refusals();
     out_.seconds.total = now_seconds() - start;
     return std::move(out_);
   }
 
  private:
+  // What two units say of one thing is said once; and where types change, code that is the same is
+  // no news.
+  void tidy_refusals() {
+    std::vector<Error> told;
+    const bool only_no_change = std::ranges::all_of(
+        out_.refusals, [](const Error& refusal) { return refusal.code == Code::no_change; });
+    for (Error& refusal : out_.refusals) {
+      const bool again = std::ranges::any_of(told, [&](const Error& other) {
+        return other.code == refusal.code && other.where == refusal.where &&
+               other.reason == refusal.reason;
+      });
+      if (!again && (only_no_change || refusal.code != Code::no_change)) {
+        told.push_back(std::move(refusal));
+      }
+    }
+    out_.refusals = std::move(told);
+  }
+
   // What this version writes would not be right for every kernel: it says so before it compiles.
   Status check_kernel() const {
     std::string config = TRY(read_text(kernel_.config));
