@@ -56,5 +56,15 @@ TEST_F(RunObjectOfModule, KnowsWhichPositionsStayWhileItIsLoaded) {
   EXPECT_TRUE(run_.keeps_position(run_.symbols().find("g")[0]));
 }
 
+TEST_F(RunObjectOfModule, TellsWhatOnlyItsInitCodeRefersTo) {
+  load("", {function("once", "ret", ".text") + function("often", "ret", ".text") +
+            function("given", "ret", ".text") + function("user", "call often; ret", ".text") +
+            function("boot", "call once; call often; ret", ".init.text") +
+            ".data; p: .quad given\n"});
+  EXPECT_TRUE(run_.boot_alone_refers_to(address("once")));
+  EXPECT_FALSE(run_.boot_alone_refers_to(address("often")));
+  EXPECT_FALSE(run_.boot_alone_refers_to(address("given")));
+}
+
 }  // namespace
 }  // namespace suture::match
