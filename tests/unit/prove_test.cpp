@@ -148,6 +148,46 @@ TEST_F(Prove, AccusesWhatReadsWhatBootCodeThatIsLeftOutWrites) {
               HasSubstr("f: it reads flag, which boot code that is left out would have written"));
 }
 
+TEST_F(Prove, AccusesWhatReadsWhatANewFunctionWritesThatOnlyBootCodeCalls) {
+  const Bytes module = make(with_boot_code("nop; ", "ret"), with_boot_code("inc %eax; ", "ret"),
+                            traced("f", "mov flag, %eax; ret", ".text") + variable("flag", 0));
+  const std::string post =
+      with_boot_code("inc %eax; ", "call helper; ret") + traced("helper", "movl $1, flag; ret");
+  EXPECT_THAT(all(proof_against(module, post)),
+              HasSubstr("f: it reads flag, which boot code that is left out would have written"));
+}
+
+TEST_F(Prove, AccusesWhatReadsWhatANewFunctionWritesThatOnlyBootCodeHandsOut) {
+  const Bytes module = make(with_boot_code("nop; ", "ret"), with_boot_code("inc %eax; ", "ret"),
+                            traced("f", "mov flag, %eax; ret", ".text") + variable("flag", 0));
+  const std::string post = with_boot_code("inc %eax; ", "mov $timer, %rdi; ret") +
+                           traced("tick", "movl $1, flag; ret") +
+                           ".section .data.timer,\"aw\"\n.type timer, @object\ntimer: .quad tick\n"
+                           ".size timer, 8\n";
+  EXPECT_THAT(all(proof_against(module, post)),
+              HasSubstr("f: it reads flag, which boot code that is left out would have written"));
+}
+
+TEST_F(Prove, AcceptsAFunctionThatBootCodeRegistered) {
+  auto side = [](const std::string& first) {
+    return traced("f", first + "movl $1, flag; mov flag, %eax; ret") +
+           test::function("start", "mov $f, %rdi; ret", ".init.text") + variable("flag", 0);
+  };
+  const Bytes module =
+      make(side("nop; "), side("inc %eax; "),
+           traced("f", "movl $1, flag; mov flag, %eax; ret", ".text") + variable("flag", 0));
+  EXPECT_EQ(all(proof(module)), "");
+}
+
+TEST_F(Prove, AccusesAListThatTheLinkerGathersAndThatChanges) {
+  const std::string list = ".section .tracedata,\"a\"\n.long 1\n";
+  const Bytes module =
+      make(traced("f", old_f) + list, traced("f", new_f) + list, traced("f", old_f, ".text"));
+  EXPECT_EQ(all(proof(module)), "");
+  EXPECT_THAT(all(proof_against(module, traced("f", new_f) + list + ".long 2\n")),
+              HasSubstr(".tracedata: its entries change, and the kernel walks its own list"));
+}
+
 TEST_F(Prove, AccusesAChangeOfExitCodeOfAModule) {
   auto side = [](const std::string& f, const std::string& gone) {
     return traced("f", f) + test::function("gone", gone, ".exit.text");
