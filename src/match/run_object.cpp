@@ -17,6 +17,25 @@ constexpr std::uint64_t module_base = 0x10000000;
 constexpr std::uint64_t outside_base = 0x60000000;
 constexpr std::uint64_t outside_step = 0x1000;  // room for `symbol + addend` without a collision
 
+// Where in `bytes`, which lie at `start`, there may be a reference to `address`: a pointer, the
+// lower half of one, or a distance from the field or from its end.
+std::vector<std::uint64_t> places_of(ByteView bytes, std::uint64_t start, std::uint64_t address,
+                                     bool whole_pointers) {
+  constexpr std::uint64_t width = 4;
+  std::vector<std::uint64_t> out;
+  for (std::uint64_t i = 0; i + width <= bytes.size(); ++i) {
+    std::int32_t word = 0;
+    std::memcpy(&word, bytes.data() + i, width);
+    const auto value = static_cast<std::uint64_t>(std::int64_t{word});
+    const std::uint64_t from = start + i + value;
+    if (from == address || from + width == address || value == address ||
+        (whole_pointers && read_le<std::uint64_t>(bytes, i) == address)) {
+      out.push_back(i);
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 RunObject RunObject::of_vmlinux(const kernel::Image& image) {
@@ -266,36 +285,30 @@ bool RunObject::boot_alone_refers_to(std::uint64_t address) const {
   constexpr std::array<std::string_view, 5> lists{".orc_unwind_ip", "__mcount_loc",
                                                   ".ibt_endbr_seal", "__patchable_function_entries",
                                                   ".kcfi_traps"};
-  auto skipped = [&](std::string_view section) {
-    return std::ranges::find(lists, section) != lists.end() ||
-           (image_ == nullptr && section.starts_with(".init"));
-  };
-  // A pointer of 8 bytes, the lower half of one, or a distance from the field or from its end.
-  auto refers = [&](std::uint64_t start, ByteView bytes) {
-    constexpr std::uint64_t width = 4;
-    for (std::uint64_t i = 0; i + width <= bytes.size(); ++i) {
-      std::int32_t word = 0;
-      std::memcpy(&word, bytes.data() + i, width);
-      const auto distance = static_cast<std::uint64_t>(std::int64_t{word});
-      const std::uint64_t from = start + i + distance;
-      if ((from == address || from + width == address || distance == address ||
-           (image_ == nullptr && read_le<std::uint64_t>(bytes, i) == address)) &&
-          !is_freed(start + i)) {
+  bool by_boot = false;
+  // Whether what stays may refer to it.
+  auto look = [&](const elf::Section& section, std::uint64_t start, ByteView bytes) {
+    if ((section.flags & SHF_ALLOC) == 0 || std::ranges::find(lists, section.name) != lists.end()) {
+      return false;
+    }
+    for (std::uint64_t i : places_of(bytes, start, address, image_ == nullptr)) {
+      if (!is_freed(start + i) && !(image_ == nullptr && section.name.starts_with(".init"))) {
         return true;
       }
+      by_boot = by_boot || (section.flags & SHF_EXECINSTR) != 0;
     }
     return false;
   };
-  if (image_ != nullptr) {
-    return std::ranges::none_of(image_->elf().sections(), [&](const elf::Section& section) {
-      return (section.flags & SHF_ALLOC) != 0 && !skipped(section.name) &&
-             refers(section.address, section.data);
-    });
-  }
-  return std::ranges::none_of(areas_, [&](const Area& area) {
-    return !skipped(module_->elf().sections()[area.section].name) &&
-           refers(area.address, area.bytes);
-  });
+  const auto& sections = image_ != nullptr ? image_->elf().sections() : module_->elf().sections();
+  const bool stays =
+      image_ != nullptr ? std::ranges::any_of(sections,
+                                              [&](const elf::Section& section) {
+                                                return look(section, section.address, section.data);
+                                              })
+                        : std::ranges::any_of(areas_, [&](const Area& area) {
+                            return look(sections[area.section], area.address, area.bytes);
+                          });
+  return by_boot && !stays;
 }
 
 bool RunObject::links_to_own(std::string_view name) const {

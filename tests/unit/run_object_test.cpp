@@ -59,11 +59,13 @@ TEST_F(RunObjectOfModule, KnowsWhichPositionsStayWhileItIsLoaded) {
 TEST_F(RunObjectOfModule, TellsWhatOnlyItsInitCodeRefersTo) {
   load("",
        {function("once", "ret", ".text") + function("often", "ret", ".text") +
-        function("given", "ret", ".text") + function("user", "call often; ret", ".text") +
+        function("given", "ret", ".text") + function("nobodys", "ret", ".text") +
+        function("user", "call often; ret", ".text") +
         function("boot", "call once; call often; ret", ".init.text") + ".data; p: .quad given\n"});
   EXPECT_TRUE(run_.boot_alone_refers_to(address("once")));
   EXPECT_FALSE(run_.boot_alone_refers_to(address("often")));
   EXPECT_FALSE(run_.boot_alone_refers_to(address("given")));
+  EXPECT_FALSE(run_.boot_alone_refers_to(address("nobodys")));
 }
 
 }  // namespace
