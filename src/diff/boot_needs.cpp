@@ -26,19 +26,11 @@
 #include <string>
 
 #include "diff/boot_effects.h"
-#include "diff/boot_functions.h"
+#include "diff/boot_graph.h"
 
 namespace suture::diff {
 
 namespace {
-
-// A piece of one side of a file.
-struct Node {
-  std::size_t file = 0;
-  std::int32_t piece = -1;
-  auto operator<=>(const Node&) const = default;
-};
-using Nodes = std::set<Node>;
 
 // A variable, on both sides: pre's piece if it has one, else post's, or the name of another file's.
 struct Variable {
@@ -55,146 +47,6 @@ struct Effects {
   std::string_view first;  // the function that has the first of them
 };
 using EffectMap = std::map<Variable, Effects>;
-
-// One side of all files.
-class Half {
- public:
-  // `changed` are its functions that the patch replaces, by file and piece.
-  Half(std::span<BootFile> files, const Side& (*side_of)(const BootFile&), const Nodes& changed,
-       const std::set<std::string_view>& called_at_run_time)
-      : files_(files) {
-    for (std::size_t i = 0; i < files.size(); ++i) {
-      sides_.push_back(&side_of(files[i]));
-      const PieceGraph& graph = sides_.back()->graph;
-      const std::set<std::int32_t> asked = callers_of(graph, i, changed);
-      unmarked_.push_back(unmarked_boot_functions(graph, [&](std::int32_t piece) {
-        const std::string_view name = graph.piece(piece).name;
-        return asked.contains(piece) && !called_at_run_time.contains(name) &&
-               files[i].boot_alone_calls(name);
-      }));
-      for (const auto& [name, piece] : names_of(graph)) {
-        if (has_global_name(graph, graph.piece(piece), name.second)) {
-          shared_.try_emplace({files[i].object, name.second}, Node{i, piece});
-        }
-      }
-    }
-  }
-
-  const PieceGraph& graph(std::size_t file) const { return sides_[file]->graph; }
-  const Piece& piece(Node node) const { return graph(node.file).piece(node.piece); }
-  std::string_view name(Node node) const {
-    return piece(node).name.empty() ? std::string_view("unnamed data")
-                                    : authors_name(graph(node.file), piece(node));
-  }
-  bool is_function(Node node) const { return piece(node).kind == PieceKind::function; }
-
-  // It is marked as boot code, or nothing else calls it.
-  bool is_boot_only(Node node) const {
-    return is_freed_section(graph(node.file).section_of(piece(node)).name) ||
-           unmarked_[node.file].contains(node.piece);
-  }
-
-  std::vector<Node> boot_functions() const {
-    std::vector<Node> out;
-    for_each([&](Node node) {
-      if (is_function(node) && is_boot_only(node) &&
-          !is_exit_section(graph(node.file).section_of(piece(node)).name)) {
-        out.push_back(node);
-      }
-    });
-    return out;
-  }
-
-  // What the files of the patch define for a reference, if they do.
-  std::optional<Node> target(std::size_t file, const Reference& reference) const {
-    if (reference.target_piece >= 0) {
-      return Node{file, reference.target_piece};
-    }
-    const std::string_view name = graph(file).object().symbols()[reference.symbol].name;
-    for (const void* object : {files_[file].object, vmlinux()}) {
-      if (auto it = shared_.find({object, name}); it != shared_.end()) {
-        return it->second;
-      }
-    }
-    return std::nullopt;
-  }
-
-  // All that `wanted` lets through, by references and tables, from `work` on.
-  template <class Wanted>
-  Nodes reach(std::vector<Node> work, Wanted wanted) const {
-    Nodes out;
-    while (!work.empty()) {
-      const Node node = work.back();
-      work.pop_back();
-      if (!out.insert(node).second) {
-        continue;
-      }
-      for_each_reference(node, [&](const Reference& reference) {
-        const auto to = target(node.file, reference);
-        if (to && wanted(reference, *to)) {
-          work.push_back(*to);
-        }
-      });
-    }
-    return out;
-  }
-
-  Nodes called_from(std::vector<Node> work) const {
-    return reach(std::move(work), [&](const Reference& reference, Node to) {
-      return reference.is_branch && is_function(to);
-    });
-  }
-
-  template <class Function>
-  void for_each(Function function) const {
-    for (std::size_t file = 0; file < sides_.size(); ++file) {
-      for (std::size_t i = 0; i < graph(file).pieces().size(); ++i) {
-        function(Node{file, static_cast<std::int32_t>(i)});
-      }
-    }
-  }
-
-  template <class Function>
-  void for_each_reference(Node node, Function function) const {
-    std::ranges::for_each(piece(node).references, function);
-    for (const TableEntry& entry : sides_[node.file]->tables.of(node.piece)) {
-      std::ranges::for_each(entry.references, function);
-    }
-  }
-
- private:
-  // Those of the file that may call one of `changed`, and these.
-  static std::set<std::int32_t> callers_of(const PieceGraph& graph, std::size_t file,
-                                           const Nodes& changed) {
-    std::set<std::int32_t> out;
-    for (const Node& node : changed) {
-      if (node.file == file) {
-        out.insert(node.piece);
-      }
-    }
-    for (std::size_t before = 0; before != out.size();) {
-      before = out.size();
-      for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
-        if (std::ranges::any_of(graph.pieces()[i].references, [&](const Reference& reference) {
-              return reference.is_branch && out.contains(reference.target_piece);
-            })) {
-          out.insert(static_cast<std::int32_t>(i));
-        }
-      }
-    }
-    return out;
-  }
-
-  const void* vmlinux() const {
-    const auto it = std::ranges::find(files_, Home::vmlinux, &BootFile::home);
-    return it == files_.end() ? nullptr : it->object;
-  }
-
-  std::span<BootFile> files_;
-  std::vector<const Side*> sides_;
-  std::vector<std::set<std::int32_t>> unmarked_;  // by file
-  std::map<std::pair<const void*, std::string_view>, Node> shared_;
-};
 
 class Judge {
  public:
@@ -345,7 +197,7 @@ class Judge {
     }
   }
 
-  std::optional<Variable> variable_of(const Half& half, std::size_t file,
+  std::optional<Variable> variable_of(const BootGraph& half, std::size_t file,
                                       const Reference& reference) const {
     if (!may_be_state(half.graph(file), reference)) {
       return std::nullopt;
@@ -361,13 +213,13 @@ class Judge {
                      .object = files_[node->file].object, .file = node->file, .post = node->piece};
   }
 
-  std::vector<elf::Instruction> code_of(const Half& half, Node node) const {
+  std::vector<elf::Instruction> code_of(const BootGraph& half, Node node) const {
     const PieceGraph& graph = half.graph(node.file);
     return half.is_function(node) ? graph.arch().decode(graph.bytes(half.piece(node)))
                                   : std::vector<elf::Instruction>{};
   }
 
-  void add_effects(const Half& half, Node node, EffectMap& out) const {
+  void add_effects(const BootGraph& half, Node node, EffectMap& out) const {
     const std::vector<elf::Instruction> code = code_of(half, node);
     for (const Reference& reference : half.piece(node).references) {
       const auto variable = variable_of(half, node.file, reference);
@@ -614,8 +466,8 @@ class Judge {
   }
 
   std::span<BootFile> files_;
-  Half before_;
-  Half after_;
+  BootGraph before_;
+  BootGraph after_;
   std::map<Node, Node> moved_to_;  // pre → post
   Nodes never_run_;
   std::set<Variable> cared_for_;

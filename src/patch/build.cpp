@@ -372,6 +372,22 @@ class Builder {
     return {};
   }
 
+  // Asked about both sides, and each time the whole object is read: the answers are kept.
+  static std::function<bool(std::string_view)> boot_alone_calls(const match::RunObject& run) {
+    return
+        [&run, known = std::map<std::string, bool, std::less<>>()](std::string_view name) mutable {
+          auto it = known.find(name);
+          if (it == known.end()) {
+            const kernel::RunSymbol* symbol = run.symbols().unique(name);
+            it = known
+                     .emplace(name, symbol != nullptr && symbol->is_global() &&
+                                        run.boot_alone_refers_to(symbol->address))
+                     .first;
+          }
+          return it->second;
+        };
+  }
+
   static diff::Home home_of(const Work& work) {
     return work.unit.command.is_module ? diff::Home::module : diff::Home::vmlinux;
   }
@@ -391,11 +407,7 @@ class Builder {
                        .home = home_of(work),
                        .object = work.run,
                        .diff = work.diff,
-                       .boot_alone_calls = [&work](std::string_view name) {
-                         const kernel::RunSymbol* symbol = work.run->symbols().unique(name);
-                         return symbol != nullptr && symbol->is_global() &&
-                                work.run->boot_alone_refers_to(symbol->address);
-                       }});
+                       .boot_alone_calls = boot_alone_calls(*work.run)});
     }
     diff::judge_boot_needs(files);
   }
