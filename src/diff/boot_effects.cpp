@@ -13,6 +13,7 @@
 #include "diff/boot_effects.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -82,8 +83,7 @@ std::string effect_of(const PieceGraph& graph, const Piece& piece,
   return effect;
 }
 
-std::string handing_out(const PieceGraph& graph, const Piece& piece,
-                        const std::vector<elf::Instruction>& code, const Reference& reference) {
+std::string handing_out(const PieceGraph& graph, const Piece& piece, const Reference& reference) {
   std::uint64_t begin = 0;
   std::uint64_t end = piece.size;
   for (const Reference& other : piece.references) {
@@ -93,20 +93,14 @@ std::string handing_out(const PieceGraph& graph, const Piece& piece,
       end = std::min(end, other.offset);
     }
   }
-  std::string out;
-  for (const elf::Instruction& insn : code) {
-    if (insn.offset > begin && insn.offset < end && !insn.is_branch) {
-      out += graph.arch().text(graph.bytes(piece).subspan(insn.offset, insn.length), 0) + "; ";
-    }
-  }
+  std::set<std::string> out;
   for (const Reference& other : piece.references) {
-    if (other.offset > begin && other.offset <= end && &other != &reference) {
-      const auto text = text_at(graph, other);
-      out += text ? *text : fmt::format("{}+{}", name_of(graph, other), other.target_offset);
-      out += "; ";
+    const bool inside = other.offset > begin && other.offset <= end && &other != &reference;
+    if (inside && !text_at(graph, other)) {
+      out.insert(fmt::format("{}+{}", base_name(name_of(graph, other)), other.target_offset));
     }
   }
-  return out;
+  return fmt::format("{};", fmt::join(out, ", "));
 }
 
 std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
@@ -125,7 +119,9 @@ std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
       std::from_chars(first, text.data() + text.size(), value, 16);
     }
     const bool is_error = value >= error_codes || (value >= 0xfffff000 && value <= 0xffffffff);
-    if (value >= smallest && !is_error) {
+    // GFP_KERNEL and what is added to it.
+    const bool is_allocation_flags = (value & 0xcc0) == 0xcc0 && (value & 0xf) == 0;
+    if (value >= smallest && !is_error && !is_allocation_flags) {
       out.insert(value);
     }
   }

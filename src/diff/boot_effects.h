@@ -21,13 +21,12 @@ bool may_be_state(const PieceGraph& graph, const Reference& reference);
 std::string effect_of(const PieceGraph& graph, const Piece& piece,
                       const std::vector<elf::Instruction>& code, const Reference& reference);
 
-// The function that is given the address that `reference` takes, and all that its caller does after
-// the call before to prepare that one, in words.
-std::string handing_out(const PieceGraph& graph, const Piece& piece,
-                        const std::vector<elf::Instruction>& code, const Reference& reference);
+// The function that is given the address that `reference` takes, and what else the caller names
+// after the call before, in words.
+std::string handing_out(const PieceGraph& graph, const Piece& piece, const Reference& reference);
 
 // The numbers that the code of a function holds, but for those that every other function has:
-// small ones, and error codes.
+// small ones, error codes, and flags for allocations.
 std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
                                    const std::vector<elf::Instruction>& code);
 

@@ -21,6 +21,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <set>
 #include <string>
@@ -80,7 +81,7 @@ class Judge {
       }
     }
     after_.for_each([&](Node node) {
-      if (fate(node) != Fate::out && !never_run_.contains(node)) {
+      if (fate(node) != Fate::out && !never_run_.contains(node) && !after_.is_boot_only(node)) {
         judge(node);
       }
     });
@@ -290,8 +291,6 @@ class Judge {
   // Where boot code registers a function in another way, with other data or for something else, the
   // new function was never registered so.
   void judge_ways_of_handing_out(Node before, Node after) {
-    const std::vector<elf::Instruction> old_code = code_of(before_, before);
-    const std::vector<elf::Instruction> new_code = code_of(after_, after);
     std::map<Node, std::string> ways;  // of post's functions, in pre
     for (const Reference& reference : before_.piece(before).references) {
       const auto given = before_.target(before.file, reference);
@@ -299,16 +298,14 @@ class Judge {
                            ? post_of(*given)
                            : std::nullopt;
       if (now && fate(*now) != Fate::out) {
-        ways[*now] +=
-            handing_out(before_.graph(before.file), before_.piece(before), old_code, reference);
+        ways[*now] += handing_out(before_.graph(before.file), before_.piece(before), reference);
       }
     }
     std::map<Node, std::string> later;
     for (const Reference& reference : after_.piece(after).references) {
       const auto given = after_.target(after.file, reference);
       if (given && !reference.is_branch && ways.contains(*given)) {
-        later[*given] +=
-            handing_out(after_.graph(after.file), after_.piece(after), new_code, reference);
+        later[*given] += handing_out(after_.graph(after.file), after_.piece(after), reference);
       }
     }
     for (const auto& [function, way] : later) {
@@ -327,8 +324,8 @@ class Judge {
 
   // A size or a limit that boot code went by, and that a function goes by which is replaced.
   void judge_shared_numbers(Node before, Node after) {
-    const auto [gone, come] = changed_numbers(before, after);
-    if (gone.empty() || come.empty() || !callbacks().empty()) {
+    const ChangedNumbers boots = changed_numbers(before, after);
+    if (boots.empty() || !callbacks().empty()) {
       return;
     }
     after_.for_each([&](Node node) {
@@ -336,43 +333,74 @@ class Judge {
       if (!old || after_.is_boot_only(node)) {
         return;
       }
-      const auto [less, more] = changed_numbers(*old, node);
-      const auto was = std::ranges::find_if(gone, [&](auto one) { return less.contains(one); });
-      const auto is = std::ranges::find_if(come, [&](auto one) { return more.contains(one); });
-      if (was == gone.end() || is == come.end()) {
-        return;
+      for (const auto& [was, is] : changed_numbers(*old, node)) {
+        const auto same = std::ranges::find_if(boots, [&](const auto& boot) {
+          return is_same_change(boot, {was, is});
+        });
+        if (same != boots.end()) {
+          files_[node.file].diff.refusals.push_back(Error{
+              Code::init_needed, std::string(after_.name(node)),
+              fmt::format("it goes by {} instead of {} after the diff, and {} by {} instead of {}; "
+                          "that only runs at boot or load, and has run as it was: what it set up "
+                          "may be of the old size",
+                          is, was, after_.name(after), same->second, same->first),
+              "keep the number, or see to what was set up in a callback of the patch "
+              "(SUTURE_PRE_PATCH)"});
+          return;
+        }
       }
-      files_[node.file].diff.refusals.push_back(
-          Error{Code::init_needed, std::string(after_.name(node)),
-                fmt::format(
-                    "it goes by {} instead of {} after the diff, and so would {}, which only runs "
-                    "at boot or load and has run with {}: what it set up may be of that size",
-                    *is, *was, after_.name(after), *was),
-                "keep the number, or see to what was set up in a callback of the patch "
-                "(SUTURE_PRE_PATCH)"});
     });
   }
 
-  // What goes and what comes.
-  std::pair<std::set<std::uint64_t>, std::set<std::uint64_t>> changed_numbers(Node before,
-                                                                              Node after) const {
+  // The same numbers; or powers of two, or masks, that grow alike: a table's bytes and its mask.
+  static bool is_same_change(std::pair<std::uint64_t, std::uint64_t> one,
+                             std::pair<std::uint64_t, std::uint64_t> other) {
+    auto power = [](std::uint64_t number) {
+      return std::has_single_bit(number)       ? std::countr_zero(number)
+             : std::has_single_bit(number + 1) ? std::countr_zero(number + 1)
+                                               : -1;
+    };
+    const int numbers[] = {power(one.first), power(one.second), power(other.first),
+                           power(other.second)};
+    return one == other || (std::ranges::find(numbers, -1) == std::end(numbers) &&
+                            numbers[0] - numbers[1] == numbers[2] - numbers[3]);
+  }
+
+  // Each number that goes with each that comes.
+  using ChangedNumbers = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+  ChangedNumbers changed_numbers(Node before, Node after) const {
     const auto old =
         numbers_in(before_.graph(before.file), before_.piece(before), code_of(before_, before));
     const auto now =
         numbers_in(after_.graph(after.file), after_.piece(after), code_of(after_, after));
-    std::pair<std::set<std::uint64_t>, std::set<std::uint64_t>> out;
-    std::ranges::set_difference(old, now, std::inserter(out.first, out.first.end()));
-    std::ranges::set_difference(now, old, std::inserter(out.second, out.second.end()));
+    ChangedNumbers out;
+    for (std::uint64_t was : old) {
+      for (std::uint64_t is : now) {
+        if (!now.contains(was) && !old.contains(is)) {
+          out.emplace_back(was, is);
+        }
+      }
+    }
     return out;
   }
 
   // What boot code has handed out is called for ever, and where its name is gone nothing redirects
   // it. What run-time code has handed out is called as long as somebody has it.
   void judge_what_was_handed_out() {
-    const Nodes by_boot =
-        before_.reach(before_.boot_functions(), [&](const Reference& reference, Node to) {
-          return !post_of(to) && !(reference.is_branch && before_.is_function(to));
-        });
+    const auto hands_out = [&](const Reference& reference, Node to) {
+      return !post_of(to) && !(reference.is_branch && before_.is_function(to));
+    };
+    std::vector<Node> first;
+    for (Node boot : before_.boot_functions()) {
+      for (const Reference& reference : before_.piece(boot).references) {
+        const auto to = before_.target(boot.file, reference);
+        if (to && hands_out(reference, *to) &&
+            (before_.is_function(*to) || reference.takes_address)) {
+          first.push_back(*to);
+        }
+      }
+    }
+    const Nodes by_boot = before_.reach(std::move(first), hands_out);
     Nodes given = by_boot;
     before_.for_each([&](Node node) {
       for (const Reference& reference : before_.piece(node).references) {
@@ -384,7 +412,12 @@ class Judge {
       }
     });
     for (Node node : given) {
-      if (!before_.is_function(node) || before_.is_boot_only(node) || post_of(node)) {
+      const Piece& piece = before_.piece(node);
+      const bool counts =
+          before_.is_function(node) ||
+          (piece.kind == PieceKind::data && !piece.name.empty() &&
+           !is_copyable(before_.graph(node.file), piece) && !may_start_anew(base_name(piece.name)));
+      if (!counts || before_.is_boot_only(node) || post_of(node)) {
         continue;
       }
       const std::string name(before_.name(node));
@@ -392,10 +425,10 @@ class Judge {
       if (by_boot.contains(node)) {
         diff.refusals.push_back(
             Error{Code::init_needed, name,
-                  "it goes, and boot code has given its address to others: the kernel still calls "
+                  "it goes, and boot code has given its address to others: the kernel still uses "
                   "it, as it was; to what boot code would give them after the diff, nothing leads",
-                  "keep the function's name and change what it does"});
-      } else {
+                  "keep its name, and change what it does"});
+      } else if (before_.is_function(node)) {
         diff.notes.push_back(fmt::format(
             "{} goes: who was given its address before still calls it, as it was", name));
       }

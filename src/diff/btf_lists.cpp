@@ -5,7 +5,7 @@
 // are written by a program of the build when the image is linked, so a patch cannot bring a list.
 //
 // Method: the section is the names in it, in order of place. Names of ids end in a number that the
-// compiler counts up, which is left out.
+// compiler counts up, which is left out. Beside them stand flags.
 #include "diff/btf_lists.h"
 
 #include <fmt/format.h>
@@ -41,16 +41,27 @@ std::vector<Entry> entries_of(const PieceGraph& graph) {
   return out;
 }
 
+// Zeros, but for the flags of functions that programs may call.
+ByteView contents_of(const PieceGraph& graph) {
+  const elf::Section* section = graph.object().section(btf_lists_section);
+  return section == nullptr ? ByteView{} : section->data;
+}
+
 }  // namespace
 
 std::optional<Error> changed_btf_lists(const PieceGraph& pre, const PieceGraph& post) {
   const std::vector<Entry> before = entries_of(pre);
   const std::vector<Entry> after = entries_of(post);
   auto [old, now] = std::ranges::mismatch(before, after);
-  if (old == before.end() && now == after.end()) {
+  std::string_view which;
+  if (old != before.end() || now != after.end()) {
+    which = old == before.end() ? now->second : old->second;
+  } else if (!std::ranges::equal(contents_of(pre), contents_of(post))) {
+    which = btf_lists_section;
+  } else {
     return std::nullopt;
   }
-  return Error{Code::data_changed, std::string(old == before.end() ? now->second : old->second),
+  return Error{Code::data_changed, std::string(which),
                "a list of BTF ids changes here: the kernel reads it whenever it verifies a BPF "
                "program, and its numbers are only known where the whole kernel is linked",
                "leave the list as it is"};

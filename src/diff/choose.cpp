@@ -86,7 +86,6 @@ class Chooser {
     std::ranges::move(code_that_lists_name(post_.graph, out_.fate),
                       std::back_inserter(out_.refusals));
     check_taken_back();
-    judge_lost_state(pre_, post_, out_);
     note_what_stays_beside_code(pre_, post_, out_);
     judge_threads(pre_, post_, out_);
     return std::move(out_);

@@ -4,8 +4,9 @@
 // one, and what the running one holds is lost: a list of what is registered would be empty. Exports
 // lie in sorted tables of the kernel, and what a module says of itself in its file.
 //
-// Method: a function that goes in used a writable variable that is gone, and now uses a new one of
-// the same size: then the one took the place of the other. So did a global one. Exports and
+// Method: a writable variable is gone, and a new one took its place if a function that used the one
+// uses the other and both have one size; if all functions that used it do, whatever the size; or if
+// all these functions got other names, too. A new global may lie in another file. Exports and
 // .modinfo are compared as sets.
 //
 // Invariants: flags that only remember that a message was printed may start anew.
@@ -31,16 +32,6 @@ bool is_writable_variable(const PieceGraph& graph, std::int32_t index) {
   const Piece& piece = graph.piece(index);
   return piece.kind == PieceKind::data && (graph.section_of(piece).flags & SHF_WRITE) != 0 &&
          !is_copyable(graph, piece);
-}
-
-std::set<std::int32_t> variables_of(const PieceGraph& graph, std::int32_t user) {
-  std::set<std::int32_t> out;
-  for (const Reference& reference : graph.piece(user).references) {
-    if (reference.target_piece >= 0 && is_writable_variable(graph, reference.target_piece)) {
-      out.insert(reference.target_piece);
-    }
-  }
-  return out;
 }
 
 // What the callbacks name, and what they call.
@@ -140,38 +131,39 @@ namespace {
 
 class LostState {
  public:
-  LostState(const Side& pre, const Side& post, ObjectDiff& out)
+  LostState(const Side& pre, const Side& post, const NewGlobals& elsewhere, ObjectDiff& out)
       : pre_(pre),
         post_(post),
+        elsewhere_(elsewhere),
         out_(out),
-        seen_to_(named_by_callbacks(post.graph, out.directives)) {}
-
-  void judge() {
-    for (std::size_t user = 0; user < out_.fate.size(); ++user) {
-      if (out_.fate[user] == Fate::changed && out_.correlation.pre_of[user] >= 0) {
-        compare(variables_of(pre_.graph, out_.correlation.pre_of[user]),
-                variables_of(post_.graph, static_cast<std::int32_t>(user)));
+        seen_to_(named_by_callbacks(post.graph, out.directives)) {
+    for (std::size_t i = 0; i < post.graph.pieces().size(); ++i) {
+      const auto index = static_cast<std::int32_t>(i);
+      if (is_writable_variable(post.graph, index) && is_fresh(index)) {
+        fresh_.push_back({index, post.graph.piece(index).name, post.graph.piece(index).size});
       }
     }
-    // Other files may be who uses these.
-    compare(globals_of(pre_.graph), globals_of(post_.graph));
+  }
+
+  void judge() {
+    for (std::size_t i = 0; i < pre_.graph.pieces().size(); ++i) {
+      const auto index = static_cast<std::int32_t>(i);
+      if (is_writable_variable(pre_.graph, index) && is_lost(index)) {
+        judge(index);
+      }
+    }
   }
 
  private:
-  static std::set<std::int32_t> globals_of(const PieceGraph& graph) {
-    std::set<std::int32_t> out;
-    for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
-      const auto index = static_cast<std::int32_t>(i);
-      if (graph.piece(index).global && is_writable_variable(graph, index)) {
-        out.insert(index);
-      }
-    }
-    return out;
-  }
+  struct Fresh {
+    std::int32_t piece = -1;  // of post; -1 for another file's
+    std::string_view name;
+    std::uint64_t size = 0;
+  };
 
   bool is_lost(std::int32_t index) const {
     const Piece& old = pre_.graph.piece(index);
-    return out_.correlation.post_of[static_cast<std::size_t>(index)] < 0 &&
+    return !old.name.empty() && out_.correlation.post_of[static_cast<std::size_t>(index)] < 0 &&
            !may_start_anew(base_name(old.name)) &&
            !out_.correlation.elsewhere.gone.contains(index) &&
            !is_freed_section(pre_.graph.section_of(old).name);
@@ -182,46 +174,110 @@ class LostState {
     return out_.correlation.pre_of[slot] < 0 && out_.fate[slot] == Fate::fresh;
   }
 
-  void compare(const std::set<std::int32_t>& before, const std::set<std::int32_t>& after) {
-    for (std::int32_t lost : before) {
-      for (std::int32_t fresh : after) {
-        if (is_lost(lost) && is_fresh(fresh) &&
-            pre_.graph.piece(lost).size == post_.graph.piece(fresh).size &&
-            told_.insert(fresh).second) {
-          tell(pre_.graph.piece(lost).name, fresh);
+  // The functions that used it and are still there, as they are in post; and whether others did
+  // that are gone.
+  std::pair<std::set<std::int32_t>, bool> users_of(std::int32_t lost) const {
+    std::pair<std::set<std::int32_t>, bool> out;
+    for (std::size_t i = 0; i < pre_.graph.pieces().size(); ++i) {
+      const Piece& user = pre_.graph.pieces()[i];
+      if (user.kind == PieceKind::function && !is_freed_section(pre_.graph.section_of(user).name) &&
+          std::ranges::find(user.references, lost, &Reference::target_piece) !=
+              user.references.end()) {
+        const std::int32_t now = out_.correlation.post_of[i];
+        now >= 0 ? static_cast<void>(out.first.insert(now)) : static_cast<void>(out.second = true);
+      }
+    }
+    return out;
+  }
+
+  // By itself, or by a new function that it calls.
+  bool uses(std::int32_t user, const Fresh& fresh) const {
+    std::set<std::int32_t> seen;
+    std::vector<std::int32_t> work{user};
+    while (!work.empty()) {
+      const std::int32_t index = work.back();
+      work.pop_back();
+      if (!seen.insert(index).second) {
+        continue;
+      }
+      for (const Reference& reference : post_.graph.piece(index).references) {
+        const std::int32_t target = reference.target_piece;
+        if (fresh.piece >= 0 ? target == fresh.piece
+                             : target < 0 && name_of(post_.graph, reference) == fresh.name) {
+          return true;
         }
+        if (target >= 0 && reference.is_branch && is_fresh(target)) {
+          work.push_back(target);
+        }
+      }
+    }
+    return false;
+  }
+
+  void judge(std::int32_t index) {
+    const Piece& lost = pre_.graph.piece(index);
+    const auto [users, others] = users_of(index);
+    std::vector<Fresh> candidates = fresh_;
+    for (const auto& [name, size] : elsewhere_) {
+      candidates.push_back({-1, name, size});
+    }
+    for (const Fresh& fresh : candidates) {
+      const auto count = static_cast<std::size_t>(
+          std::ranges::count_if(users, [&](std::int32_t user) { return uses(user, fresh); }));
+      const bool all = count == users.size();
+      // Flags and counters of a few bytes come and go; a global one may be other files' to use.
+      const bool alike = fresh.size == lost.size;
+      const bool whole = alike && lost.size >= sizeof(void*);
+      const bool global = lost.global && fresh.piece >= 0 && post_.graph.piece(fresh.piece).global;
+      if ((alike && count > 0) || (whole && all && users.empty() && others && fresh.piece >= 0) ||
+          (alike && global) || (all && users.size() > 1)) {
+        tell(lost.name, fresh);
+        return;
       }
     }
   }
 
-  void tell(std::string_view lost, std::int32_t fresh) {
-    const std::string name(post_.graph.piece(fresh).name);
-    if (seen_to_.contains(fresh)) {
+  void tell(std::string_view lost, const Fresh& fresh) {
+    if (fresh.piece >= 0 && seen_to_.contains(fresh.piece)) {
       add_note(out_, fmt::format("{} takes the place of {}: what that holds is for the callback to "
                                  "hand on",
-                                 name, lost));
-    } else {
-      out_.refusals.push_back(
-          Error{Code::data_changed, name,
-                fmt::format("it takes the place of {}, and what the running kernel keeps there "
-                            "would be lost",
-                            lost),
-                "keep the variable's name, or hand its contents on in a callback of the patch "
-                "(SUTURE_PRE_PATCH)"});
+                                 fresh.name, lost));
+      return;
     }
+    out_.refusals.push_back(
+        Error{Code::data_changed, std::string(fresh.name),
+              fmt::format("it takes the place of {}, and what the running kernel keeps there would "
+                          "be lost",
+                          lost),
+              "keep the variable's name and type, or hand its contents on in a callback of the "
+              "patch (SUTURE_PRE_PATCH)"});
   }
 
   const Side& pre_;
   const Side& post_;
+  const NewGlobals& elsewhere_;
   ObjectDiff& out_;
   const std::set<std::int32_t> seen_to_;
-  std::set<std::int32_t> told_;
+  std::vector<Fresh> fresh_;
 };
 
 }  // namespace
 
-void judge_lost_state(const Side& pre, const Side& post, ObjectDiff& out) {
-  LostState(pre, post, out).judge();
+void judge_lost_state(const Side& pre, const Side& post, const NewGlobals& elsewhere,
+                      ObjectDiff& out) {
+  LostState(pre, post, elsewhere, out).judge();
+}
+
+NewGlobals new_globals(const PieceGraph& post, const ObjectDiff& diff) {
+  NewGlobals out;
+  for (std::size_t i = 0; i < post.pieces().size(); ++i) {
+    const Piece& piece = post.pieces()[i];
+    if (piece.global && diff.correlation.pre_of[i] < 0 && diff.fate[i] == Fate::fresh &&
+        is_writable_variable(post, static_cast<std::int32_t>(i))) {
+      out.emplace(piece.name, piece.size);
+    }
+  }
+  return out;
 }
 
 void note_what_stays_beside_code(const Side& pre, const Side& post, ObjectDiff& out) {

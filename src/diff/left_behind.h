@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <set>
 #include <string_view>
 
@@ -11,7 +13,11 @@ namespace suture::diff {
 // Refuses (data-changed) a variable that takes another's place in code that goes in: what the
 // running one holds would be lost. A callback of the patch that names the new one sees to it; then
 // it is a note.
-void judge_lost_state(const Side& pre, const Side& post, ObjectDiff& out);
+// `elsewhere`: the new globals of the object's other files.
+using NewGlobals = std::map<std::string_view, std::uint64_t>;  // sizes, by name
+void judge_lost_state(const Side& pre, const Side& post, const NewGlobals& elsewhere,
+                      ObjectDiff& out);
+NewGlobals new_globals(const PieceGraph& post, const ObjectDiff& diff);
 
 // Notes what a patch cannot change although no code differs: exports, and what modules say of
 // themselves.

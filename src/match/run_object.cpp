@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <set>
 
 namespace suture::match {
 
@@ -280,24 +281,46 @@ bool RunObject::is_freed(std::uint64_t address) const {
   return begin != nullptr && end != nullptr && address >= begin->address && address < end->address;
 }
 
+std::uint64_t RunObject::function_around(std::uint64_t address) const {
+  const kernel::RunSymbol* best = nullptr;
+  for (const kernel::RunSymbol& symbol : symbols_->all()) {
+    if (symbol.is_text() && symbol.address <= address &&
+        (best == nullptr || symbol.address > best->address)) {
+      best = &symbol;
+    }
+  }
+  return best == nullptr ? 0 : best->address;
+}
+
 bool RunObject::boot_alone_refers_to(std::uint64_t address) const {
+  constexpr int most_steps = 3;
+  return boot_alone_refers_to(address, most_steps);
+}
+
+bool RunObject::boot_alone_refers_to(std::uint64_t address, int steps) const {
   // Tables that list every function.
   constexpr std::array<std::string_view, 5> lists{".orc_unwind_ip", "__mcount_loc",
                                                   ".ibt_endbr_seal", "__patchable_function_entries",
                                                   ".kcfi_traps"};
+  constexpr std::size_t most_users = 2;
   bool by_boot = false;
-  // Whether what stays may refer to it.
+  std::set<std::uint64_t> users;  // functions that stay
+  // Whether something that stays, and is no function, may refer to it.
   auto look = [&](const elf::Section& section, std::uint64_t start, ByteView bytes) {
     if ((section.flags & SHF_ALLOC) == 0 || std::ranges::find(lists, section.name) != lists.end()) {
       return false;
     }
+    const bool code = (section.flags & SHF_EXECINSTR) != 0;
     for (std::uint64_t i : places_of(bytes, start, address, image_ == nullptr)) {
-      if (!is_freed(start + i) && !(image_ == nullptr && section.name.starts_with(".init"))) {
+      if (is_freed(start + i) || (image_ == nullptr && section.name.starts_with(".init"))) {
+        by_boot = by_boot || code;
+      } else if (const std::uint64_t user = code ? function_around(start + i) : 0; user == 0) {
         return true;
+      } else if (user != address) {
+        users.insert(user);
       }
-      by_boot = by_boot || (section.flags & SHF_EXECINSTR) != 0;
     }
-    return false;
+    return users.size() > most_users;
   };
   const auto& sections = image_ != nullptr ? image_->elf().sections() : module_->elf().sections();
   const bool stays =
@@ -308,7 +331,9 @@ bool RunObject::boot_alone_refers_to(std::uint64_t address) const {
                         : std::ranges::any_of(areas_, [&](const Area& area) {
                             return look(sections[area.section], area.address, area.bytes);
                           });
-  return by_boot && !stays;
+  return !stays && (by_boot || !users.empty()) && (users.empty() || steps > 1) &&
+         std::ranges::all_of(
+             users, [&](std::uint64_t user) { return boot_alone_refers_to(user, steps - 1); });
 }
 
 bool RunObject::links_to_own(std::string_view name) const {

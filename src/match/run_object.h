@@ -69,9 +69,10 @@ class RunObject {
   // It lies in memory that the kernel frees once it has booted. Of a module such memory is not
   // known.
   bool is_freed(std::uint64_t address) const;
-  // Boot code refers to the function at `address`, and nothing that stays once the kernel has
-  // booted, or the module was loaded, can be a reference to it. What only looks like one counts as
-  // one.
+  // Boot code refers to the function at `address`, or a function of which that is true does, and
+  // nothing else that stays once the kernel has booted, or the module was loaded, can be a
+  // reference to it. What only looks like one counts as one; a chain of more than three functions
+  // does not.
   bool boot_alone_refers_to(std::uint64_t address) const;
   // A module's files see a symbol of that name that one of them defines: a reference from any of
   // them means this one, whatever else has the name. Never true of vmlinux, where names that are
@@ -87,6 +88,10 @@ class RunObject {
   std::optional<std::uint64_t> outside(std::string_view name) const;
 
  private:
+  bool boot_alone_refers_to(std::uint64_t address, int steps) const;
+  // The function that holds the address, or 0.
+  std::uint64_t function_around(std::uint64_t address) const;
+
   struct Area {
     std::uint32_t section = 0;  // of the module
     std::uint64_t address = 0;

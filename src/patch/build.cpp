@@ -357,6 +357,7 @@ class Builder {
       work.diff = diff::compare(*work.pre, *work.post, home_of(work), std::move(directives),
                                 outside_of(work), std::move(elsewhere[work.file]));
     }
+    judge_lost_states();
     judge_boot_needs();
     for (const Work& work : works_) {
       std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
@@ -396,6 +397,19 @@ class Builder {
     return [&work](std::string_view function, elf::AddressArguments arguments) {
       return work.shipped->fate(function, arguments);
     };
+  }
+
+  // A variable may go from one file, and what takes its place come in another.
+  void judge_lost_states() {
+    for (Work& work : works_) {
+      diff::NewGlobals elsewhere;
+      for (const Work& other : works_) {
+        if (&other != &work && other.run == work.run) {
+          elsewhere.merge(diff::new_globals(other.post_graph, other.diff));
+        }
+      }
+      diff::judge_lost_state(*work.pre, *work.post, elsewhere, work.diff);
+    }
   }
 
   // What goes in of one file may count on the boot code of another.

@@ -66,6 +66,11 @@ TEST_F(RunObjectOfModule, TellsWhatOnlyItsInitCodeRefersTo) {
   EXPECT_FALSE(run_.boot_alone_refers_to(address("often")));
   EXPECT_FALSE(run_.boot_alone_refers_to(address("given")));
   EXPECT_FALSE(run_.boot_alone_refers_to(address("nobodys")));
+  load("", {function("last", "ret", ".text") + function("next", "call last; ret", ".text") +
+            function("used", "ret", ".text") + function("user", "call used; ret", ".text") +
+            function("boot", "call next; call used; ret", ".init.text")});
+  EXPECT_TRUE(run_.boot_alone_refers_to(address("last")));
+  EXPECT_FALSE(run_.boot_alone_refers_to(address("used")));
 }
 
 }  // namespace
