@@ -33,7 +33,7 @@ Json to_json(const patch::Outcome& outcome, const kernel::Kernel& kernel) {
   out["matched"] = {
       {"functions", outcome.matched}, {"of", outcome.of}, {"unmatched", outcome.unmatched}};
   out["compiled"] = {{"objects", outcome.compiled_objects}, {"kept", outcome.kept_objects}};
-  out["proof"] = proof_json(outcome.proof);
+  out["proof"] = outcome.refusals.empty() ? proof_json(outcome.proof) : Json(nullptr);
   out["symbols"] = {{"exported", outcome.metadata.imports},
                     {module::core_name(outcome.metadata.core), outcome.metadata.core_symbols}};
   out["refusals"] = errors_json(outcome.refusals);
@@ -43,11 +43,10 @@ Json to_json(const patch::Outcome& outcome, const kernel::Kernel& kernel) {
   }
   out["notes"] = outcome.notes;
   if (const auto& onto = outcome.succession) {
-    out["onto"] = {{"previous", onto->previous},
-                   {"takes_over", onto->takes_over},
-                   {"adds", onto->adds},
-                   {"drops", onto->drops},
-                   {"keeps", onto->keeps}};
+    out["onto"] = {{"previous", onto->previous}, {"takes_over", onto->takes_over},
+                   {"adds", onto->adds},         {"drops", onto->drops},
+                   {"keeps", onto->keeps},       {"again", onto->again},
+                   {"warnings", onto->warnings}};
   }
   const patch::Seconds& s = outcome.seconds;
   out["seconds"] = {{"source", s.source}, {"compile", s.compile}, {"diff", s.diff},
@@ -68,6 +67,10 @@ std::string succession_text(const patch::Succession& onto) {
   list("adds", onto.adds);
   list("drops", onto.drops);
   list("keeps", onto.keeps);
+  list("again", onto.again);
+  for (const std::string& warning : onto.warnings) {
+    out += fmt::format("warning: {}\n", warning);
+  }
   return out;
 }
 

@@ -149,7 +149,9 @@ Status check_paths(const Command::Data& command) {
     for (const std::string& path : option->option->results()) {
       std::error_code ec;
       if (!fs::exists(path, ec)) {
-        return fail_errno(ec ? ec.value() : ENOENT, path, "open");
+        return ec ? fail_errno(ec.value(), path, "open")
+                  : fail(Code::io, path, "there is no such file or directory",
+                         "check the path; a directory has to be made first");
       }
     }
   }

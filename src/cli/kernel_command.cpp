@@ -113,12 +113,12 @@ Result<Report> show(const std::string& release) {
   report.json["compiler"] = image.compiler();
   report.json["symbols"] = image.symbols().all().size();
   report.json["module_count"] = modules.all().size();
-  report.text = key_value("release", kernel.release) +
-                key_value("package", kernel.package_version) +
-                key_value("build id", kernel.build_id) + key_value("compiler", image.compiler()) +
-                key_value("symbols", fmt::format("{}", image.symbols().all().size())) +
-                key_value("modules", fmt::format("{}", modules.all().size())) +
-                key_value("directory", kernel.root.string());
+  report.text =
+      key_value("release", kernel.release) + key_value("package", kernel.package_version) +
+      key_value("build id", kernel.build_id) + key_value("compiler", image.compiler()) +
+      key_value("symbols", fmt::format("{}", image.symbols().all().size())) +
+      key_value("modules", fmt::format("{}", modules.all().size())) +
+      key_value("directory", kernel.root.string()) + key_value("source", kernel.source.string());
   return report;
 }
 

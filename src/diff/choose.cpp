@@ -402,7 +402,9 @@ class Chooser {
              fmt::format("the initial contents of {} change, and the running kernel's own copy is "
                          "in use: {}",
                          name, hindrance),
-             "change the code that uses it instead, or set the new value from a callback");
+             "change the code that uses it instead; or keep the variable (SUTURE_IGNORE) and set "
+             "the new "
+             "value from a callback: docs/patch-author-guide.md");
     }
   }
 

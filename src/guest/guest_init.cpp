@@ -223,7 +223,8 @@ class Run {
       return;
     }
     script("reverted");
-    phase("gone", [&]() -> Result<double> { return check_gone(); });
+    // What others may still use stays in memory, switched off.
+    phase(stays_ ? "stays" : "gone", [&]() -> Result<double> { return check_gone(); });
     if (modules_after() && round_ < plan_.rounds) {
       remove_modules();
     }

@@ -37,6 +37,16 @@ std::vector<std::uint64_t> places_of(ByteView bytes, std::uint64_t start, std::u
   return out;
 }
 
+// The four bytes at `field` are the distance of a direct call or jump.
+bool is_call(ByteView code, std::uint64_t field) {
+  constexpr std::uint8_t call = 0xe8;
+  constexpr std::uint8_t jump = 0xe9;
+  constexpr std::uint8_t two_bytes = 0x0f;
+  constexpr std::uint8_t conditional = 0x80;
+  return (field >= 1 && (code[field - 1] == call || code[field - 1] == jump)) ||
+         (field >= 2 && code[field - 2] == two_bytes && (code[field - 1] & 0xf0) == conditional);
+}
+
 }  // namespace
 
 RunObject RunObject::of_vmlinux(const kernel::Image& image) {
@@ -305,15 +315,26 @@ bool RunObject::boot_alone_refers_to(std::uint64_t address, int steps) const {
   constexpr std::size_t most_users = 2;
   bool by_boot = false;
   std::set<std::uint64_t> users;  // functions that stay
-  // Whether something that stays, and is no function, may refer to it.
+  const kernel::RunSymbol* begin = symbols_->unique("__start_mcount_loc");
+  const kernel::RunSymbol* end = symbols_->unique("__stop_mcount_loc");
+  const auto is_list_of_functions = [&](std::uint64_t place) {
+    return begin != nullptr && end != nullptr && place >= begin->address && place < end->address;
+  };
+  // Whether something that stays, and is no function, may have it.
   auto look = [&](const elf::Section& section, std::uint64_t start, ByteView bytes) {
     if ((section.flags & SHF_ALLOC) == 0 || std::ranges::find(lists, section.name) != lists.end()) {
       return false;
     }
     const bool code = (section.flags & SHF_EXECINSTR) != 0;
     for (std::uint64_t i : places_of(bytes, start, address, image_ == nullptr)) {
+      if (is_list_of_functions(start + i)) {
+        continue;
+      }
       if (is_freed(start + i) || (image_ == nullptr && section.name.starts_with(".init"))) {
-        by_boot = by_boot || code;
+        if (!code || !is_call(bytes, i)) {
+          return true;  // boot code has given it to others
+        }
+        by_boot = true;
       } else if (const std::uint64_t user = code ? function_around(start + i) : 0; user == 0) {
         return true;
       } else if (user != address) {

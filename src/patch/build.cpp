@@ -438,13 +438,16 @@ class Builder {
     const std::string& where =
         touched.sources.empty() ? touched.headers.front() : touched.sources.front();
     if (init) {
+      const bool boots = std::ranges::any_of(
+          works_, [](const Work& work) { return home_of(work) == diff::Home::vmlinux; });
       out_.refusals.push_back(
           Error{Code::init_only, where,
-                "all that changes runs, or is read, only while the kernel boots or the "
-                "module loads, or is exit code of the kernel itself, which "
-                "never runs",
-                "the running kernel cannot be helped by a patch: reboot, or "
-                "reload the module"});
+                boots ? "all that changes runs, or is read, only while the kernel boots, or is its "
+                        "exit code, which never runs"
+                      : "all that changes runs, or is read, only while the module loads",
+                boots ? "no patch can bring it into force: it needs a kernel that is built with it"
+                      : "no patch can bring it into force: build the module with it, and load that "
+                        "one anew"});
     } else if (const std::string exports = other_exports(); !exports.empty()) {
       out_.refusals.push_back(
           Error{Code::no_change, where,

@@ -7,11 +7,14 @@
 #include <iterator>
 #include <set>
 
+#include "base/text.h"
 #include "elf/object.h"
 
 namespace suture::patch {
 
 namespace {
+
+constexpr std::size_t most_named = 5;
 
 std::set<std::string> replaced(const module::Metadata& metadata) {
   std::set<std::string> out;
@@ -72,10 +75,36 @@ Succession succession(const module::Metadata& previous, const module::Metadata& 
   const std::set<std::string> before = replaced(previous);
   const std::set<std::string> after = replaced(next);
   Succession out{.previous = previous.name, .takes_over = next.replace};
+  std::vector<std::string> missing;
+  for (const module::SourceDiff& diff : previous.diffs) {
+    if (std::ranges::find(next.diffs, diff.sha256, &module::SourceDiff::sha256) ==
+        next.diffs.end()) {
+      missing.push_back(diff.file);
+    }
+  }
   std::ranges::set_difference(after, before, std::back_inserter(out.adds));
-  std::ranges::set_intersection(before, after, std::back_inserter(out.keeps));
-  if (next.replace) {
-    std::ranges::set_difference(before, after, std::back_inserter(out.drops));
+  std::ranges::set_intersection(before, after,
+                                std::back_inserter(missing.empty() ? out.keeps : out.again));
+  if (!next.replace) {
+    if (!out.again.empty()) {
+      out.warnings.push_back(fmt::format(
+          "both patches change {}, and only the change of the one that is loaded last counts",
+          listed(out.again, most_named)));
+    }
+    return out;
+  }
+  std::ranges::set_difference(before, after, std::back_inserter(out.drops));
+  if (!out.again.empty()) {
+    out.warnings.push_back(fmt::format(
+        "{} was built from {}, which {} not among the diffs: what that does in {} may be lost",
+        previous.name, listed(missing, most_named), missing.size() == 1 ? "is" : "are",
+        listed(out.again, most_named)));
+  }
+  if (!out.drops.empty()) {
+    out.warnings.push_back(fmt::format(
+        "what {} changes in {} is dropped: `install` and `load` refuse that (fix-lost) unless you "
+        "give --replace",
+        previous.name, listed(out.drops, most_named)));
   }
   return out;
 }

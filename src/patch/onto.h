@@ -14,8 +14,10 @@ namespace suture::patch {
 struct Succession {
   std::string previous;    // the earlier patch's name
   bool takes_over = true;  // it replaces the earlier one; else both stay in force
-  std::vector<std::string> adds, drops,
-      keeps;  // functions, as "OBJECT NAME" or "OBJECT NAME,SYMPOS"
+  // Functions, as "OBJECT NAME" or "OBJECT NAME,SYMPOS". `again`: both patches change it, and that
+  // the new one holds the earlier one's change is not known.
+  std::vector<std::string> adds, drops, keeps, again;
+  std::vector<std::string> warnings;  // of a change that may be lost
 };
 
 // The module file of the earlier patch. bad-module where Suture did not make it, wrong-kernel,

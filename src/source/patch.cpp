@@ -207,6 +207,22 @@ class Parser {
   Patch patch_;
 };
 
+// "fs/x.c 2026-11-30 10:46:55": a tab stands between the two where nothing has replaced it.
+bool ends_with_a_time(std::string_view name) {
+  constexpr std::string_view form = " 0000-00-00 00:00:00";
+  auto fits = [&](std::size_t at) {
+    return std::ranges::equal(form, name.substr(at, form.size()), [](char wanted, char is) {
+      return wanted == '0' ? is >= '0' && is <= '9' : wanted == is;
+    });
+  };
+  for (std::size_t at = 0; at + form.size() <= name.size(); ++at) {
+    if (fits(at)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 std::string_view Parser::peek(std::size_t& next) const {
   std::size_t end = text_.find('\n', position_);
   next = end == std::string_view::npos ? text_.size() : end + 1;
@@ -244,6 +260,12 @@ Result<std::string> Parser::tree_path(const std::string& name, unsigned strip) c
   };
   if (name.empty() || name.find('\0') != std::string::npos) {
     return unsafe("which is no file name");
+  }
+  if (ends_with_a_time(name)) {
+    return fail(
+        Code::bad_diff, fmt::format("{}:{}", where_, line_),
+        fmt::format("the tabs of the diff have become spaces: '{}' is a name and a time", name),
+        "get the diff as a file or an attachment; text that is copied loses its tabs");
   }
   if (name.starts_with('/')) {
     return unsafe("an absolute path");

@@ -8,6 +8,7 @@ namespace suture::patch {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 module::Metadata patch(const std::string& name, std::vector<module::PatchedFunction> functions,
@@ -32,6 +33,33 @@ TEST(Succession, WhatDoesNotTakeOverDropsNothing) {
       succession(patch("v1", {{.name = "a"}}), patch("v2", {{.name = "c"}}, false));
   EXPECT_THAT(onto.drops, IsEmpty());
   EXPECT_FALSE(onto.takes_over);
+}
+
+TEST(Succession, WarnsOfAFunctionThatIsChangedAgainWithoutTheEarlierDiff) {
+  module::Metadata first = patch("v1", {{.name = "a"}});
+  module::Metadata second = patch("v2", {{.name = "a"}});
+  first.diffs = {{.sha256 = "1", .file = "one.patch"}};
+  second.diffs = {{.sha256 = "2", .file = "two.patch"}};
+  const Succession onto = succession(first, second);
+  EXPECT_THAT(onto.keeps, IsEmpty());
+  EXPECT_THAT(onto.again, ElementsAre("vmlinux a"));
+  EXPECT_THAT(onto.warnings, ElementsAre("v1 was built from one.patch, which is not among the "
+                                         "diffs: what that does in vmlinux a may be lost"));
+  second.diffs.push_back(first.diffs[0]);
+  EXPECT_THAT(succession(first, second).keeps, ElementsAre("vmlinux a"));
+  EXPECT_THAT(succession(first, second).warnings, IsEmpty());
+}
+
+TEST(Succession, WarnsOfWhatIsDropped) {
+  EXPECT_THAT(succession(patch("v1", {{.name = "a"}}), patch("v2", {{.name = "b"}})).warnings,
+              ElementsAre(HasSubstr("what v1 changes in vmlinux a is dropped")));
+}
+
+TEST(Succession, WarnsOfTwoPatchesThatStayAndChangeOneFunction) {
+  module::Metadata first = patch("v1", {{.name = "a"}});
+  first.diffs = {{.sha256 = "1", .file = "one.patch"}};
+  EXPECT_THAT(succession(first, patch("v2", {{.name = "a"}}, false)).warnings,
+              ElementsAre(HasSubstr("both patches change vmlinux a, and only")));
 }
 
 TEST(Succession, NewCodeIsNoReplacedFunction) {

@@ -135,6 +135,14 @@ TEST(ParsePatch, RefusesPathsThatLeaveTheTree) {
   }
 }
 
+TEST(ParsePatch, SaysThatTabsHaveBecomeSpaces) {
+  const Error error = refused(
+      "--- a/fs/x.c       2026-11-30 10:46:55.704995539 +0000\n"
+      "+++ b/fs/x.c       2026-11-30 10:46:56.704995539 +0000\n@@ -1 +1 @@\n-a\n+b\n");
+  EXPECT_EQ(error.code, Code::bad_diff);
+  EXPECT_NE(error.reason.find("the tabs of the diff have become spaces"), std::string::npos);
+}
+
 TEST(ParsePatch, KeepsWhatATextDiffCannotSayWithItsFile) {
   struct Case {
     const char* text;

@@ -71,6 +71,11 @@ TEST_F(RunObjectOfModule, TellsWhatOnlyItsInitCodeRefersTo) {
             function("boot", "call next; call used; ret", ".init.text")});
   EXPECT_TRUE(run_.boot_alone_refers_to(address("last")));
   EXPECT_FALSE(run_.boot_alone_refers_to(address("used")));
+  load("", {function("given", "ret", ".text") + function("listed", "ret", ".text") +
+            function("boot", "mov $given, %rdi; call given; call listed; ret", ".init.text") +
+            ".section .init.data,\"aw\"; p: .quad listed\n"});
+  EXPECT_FALSE(run_.boot_alone_refers_to(address("given")));
+  EXPECT_FALSE(run_.boot_alone_refers_to(address("listed")));
 }
 
 }  // namespace
