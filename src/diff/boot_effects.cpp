@@ -13,7 +13,6 @@
 #include "diff/boot_effects.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -66,8 +65,9 @@ std::string effect_of(const PieceGraph& graph, const Piece& piece,
         call == piece.references.end() ? std::string_view{} : name_of(graph, *call);
     // Everything that other files share is given to somebody somewhere; keys to be turned on.
     const bool counts = reference.target_piece >= 0 || given.starts_with("static_key_");
-    return leaves_as_it_was(given) || !counts ? std::string{}
-                                              : fmt::format("given {}", reference.target_offset);
+    return leaves_as_it_was(given) || !counts
+               ? std::string{}
+               : fmt::format("given {} to {}", reference.target_offset, base_name(given));
   }
   std::string effect =
       graph.arch().memory_effect(graph.bytes(piece).subspan(insn->offset, insn->length));
@@ -83,24 +83,26 @@ std::string effect_of(const PieceGraph& graph, const Piece& piece,
   return effect;
 }
 
-std::string handing_out(const PieceGraph& graph, const Piece& piece, const Reference& reference) {
+HandingOut handing_out(const PieceGraph& graph, const Piece& piece, const Reference& reference) {
   std::uint64_t begin = 0;
-  std::uint64_t end = piece.size;
+  const Reference* call = nullptr;
   for (const Reference& other : piece.references) {
     if (other.is_branch && other.offset < reference.offset) {
       begin = other.offset;
-    } else if (other.is_branch && other.offset > reference.offset) {
-      end = std::min(end, other.offset);
+    } else if (other.is_branch && other.offset > reference.offset && call == nullptr) {
+      call = &other;
     }
   }
-  std::set<std::string> out;
+  HandingOut out{.to = call == nullptr ? std::string{} : base_name(name_of(graph, *call)),
+                 .beside = {}};
   for (const Reference& other : piece.references) {
-    const bool inside = other.offset > begin && other.offset <= end && &other != &reference;
-    if (inside && !text_at(graph, other)) {
-      out.insert(fmt::format("{}+{}", base_name(name_of(graph, other)), other.target_offset));
+    const bool inside = other.offset > begin && (call == nullptr || other.offset < call->offset);
+    if (inside && &other != &reference && !text_at(graph, other)) {
+      out.beside.insert(
+          fmt::format("{}+{}", base_name(name_of(graph, other)), other.target_offset));
     }
   }
-  return fmt::format("{};", fmt::join(out, ", "));
+  return out;
 }
 
 std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,

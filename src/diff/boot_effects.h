@@ -22,8 +22,12 @@ std::string effect_of(const PieceGraph& graph, const Piece& piece,
                       const std::vector<elf::Instruction>& code, const Reference& reference);
 
 // The function that is given the address that `reference` takes, and what else the caller names
-// after the call before, in words.
-std::string handing_out(const PieceGraph& graph, const Piece& piece, const Reference& reference);
+// between the call before and that one.
+struct HandingOut {
+  std::string to;
+  std::set<std::string> beside;
+};
+HandingOut handing_out(const PieceGraph& graph, const Piece& piece, const Reference& reference);
 
 // The numbers that the code of a function holds, but for those that every other function has:
 // small ones, error codes, and flags for allocations.

@@ -291,33 +291,36 @@ class Judge {
   // Where boot code registers a function in another way, with other data or for something else, the
   // new function was never registered so.
   void judge_ways_of_handing_out(Node before, Node after) {
-    std::map<Node, std::string> ways;  // of post's functions, in pre
+    std::map<Node, std::vector<HandingOut>> ways;  // of post's functions, in pre
     for (const Reference& reference : before_.piece(before).references) {
       const auto given = before_.target(before.file, reference);
       const auto now = given && !reference.is_branch && before_.is_function(*given)
                            ? post_of(*given)
                            : std::nullopt;
       if (now && fate(*now) != Fate::out) {
-        ways[*now] += handing_out(before_.graph(before.file), before_.piece(before), reference);
+        ways[*now].push_back(
+            handing_out(before_.graph(before.file), before_.piece(before), reference));
       }
     }
-    std::map<Node, std::string> later;
     for (const Reference& reference : after_.piece(after).references) {
       const auto given = after_.target(after.file, reference);
-      if (given && !reference.is_branch && ways.contains(*given)) {
-        later[*given] += handing_out(after_.graph(after.file), after_.piece(after), reference);
+      const auto known = given && !reference.is_branch ? ways.find(*given) : ways.end();
+      if (known == ways.end() || !callbacks().empty()) {
+        continue;
       }
-    }
-    for (const auto& [function, way] : later) {
-      if (way != ways.at(function) && callbacks().empty()) {
-        files_[function.file].diff.refusals.push_back(
-            Error{Code::init_needed, std::string(after_.name(function)),
-                  fmt::format("{} gives its address to others in another way after the diff, with "
-                              "other data or for another purpose; that only runs at boot or load, "
-                              "and has run as it was",
+      const HandingOut now = handing_out(after_.graph(after.file), after_.piece(after), reference);
+      const bool as_before = std::ranges::any_of(known->second, [&](const HandingOut& old) {
+        return old.to == now.to && std::ranges::includes(old.beside, now.beside);
+      });
+      if (!as_before) {
+        files_[given->file].diff.refusals.push_back(
+            Error{Code::init_needed, std::string(after_.name(*given)),
+                  fmt::format("with the diff, {} would register it in another way, or with other "
+                              "data; that only runs at boot or load, and has run without the diff",
                               after_.name(after)),
-                  "leave the function or the way it is registered as it is, or register it anew "
-                  "in a callback of the patch (SUTURE_POST_PATCH)"});
+                  fmt::format("take the change of {} out of the diff, or register the function "
+                              "anew in a callback of the patch (SUTURE_POST_PATCH)",
+                              after_.name(after))});
       }
     }
   }
