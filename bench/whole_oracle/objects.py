@@ -39,6 +39,7 @@ def plain(name):
     """The name without what the compiler counts: `x.5` is x, `f.isra.0` is f.isra."""
     name = re.sub(r"(__UNIQUE_ID_\w*?)\d+", r"\1", name)
     name = re.sub(r"(__initcall__kmod_\w*?__)\d+_\d+_", r"\1", name)
+    name = re.sub(r"^(__BTF_ID__\w*?__)\d+$", r"\1", name)
     return re.sub(r"\.\d+(?=\.|$)", "", name)
 
 
