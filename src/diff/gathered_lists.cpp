@@ -51,10 +51,13 @@ Lists lists_of(const PieceGraph& graph, const std::vector<std::int32_t>* pre_of)
           target < 0 ? graph.object().symbols()[reference.symbol].name : graph.piece(target).name;
       const std::int32_t before =
           target < 0 || pre_of == nullptr ? target : (*pre_of)[static_cast<std::size_t>(target)];
+      // Where in a function a place lies changes with its code.
+      const bool in_code = target >= 0 && graph.piece(target).kind == PieceKind::function;
+      const bool inside = in_code && reference.target_offset != 0;
       const ByteView upto = bytes.subspan(done, reference.offset - done);
       list.push_back({fmt::format("{:02x} {} {}", fmt::join(upto, ""),
                                   before < 0 ? std::string(name) : std::to_string(before),
-                                  reference.target_offset),
+                                  inside ? 1 : reference.target_offset),
                       name});
       done = reference.offset;
     }

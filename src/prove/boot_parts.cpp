@@ -199,8 +199,13 @@ std::map<std::string_view, std::vector<std::string>> lists_of(const Read& read) 
                                      : field.target.part >= 0
                                          ? unnumbered(object.name(object.part(field.target.part)))
                                          : object.elf().symbols()[field.target.symbol].name;
+      // Where in a function a place lies changes with its code.
+      const bool inside = field.target.part >= 0 && field.target.offset != 0 &&
+                          object.part(field.target.part).kind == PartKind::code;
       words += fmt::format(" {}:{}+{}", field.offset, meant,
-                           field.target.merged != 0 ? 0 : field.target.offset);
+                           field.target.merged != 0 ? 0
+                           : inside                 ? 1
+                                                    : field.target.offset);
     }
     out[section.name].push_back(std::move(words));
   }

@@ -34,6 +34,7 @@ struct WorkFile {
   bool exists = false;
   std::string before;
   std::vector<NumberedLine> lines;
+  std::optional<std::size_t> diff;  // the last that changed it, by its number
 };
 
 std::vector<NumberedLine> split_lines(std::string_view text) {
@@ -223,16 +224,30 @@ void tell(const FilePatch& patch, const std::vector<Landed>& landed,
   }
 }
 
+// The source is as the diffs before it leave it: what does not fit is theirs, too.
+Error after_others(Error error, bool made_already) {
+  if (made_already) {
+    error.reason += ": a diff before it makes the same change";
+    error.remedy = "give only one of the two";
+  } else {
+    error.reason += " as a diff before it leaves that";
+    error.remedy =
+        "diffs are applied in the order given: make this one again on top of those before";
+  }
+  return error;
+}
+
 class Applier {
  public:
   Applier(const fs::path& tree, unsigned fuzz) : tree_(tree), fuzz_(fuzz) {}
 
-  Status apply(const FilePatch& patch);
+  // Of the diff of that number.
+  Status apply(const FilePatch& patch, std::size_t diff);
   Applied finish();
 
  private:
   Result<WorkFile*> open(const std::string& path);
-  Status apply_hunks(const FilePatch& patch, WorkFile& file);
+  Status apply_hunks(const FilePatch& patch, std::size_t diff, WorkFile& file);
 
   const fs::path& tree_;
   unsigned fuzz_;
@@ -272,7 +287,7 @@ Result<WorkFile*> Applier::open(const std::string& path) {
   return &kept;
 }
 
-Status Applier::apply_hunks(const FilePatch& patch, WorkFile& file) {
+Status Applier::apply_hunks(const FilePatch& patch, std::size_t diff, WorkFile& file) {
   const Headings headings(file.lines);
   Surroundings around{.lines = file.lines, .headings = headings};
   std::ptrdiff_t offset = 0;  // of the hunk before
@@ -284,7 +299,11 @@ Status Applier::apply_hunks(const FilePatch& patch, WorkFile& file) {
     const std::ptrdiff_t stated = named + around.grown;
     auto place = find_place(around, hunk, stated + offset, fuzz_);
     if (!place) {
-      return missed(patch, i, around, stated + offset, place.error());
+      auto refused = missed(patch, i, around, stated + offset, place.error());
+      return file.diff && *file.diff != diff
+                 ? std::unexpected(after_others(std::move(refused.error()),
+                                                is_in_already(around, hunk, stated + offset)))
+                 : refused;
     }
     const Hunk middle = without_context(hunk, place->leading, place->trailing);
     const std::size_t at = place->at + place->leading;
@@ -302,7 +321,7 @@ Status Applier::apply_hunks(const FilePatch& patch, WorkFile& file) {
   return {};
 }
 
-Status Applier::apply(const FilePatch& patch) {
+Status Applier::apply(const FilePatch& patch, std::size_t diff) {
   if (patch.unsupported) {
     return std::unexpected(*patch.unsupported);
   }
@@ -315,7 +334,8 @@ Status Applier::apply(const FilePatch& patch) {
     return fail(Code::does_not_apply, patch.path, "this kernel's source has no such file",
                 "port the patch to this kernel's source; its names must look like a/fs/file.c");
   }
-  TRY(apply_hunks(patch, file));
+  TRY(apply_hunks(patch, diff, file));
+  file.diff = diff;
   if (patch.deletes && !file.lines.empty()) {
     return fail(Code::does_not_apply, patch.path,
                 "the patch deletes this file, and it has more lines here",
@@ -349,9 +369,9 @@ Applied Applier::finish() {
 
 Result<Applied> apply_with(const std::vector<Patch>& patches, const fs::path& tree, unsigned fuzz) {
   Applier applier(tree, fuzz);
-  for (const Patch& patch : patches) {
-    for (const FilePatch& file : patch.files) {
-      TRY(applier.apply(file));
+  for (std::size_t i = 0; i < patches.size(); ++i) {
+    for (const FilePatch& file : patches[i].files) {
+      TRY(applier.apply(file, i));
     }
   }
   return applier.finish();

@@ -264,6 +264,16 @@ TEST_F(Apply, AppliesPatchesOneUponTheOther) {
             "1\nzwei\n3\n");
 }
 
+TEST_F(Apply, SaysThatTheDiffsBeforeAreInTheWay) {
+  put("f/x.c", "1\n2\n3\n");
+  const std::string two = diff_of("@@ -1,3 +1,3 @@\n 1\n-2\n+two\n 3\n");
+  EXPECT_THAT(apply_all({two, two}).error().reason,
+              HasSubstr("a diff before it makes the same change"));
+  const Error other = apply_all({two, diff_of("@@ -1,3 +1,3 @@\n 1\n-2\n+zwei\n 3\n")}).error();
+  EXPECT_THAT(other.reason, HasSubstr("does not match the source as a diff before it leaves that"));
+  EXPECT_THAT(other.remedy, HasSubstr("on top of those before"));
+}
+
 TEST_F(Apply, LeavesOutAFileThatALaterPatchTookBack) {
   put("f/x.c", "1\n2\n3\n");
   auto files = apply_all({diff_of("@@ -1,3 +1,3 @@\n 1\n-2\n+two\n 3\n"),
