@@ -112,18 +112,20 @@ class Object:
         """The symbol that covers the offset: (name, distance, kind)."""
         symbols = self.sections[section]["symbols"]
         at = bisect.bisect_right(self.sections[section]["starts"], offset) - 1
-        best = rank = None
+        best = None
         while at >= 0 and offset - symbols[at][0] < 1 << 20:
             value, length, name, kind = symbols[at]
             if value <= offset < value + length or (length == 0 and value == offset):
-                # What is empty (a lock's class) lies where the next thing does.
-                own = (length > 0, kind in (1, 2))
-                if best is None or own > rank or \
-                        (own == rank and value == offset and best[1] == 0 and name < best[0]):
-                    best, rank = (name, offset - value, kind), own
+                if best is None or (kind in (1, 2)) > (best[2] in (1, 2)) or \
+                        (value == offset and best[1] == 0 and name < best[0]):
+                    best = (name, offset - value, kind)
             elif best is not None:
                 break
             at -= 1
+        # What is empty (a lock's class) lies where the next thing does: either may be meant.
+        here = {plain(s[2]) for s in symbols if s[0] == offset and s[3] == 1}
+        if best is not None and any(s[0] == offset and s[1] == 0 and s[3] == 1 for s in symbols):
+            best = ("|".join(sorted(here)), 0, 1)
         return best
 
     def place(self, section, offset):
@@ -280,9 +282,16 @@ def moved_line(old, new, moves):
     return any(move(old) == new for move in moves)
 
 
+def alike(old, new):
+    """Whether two texts may name the same: "3:a|b" names a or b."""
+    words = [(o.split(":"), n.split(":")) for o, n in zip(old.split(" "), new.split(" "))]
+    return len(old.split(" ")) == len(new.split(" ")) and all(
+        o[:-1] == n[:-1] and set(o[-1].split("|")) & set(n[-1].split("|")) for o, n in words)
+
+
 def line_apart(old, new, moves):
     """Whether two instructions differ by one immediate at their end that is a moved line."""
-    if old[0] == new[0]:
+    if alike(old[0], new[0]):
         return True
     if old[1] is None or new[1] is None or len(old[1]) != len(new[1]) or \
             old[0].split(" ")[1:] != new[0].split(" ")[1:]:
@@ -304,7 +313,8 @@ def compare_function(old, new, moves):
             continue
         if len(before) != len(after) or not all(line_apart(*pair, moves) for pair in zip(before, after)):
             return "changed"
-        verdict = "line"
+        if not all(alike(b[0], a[0]) for b, a in zip(before, after)):
+            verdict = "line"
     return verdict
 
 
