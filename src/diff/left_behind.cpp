@@ -125,10 +125,6 @@ void note_information(const PieceGraph& pre, const PieceGraph& post, ObjectDiff&
                        changed.front(), changed.size() > 1 ? ", ..." : ""));
 }
 
-}  // namespace
-
-namespace {
-
 class LostState {
  public:
   LostState(const Side& pre, const Side& post, const NewGlobals& elsewhere, ObjectDiff& out)
@@ -183,8 +179,11 @@ class LostState {
       if (user.kind == PieceKind::function && !is_freed_section(pre_.graph.section_of(user).name) &&
           std::ranges::find(user.references, lost, &Reference::target_piece) !=
               user.references.end()) {
-        const std::int32_t now = out_.correlation.post_of[i];
-        now >= 0 ? static_cast<void>(out.first.insert(now)) : static_cast<void>(out.second = true);
+        if (const std::int32_t now = out_.correlation.post_of[i]; now >= 0) {
+          out.first.insert(now);
+        } else {
+          out.second = true;
+        }
       }
     }
     return out;
@@ -215,26 +214,36 @@ class LostState {
   }
 
   void judge(std::int32_t index) {
-    const Piece& lost = pre_.graph.piece(index);
-    const auto [users, others] = users_of(index);
     std::vector<Fresh> candidates = fresh_;
     for (const auto& [name, size] : elsewhere_) {
       candidates.push_back({-1, name, size});
     }
+    const auto [users, others] = users_of(index);
     for (const Fresh& fresh : candidates) {
-      const auto count = static_cast<std::size_t>(
-          std::ranges::count_if(users, [&](std::int32_t user) { return uses(user, fresh); }));
-      const bool all = count == users.size();
-      // Flags and counters of a few bytes come and go; a global one may be other files' to use.
-      const bool alike = fresh.size == lost.size;
-      const bool whole = alike && lost.size >= sizeof(void*);
-      const bool global = lost.global && fresh.piece >= 0 && post_.graph.piece(fresh.piece).global;
-      if ((alike && count > 0) || (whole && all && users.empty() && others && fresh.piece >= 0) ||
-          (alike && global) || (all && users.size() > 1)) {
-        tell(lost.name, fresh);
+      if (takes_the_place(pre_.graph.piece(index), users, others, fresh)) {
+        tell(pre_.graph.piece(index).name, fresh);
         return;
       }
     }
+  }
+
+  bool takes_the_place(const Piece& lost, const std::set<std::int32_t>& users, bool others,
+                       const Fresh& fresh) const {
+    const auto count = static_cast<std::size_t>(
+        std::ranges::count_if(users, [&](std::int32_t user) { return uses(user, fresh); }));
+    if (count == users.size() && users.size() > 1) {
+      return true;
+    }
+    if (fresh.size != lost.size) {
+      return false;
+    }
+    if (count > 0 || fresh.piece < 0) {
+      return count > 0;
+    }
+    // Other files may use a global one. Flags and counters of a few bytes come and go with the
+    // functions that used them.
+    const bool both_global = lost.global && post_.graph.piece(fresh.piece).global;
+    return both_global || (users.empty() && others && lost.size >= sizeof(void*));
   }
 
   void tell(std::string_view lost, const Fresh& fresh) {
