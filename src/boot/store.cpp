@@ -349,6 +349,21 @@ Result<InstallOutcome> install(const Store& store, const fs::path& module,
   return out;
 }
 
+namespace {
+
+// The name may be installed for a kernel that is not the one meant.
+std::string remedy_for_another_release(const Store& store, const std::string& name) {
+  for (const std::string& release : installed_releases(store)) {
+    const auto patches = installed_patches(store, release);
+    if (patches && std::ranges::find(*patches, name, &InstalledPatch::name) != patches->end()) {
+      return fmt::format("it is for {0}: suture uninstall -k {0} {1}", release, name);
+    }
+  }
+  return "see what is: suture list --installed";
+}
+
+}  // namespace
+
 Status uninstall(const Store& store, const std::string& release, const std::string& name) {
   if (!is_file_name(release)) {
     return fail(Code::usage, release, "this can be no release's name",
@@ -358,7 +373,7 @@ Status uninstall(const Store& store, const std::string& release, const std::stri
   if (std::ranges::find(patches, name, &InstalledPatch::name) == patches.end()) {
     return fail(Code::not_installed, name,
                 fmt::format("no patch of that name is installed for {}", release),
-                "see what is: suture list --installed");
+                remedy_for_another_release(store, name));
   }
   const FileLock lock = TRY(lock_store(store));
   patches = TRY(installed_patches(store, release));

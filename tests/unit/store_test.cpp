@@ -179,6 +179,13 @@ TEST_F(Installed, OneThatIsUninstalledIsGone) {
   EXPECT_EQ(uninstall(store_, release, "a").error().code, Code::not_installed);
 }
 
+TEST_F(Installed, OneThatIsForAnotherKernelIsNamedWithThat) {
+  ASSERT_TRUE(install(store_, module("a")));
+  const Error error = uninstall(store_, "6.0.0-other", "a").error();
+  EXPECT_EQ(error.code, Code::not_installed);
+  EXPECT_EQ(error.remedy, fmt::format("it is for {0}: suture uninstall -k {0} a", release));
+}
+
 TEST_F(Installed, APatchThatOthersMayWriteToIsNotTrusted) {
   ASSERT_TRUE(install(store_, module("a")));
   ::chmod(file("a.ko").c_str(), 0664);
