@@ -96,8 +96,8 @@ TEST_F(Tree, WrongUsageSaysHowTheCommandIsUsed) {
   EXPECT_EQ(runs_, 0);
 }
 
-TEST_F(Tree, AMissingFileIsTheErrorThatReadingGives) {
-  EXPECT_EQ(wrong({"cut", "/not/there"}), "io /not/there: open: No such file or directory");
+TEST_F(Tree, AMissingFileIsToldBeforeAnythingRuns) {
+  EXPECT_EQ(wrong({"cut", "/not/there"}), "io /not/there: there is no such file or directory");
   EXPECT_EQ(runs_, 0);
 }
 
