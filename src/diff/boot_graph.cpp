@@ -9,14 +9,9 @@ namespace suture::diff {
 
 namespace {
 
-// Those functions of the file that may call one of `changed`, and these.
-std::set<std::int32_t> callers_of(const PieceGraph& graph, std::size_t file, const Nodes& changed) {
-  std::set<std::int32_t> out;
-  for (const Node& node : changed) {
-    if (node.file == file) {
-      out.insert(node.piece);
-    }
-  }
+// The function and those of the file that may come to call it.
+std::set<std::int32_t> callers_of(const PieceGraph& graph, std::int32_t function) {
+  std::set<std::int32_t> out{function};
   for (std::size_t before = 0; before != out.size();) {
     before = out.size();
     for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
@@ -30,6 +25,32 @@ std::set<std::int32_t> callers_of(const PieceGraph& graph, std::size_t file, con
   return out;
 }
 
+// Of the file's functions that other files see, those that only boot code calls, as far as it
+// matters for what the patch replaces. To ask about one costs a search of the whole object: where
+// one caller runs later, the others of a function do not matter.
+template <class Asks>
+std::set<std::int32_t> called_at_boot_alone(const PieceGraph& graph, std::size_t file,
+                                            const Nodes& changed, const Asks& asks) {
+  std::set<std::int32_t> out;
+  for (const Node& node : changed) {
+    if (node.file != file) {
+      continue;
+    }
+    for (std::int32_t caller : callers_of(graph, node.piece)) {
+      const Piece& piece = graph.piece(caller);
+      if (!piece.global || piece.kind != PieceKind::function ||
+          is_freed_section(graph.section_of(piece).name)) {
+        continue;
+      }
+      if (!asks(piece.name)) {
+        break;
+      }
+      out.insert(caller);
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 BootGraph::BootGraph(std::span<BootFile> files, const Side& (*side_of)(const BootFile&),
@@ -38,12 +59,12 @@ BootGraph::BootGraph(std::span<BootFile> files, const Side& (*side_of)(const Boo
   for (std::size_t i = 0; i < files.size(); ++i) {
     sides_.push_back(&side_of(files[i]));
     const PieceGraph& graph = sides_.back()->graph;
-    const std::set<std::int32_t> asked = callers_of(graph, i, changed);
-    unmarked_.push_back(unmarked_boot_functions(graph, [&](std::int32_t piece) {
-      const std::string_view name = graph.piece(piece).name;
-      return asked.contains(piece) && !called_at_run_time.contains(name) &&
-             files[i].boot_alone_calls(name);
-    }));
+    const std::set<std::int32_t> at_boot =
+        called_at_boot_alone(graph, i, changed, [&](std::string_view name) {
+          return !called_at_run_time.contains(name) && files[i].boot_alone_calls(name);
+        });
+    unmarked_.push_back(unmarked_boot_functions(
+        graph, [&](std::int32_t piece) { return at_boot.contains(piece); }));
     for (const auto& [name, piece] : names_of(graph)) {
       if (has_global_name(graph, graph.piece(piece), name.second)) {
         shared_.try_emplace({files[i].object, name.second}, Node{i, piece});

@@ -24,10 +24,17 @@ std::vector<std::uint64_t> places_of(ByteView bytes, std::uint64_t start, std::u
                                      bool whole_pointers) {
   constexpr std::uint64_t width = 4;
   std::vector<std::uint64_t> out;
-  for (std::uint64_t i = 0; i + width <= bytes.size(); ++i) {
-    std::int32_t word = 0;
+  // Nearly no place gets past the comparison of 32 bits.
+  const auto low = static_cast<std::uint32_t>(address);
+  auto distance = static_cast<std::uint32_t>(address - start);
+  for (std::uint64_t i = 0; i + width <= bytes.size(); ++i, --distance) {
+    std::uint32_t word = 0;
     std::memcpy(&word, bytes.data() + i, width);
-    const auto value = static_cast<std::uint64_t>(std::int64_t{word});
+    if (word != low && word != distance && word != distance - width) {
+      continue;
+    }
+    const auto value =
+        static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<std::int32_t>(word)));
     const std::uint64_t from = start + i + value;
     if (from == address || from + width == address || value == address ||
         (whole_pointers && read_le<std::uint64_t>(bytes, i) == address)) {

@@ -69,10 +69,10 @@ class RunObject {
   // It lies in memory that the kernel frees once it has booted. Of a module such memory is not
   // known.
   bool is_freed(std::uint64_t address) const;
-  // Boot code refers to the function at `address`, or a function of which that is true does, and
-  // nothing else that stays once the kernel has booted, or the module was loaded, can be a
-  // reference to it. What only looks like one counts as one; a chain of more than three functions
-  // does not.
+  // Boot code calls the function at `address`, or functions of which that is true do, one or two,
+  // and nothing else that stays once the kernel has booted, or the module was loaded, can be a
+  // reference to it. What only looks like one counts as one; so does a chain of more than three
+  // functions. Each function of the chain costs a search of the whole object.
   bool boot_alone_refers_to(std::uint64_t address) const;
   // A module's files see a symbol of that name that one of them defines: a reference from any of
   // them means this one, whatever else has the name. Never true of vmlinux, where names that are
