@@ -98,7 +98,7 @@ std::optional<Node> BootGraph::target(std::size_t file, const Reference& referen
   if (reference.target_piece >= 0) {
     return Node{file, reference.target_piece};
   }
-  const std::string_view name = graph(file).object().symbols()[reference.symbol].name;
+  const std::string_view name = name_of(graph(file), reference);
   for (const void* object : {files_[file].object, vmlinux()}) {
     if (auto it = shared_.find({object, name}); it != shared_.end()) {
       return it->second;

@@ -73,11 +73,14 @@ class Judge {
     find_effects();
     find_cared_for();
     judge_what_was_handed_out();
-    for (Node boot : before_.boot_functions()) {
-      const auto after = post_of(boot);
-      if (after && after_.is_boot_only(*after)) {
-        judge_ways_of_handing_out(boot, *after);
-        judge_shared_numbers(boot, *after);
+    // A callback of the patch may answer for these.
+    if (callbacks().empty()) {
+      for (Node boot : before_.boot_functions()) {
+        const auto after = post_of(boot);
+        if (after && after_.is_boot_only(*after)) {
+          judge_ways_of_handing_out(boot, *after);
+          judge_shared_numbers(boot, *after);
+        }
       }
     }
     after_.for_each([&](Node node) {
@@ -112,8 +115,11 @@ class Judge {
     for (const BootFile& file : files) {
       const PieceGraph& graph = file.post.graph;
       for (const Piece& piece : graph.pieces()) {
+        if (is_freed_section(graph.section_of(piece).name)) {
+          continue;
+        }
         for (const Reference& reference : piece.references) {
-          if (reference.target_piece < 0 && !is_freed_section(graph.section_of(piece).name)) {
+          if (reference.target_piece < 0) {
             out.insert(diff::name_of(graph, reference));
           }
         }
@@ -161,15 +167,23 @@ class Judge {
 
   // New functions that only boot code would have brought to life.
   void find_never_run() {
+    // Most of a file is old: only what is new is kept.
+    const auto is_new_code = [&](const Reference&, Node to) {
+      return is_new(to) && !after_.is_boot_only(to);
+    };
     std::vector<Node> roots = callbacks();
     after_.for_each([&](Node node) {
-      if (!is_new(node) && !after_.is_boot_only(node)) {
-        roots.push_back(node);
+      if (is_new(node) || after_.is_boot_only(node)) {
+        return;
       }
+      after_.for_each_reference(node, [&](const Reference& reference) {
+        const auto to = after_.target(node.file, reference);
+        if (to && is_new_code(reference, *to)) {
+          roots.push_back(*to);
+        }
+      });
     });
-    const Nodes live = after_.reach(std::move(roots), [&](const Reference&, Node to) {
-      return is_new(to) && !after_.is_boot_only(to);
-    });
+    const Nodes live = after_.reach(std::move(roots), is_new_code);
     for (Node node : after_.reach(after_.boot_functions(), [&](const Reference&, Node to) {
            return after_.is_boot_only(to) || (is_new(to) && !live.contains(to));
          })) {
@@ -206,7 +220,7 @@ class Judge {
     const auto node = half.target(file, reference);
     if (!node) {
       return Variable{.object = files_[file].object,
-                      .outside = half.graph(file).object().symbols()[reference.symbol].name};
+                      .outside = diff::name_of(half.graph(file), reference)};
     }
     const auto pre = &half == &before_ ? node : pre_of(*node);
     return pre ? Variable{.object = files_[pre->file].object, .file = pre->file, .pre = pre->piece}
@@ -305,7 +319,7 @@ class Judge {
     for (const Reference& reference : after_.piece(after).references) {
       const auto given = after_.target(after.file, reference);
       const auto known = given && !reference.is_branch ? ways.find(*given) : ways.end();
-      if (known == ways.end() || !callbacks().empty()) {
+      if (known == ways.end()) {
         continue;
       }
       const HandingOut now = handing_out(after_.graph(after.file), after_.piece(after), reference);
@@ -328,15 +342,11 @@ class Judge {
   // A size or a limit that boot code went by, and that a function goes by which is replaced.
   void judge_shared_numbers(Node before, Node after) {
     const ChangedNumbers boots = changed_numbers(before, after);
-    if (boots.empty() || !callbacks().empty()) {
+    if (boots.empty()) {
       return;
     }
-    after_.for_each([&](Node node) {
-      const auto old = fate(node) == Fate::changed ? pre_of(node) : std::nullopt;
-      if (!old || after_.is_boot_only(node)) {
-        return;
-      }
-      for (const auto& [was, is] : changed_numbers(*old, node)) {
+    for (const auto& [node, numbers] : numbers_of_replaced()) {
+      for (const auto& [was, is] : numbers) {
         const auto same = std::ranges::find_if(boots, [&](const auto& boot) {
           return is_same_change(boot, {was, is});
         });
@@ -349,10 +359,10 @@ class Judge {
                           is, was, after_.name(after), same->second, same->first),
               "keep the number, or see to what was set up in a callback of the patch "
               "(SUTURE_PRE_PATCH)"});
-          return;
+          break;
         }
       }
-    });
+    }
   }
 
   // The same numbers; or powers of two, or masks, that grow alike: a table's bytes and its mask.
@@ -372,11 +382,15 @@ class Judge {
   // Each number that goes with each that comes.
   using ChangedNumbers = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
   ChangedNumbers changed_numbers(Node before, Node after) const {
+    ChangedNumbers out;
+    if (std::ranges::equal(before_.graph(before.file).bytes(before_.piece(before)),
+                           after_.graph(after.file).bytes(after_.piece(after)))) {
+      return out;
+    }
     const auto old =
         numbers_in(before_.graph(before.file), before_.piece(before), code_of(before_, before));
     const auto now =
         numbers_in(after_.graph(after.file), after_.piece(after), code_of(after_, after));
-    ChangedNumbers out;
     for (std::uint64_t was : old) {
       for (std::uint64_t is : now) {
         if (!now.contains(was) && !old.contains(is)) {
@@ -385,6 +399,20 @@ class Judge {
       }
     }
     return out;
+  }
+
+  // Read once, when boot code has changed numbers at all.
+  const std::map<Node, ChangedNumbers>& numbers_of_replaced() {
+    if (!numbers_of_replaced_) {
+      numbers_of_replaced_.emplace();
+      after_.for_each([&](Node node) {
+        const auto old = fate(node) == Fate::changed ? pre_of(node) : std::nullopt;
+        if (old && !after_.is_boot_only(node)) {
+          (*numbers_of_replaced_)[node] = changed_numbers(*old, node);
+        }
+      });
+    }
+    return *numbers_of_replaced_;
   }
 
   // What boot code has handed out is called for ever, and where its name is gone nothing redirects
@@ -409,7 +437,7 @@ class Judge {
       for (const Reference& reference : before_.piece(node).references) {
         const auto to = before_.target(node.file, reference);
         if (to && before_.is_function(node) && !reference.is_branch &&
-            reference.target_offset == 0) {
+            reference.target_offset == 0 && !post_of(*to)) {
           given.insert(*to);
         }
       }
@@ -507,6 +535,7 @@ class Judge {
   std::map<Node, Node> moved_to_;  // pre → post
   Nodes never_run_;
   std::set<Variable> cared_for_;
+  std::optional<std::map<Node, ChangedNumbers>> numbers_of_replaced_;
   EffectMap effects_before_;
   EffectMap effects_after_;
 };

@@ -127,10 +127,10 @@ void note_information(const PieceGraph& pre, const PieceGraph& post, ObjectDiff&
 
 class LostState {
  public:
-  LostState(const Side& pre, const Side& post, const NewGlobals& elsewhere, ObjectDiff& out)
+  LostState(const Side& pre, const Side& post, const NewGlobals& globals, ObjectDiff& out)
       : pre_(pre),
         post_(post),
-        elsewhere_(elsewhere),
+        globals_(globals),
         out_(out),
         seen_to_(named_by_callbacks(post.graph, out.directives)) {
     for (std::size_t i = 0; i < post.graph.pieces().size(); ++i) {
@@ -215,7 +215,7 @@ class LostState {
 
   void judge(std::int32_t index) {
     std::vector<Fresh> candidates = fresh_;
-    for (const auto& [name, size] : elsewhere_) {
+    for (const auto& [name, size] : globals_) {
       candidates.push_back({-1, name, size});
     }
     const auto [users, others] = users_of(index);
@@ -264,7 +264,7 @@ class LostState {
 
   const Side& pre_;
   const Side& post_;
-  const NewGlobals& elsewhere_;
+  const NewGlobals& globals_;
   ObjectDiff& out_;
   const std::set<std::int32_t> seen_to_;
   std::vector<Fresh> fresh_;
@@ -272,9 +272,9 @@ class LostState {
 
 }  // namespace
 
-void judge_lost_state(const Side& pre, const Side& post, const NewGlobals& elsewhere,
+void judge_lost_state(const Side& pre, const Side& post, const NewGlobals& globals,
                       ObjectDiff& out) {
-  LostState(pre, post, elsewhere, out).judge();
+  LostState(pre, post, globals, out).judge();
 }
 
 NewGlobals new_globals(const PieceGraph& post, const ObjectDiff& diff) {

@@ -13,9 +13,9 @@ namespace suture::diff {
 // Refuses (data-changed) a variable that takes another's place in code that goes in: what the
 // running one holds would be lost. A callback of the patch that names the new one sees to it; then
 // it is a note.
-// `elsewhere`: the new globals of the object's other files.
+// `globals`: the new ones of all the object's files.
 using NewGlobals = std::map<std::string_view, std::uint64_t>;  // sizes, by name
-void judge_lost_state(const Side& pre, const Side& post, const NewGlobals& elsewhere,
+void judge_lost_state(const Side& pre, const Side& post, const NewGlobals& globals,
                       ObjectDiff& out);
 NewGlobals new_globals(const PieceGraph& post, const ObjectDiff& diff);
 

@@ -107,7 +107,7 @@ class Ways {
   bool sleeps_for_ever() const {
     return std::ranges::any_of(steps_, [&](const auto& entry) {
       const Step& step = entry.second;
-      if (!is_one_of(step.calls, sleepers) && !is_one_of(step.calls, timed_sleepers)) {
+      if (!sleeps(step)) {
         return false;
       }
       const std::set<const Step*> after = reach(step, &Step::next);
@@ -136,11 +136,7 @@ class Ways {
   bool asks_to_stop_in_a_loop() const {
     return comes_round([](const Step& step) { return is_one_of(step.calls, stop_questions); });
   }
-  bool sleeps_in_a_loop() const {
-    return comes_round([](const Step& step) {
-      return is_one_of(step.calls, sleepers) || is_one_of(step.calls, timed_sleepers);
-    });
-  }
+  bool sleeps_in_a_loop() const { return comes_round(sleeps); }
 
  private:
   using Place = std::pair<std::int32_t, std::uint64_t>;  // piece and offset
@@ -164,6 +160,10 @@ class Ways {
       }
     }
     return seen;
+  }
+
+  static bool sleeps(const Step& step) {
+    return is_one_of(step.calls, sleepers) || is_one_of(step.calls, timed_sleepers);
   }
 
   template <class Wanted>
@@ -325,11 +325,15 @@ class Judge {
 
   // A function of its file that it calls sleeps in such a loop.
   static bool calls_for_ever(const Side& side, std::int32_t function) {
-    return std::ranges::any_of(side.graph.piece(function).references, [&](const Reference& call) {
-      return call.is_branch && call.target_piece >= 0 && call.target_piece != function &&
-             side.graph.piece(call.target_piece).kind == PieceKind::function &&
-             Ways(side, call.target_piece).sleeps_for_ever();
-    });
+    std::set<std::int32_t> called;
+    for (const Reference& call : side.graph.piece(function).references) {
+      if (call.is_branch && call.target_piece >= 0 && call.target_piece != function &&
+          side.graph.piece(call.target_piece).kind == PieceKind::function) {
+        called.insert(call.target_piece);
+      }
+    }
+    return std::ranges::any_of(
+        called, [&](std::int32_t callee) { return Ways(side, callee).sleeps_for_ever(); });
   }
 
   // Nobody calls it by its name, and it loops until its thread is to stop: what starts the thread

@@ -18,6 +18,9 @@ constexpr std::uint64_t module_base = 0x10000000;
 constexpr std::uint64_t outside_base = 0x60000000;
 constexpr std::uint64_t outside_step = 0x1000;  // room for `symbol + addend` without a collision
 
+constexpr std::uint8_t call_opcode = 0xe8;
+constexpr std::uint8_t jump_opcode = 0xe9;
+
 // Where in `bytes`, which lie at `start`, there may be a reference to `address`: a pointer, the
 // lower half of one, or a distance from the field or from its end.
 std::vector<std::uint64_t> places_of(ByteView bytes, std::uint64_t start, std::uint64_t address,
@@ -46,11 +49,9 @@ std::vector<std::uint64_t> places_of(ByteView bytes, std::uint64_t start, std::u
 
 // The four bytes at `field` are the distance of a direct call or jump.
 bool is_call(ByteView code, std::uint64_t field) {
-  constexpr std::uint8_t call = 0xe8;
-  constexpr std::uint8_t jump = 0xe9;
   constexpr std::uint8_t two_bytes = 0x0f;
   constexpr std::uint8_t conditional = 0x80;
-  return (field >= 1 && (code[field - 1] == call || code[field - 1] == jump)) ||
+  return (field >= 1 && (code[field - 1] == call_opcode || code[field - 1] == jump_opcode)) ||
          (field >= 2 && code[field - 2] == two_bytes && (code[field - 1] & 0xf0) == conditional);
 }
 
@@ -262,30 +263,31 @@ bool RunObject::has_entry_call(std::uint32_t symbol) const {
   return std::ranges::find(names, "__fentry__") != names.end();
 }
 
+bool RunObject::any_part(const std::function<bool(const Part&)>& wanted) const {
+  if (image_ != nullptr) {
+    return std::ranges::any_of(image_->elf().sections(), [&](const elf::Section& section) {
+      return (section.flags & SHF_ALLOC) != 0 && wanted({section, section.address, section.data});
+    });
+  }
+  return std::ranges::any_of(areas_, [&](const Area& area) {
+    return wanted({module_->elf().sections()[area.section], area.address, area.bytes});
+  });
+}
+
 std::size_t RunObject::direct_calls(std::uint64_t address) const {
-  constexpr std::uint8_t call = 0xe8;
-  constexpr std::uint8_t jump = 0xe9;
   constexpr std::uint64_t length = 5;
   std::size_t out = 0;
-  auto look = [&](std::uint64_t start, ByteView code) {
-    for (std::uint64_t i = 0; i + length <= code.size(); ++i) {
-      if (code[i] == call || code[i] == jump) {
+  any_part([&](const Part& part) {
+    const ByteView code = part.bytes;
+    for (std::uint64_t i = 0;
+         (part.section.flags & SHF_EXECINSTR) != 0 && i + length <= code.size(); ++i) {
+      if (code[i] == call_opcode || code[i] == jump_opcode) {
         const std::int64_t distance = *read_le<std::int32_t>(code, i + 1);
-        out += start + i + length + static_cast<std::uint64_t>(distance) == address ? 1U : 0U;
+        out += part.start + i + length + static_cast<std::uint64_t>(distance) == address ? 1U : 0U;
       }
     }
-  };
-  const elf::ObjectFile& elf = image_ != nullptr ? image_->elf() : module_->elf();
-  for (const elf::Section& section : elf.sections()) {
-    if (image_ != nullptr && (section.flags & SHF_EXECINSTR) != 0) {
-      look(section.address, section.data);
-    }
-  }
-  for (const Area& area : areas_) {
-    if ((elf.sections()[area.section].flags & SHF_EXECINSTR) != 0) {
-      look(area.address, area.bytes);
-    }
-  }
+    return false;
+  });
   return out;
 }
 
@@ -328,8 +330,9 @@ bool RunObject::boot_alone_refers_to(std::uint64_t address, int steps) const {
     return begin != nullptr && end != nullptr && place >= begin->address && place < end->address;
   };
   // Whether something that stays, and is no function, may have it.
-  auto look = [&](const elf::Section& section, std::uint64_t start, ByteView bytes) {
-    if ((section.flags & SHF_ALLOC) == 0 || std::ranges::find(lists, section.name) != lists.end()) {
+  auto look = [&](const Part& part) {
+    const auto& [section, start, bytes] = part;
+    if (std::ranges::find(lists, section.name) != lists.end()) {
       return false;
     }
     const bool code = (section.flags & SHF_EXECINSTR) != 0;
@@ -350,16 +353,7 @@ bool RunObject::boot_alone_refers_to(std::uint64_t address, int steps) const {
     }
     return users.size() > most_users;
   };
-  const auto& sections = image_ != nullptr ? image_->elf().sections() : module_->elf().sections();
-  const bool stays =
-      image_ != nullptr ? std::ranges::any_of(sections,
-                                              [&](const elf::Section& section) {
-                                                return look(section, section.address, section.data);
-                                              })
-                        : std::ranges::any_of(areas_, [&](const Area& area) {
-                            return look(sections[area.section], area.address, area.bytes);
-                          });
-  return !stays && (by_boot || !users.empty()) && (users.empty() || steps > 1) &&
+  return !any_part(look) && (by_boot || !users.empty()) && (users.empty() || steps > 1) &&
          std::ranges::all_of(
              users, [&](std::uint64_t user) { return boot_alone_refers_to(user, steps - 1); });
 }

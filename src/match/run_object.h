@@ -5,6 +5,7 @@
 // of our own and its relocations are applied there, which makes both look the same to the matcher.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -88,6 +89,13 @@ class RunObject {
   std::optional<std::uint64_t> outside(std::string_view name) const;
 
  private:
+  // A section that is there while the object runs or boots, with its relocations applied.
+  struct Part {
+    const elf::Section& section;
+    std::uint64_t start = 0;  // its address
+    ByteView bytes;
+  };
+  bool any_part(const std::function<bool(const Part&)>& wanted) const;
   bool boot_alone_refers_to(std::uint64_t address, int steps) const;
   // The function that holds the address, or 0.
   std::uint64_t function_around(std::uint64_t address) const;

@@ -401,14 +401,12 @@ class Builder {
 
   // A variable may go from one file, and what takes its place come in another.
   void judge_lost_states() {
+    std::map<const match::RunObject*, diff::NewGlobals> of;
+    for (const Work& work : works_) {
+      of[work.run].merge(diff::new_globals(work.post_graph, work.diff));
+    }
     for (Work& work : works_) {
-      diff::NewGlobals elsewhere;
-      for (const Work& other : works_) {
-        if (&other != &work && other.run == work.run) {
-          elsewhere.merge(diff::new_globals(other.post_graph, other.diff));
-        }
-      }
-      diff::judge_lost_state(*work.pre, *work.post, elsewhere, work.diff);
+      diff::judge_lost_state(*work.pre, *work.post, of[work.run], work.diff);
     }
   }
 

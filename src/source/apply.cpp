@@ -113,8 +113,9 @@ bool is_in_already(const Surroundings& file, const Hunk& hunk, std::ptrdiff_t ex
   return adds && context_of(hunk) > 0 && find_place(file, reversed(hunk), expected, 0);
 }
 
+// `after_others`: a diff before this one has changed the file.
 std::unexpected<Error> missed(const FilePatch& patch, std::size_t index, const Surroundings& file,
-                              std::ptrdiff_t expected, const Miss& miss) {
+                              std::ptrdiff_t expected, const Miss& miss, bool after_others) {
   const Hunk& hunk = patch.hunks[index];
   if (miss.kind == Miss::Kind::several) {
     std::string reason = fmt::format("fits equally well at lines {}", line_list(miss.places));
@@ -123,8 +124,12 @@ std::unexpected<Error> missed(const FilePatch& patch, std::size_t index, const S
                           "source");
   }
   if (is_in_already(file, hunk, expected)) {
-    return does_not_apply(patch, index, "is in this source already",
-                          "leave it out: the kernel has that change");
+    return after_others
+               ? does_not_apply(patch, index,
+                                "is in this source already: a diff before it makes the same change",
+                                "give only one of the two")
+               : does_not_apply(patch, index, "is in this source already",
+                                "leave it out: the kernel has that change");
   }
   if (miss.kind == Miss::Kind::other_function) {
     return does_not_apply(patch, index,
@@ -137,6 +142,11 @@ std::unexpected<Error> missed(const FilePatch& patch, std::size_t index, const S
     return does_not_apply(
         patch, index, "does not match the source",
         "patch and source end their lines differently (CRLF and LF): convert the patch");
+  }
+  if (after_others) {
+    return does_not_apply(
+        patch, index, "does not match the source as a diff before it leaves that",
+        "diffs are applied in the order given: make this one again on top of those before");
   }
   return does_not_apply(patch, index, "does not match the source", std::string(port));
 }
@@ -224,19 +234,6 @@ void tell(const FilePatch& patch, const std::vector<Landed>& landed,
   }
 }
 
-// The source is as the diffs before it leave it: what does not fit is theirs, too.
-Error after_others(Error error, bool made_already) {
-  if (made_already) {
-    error.reason += ": a diff before it makes the same change";
-    error.remedy = "give only one of the two";
-  } else {
-    error.reason += " as a diff before it leaves that";
-    error.remedy =
-        "diffs are applied in the order given: make this one again on top of those before";
-  }
-  return error;
-}
-
 class Applier {
  public:
   Applier(const fs::path& tree, unsigned fuzz) : tree_(tree), fuzz_(fuzz) {}
@@ -299,11 +296,8 @@ Status Applier::apply_hunks(const FilePatch& patch, std::size_t diff, WorkFile& 
     const std::ptrdiff_t stated = named + around.grown;
     auto place = find_place(around, hunk, stated + offset, fuzz_);
     if (!place) {
-      auto refused = missed(patch, i, around, stated + offset, place.error());
-      return file.diff && *file.diff != diff
-                 ? std::unexpected(after_others(std::move(refused.error()),
-                                                is_in_already(around, hunk, stated + offset)))
-                 : refused;
+      return missed(patch, i, around, stated + offset, place.error(),
+                    file.diff && *file.diff != diff);
     }
     const Hunk middle = without_context(hunk, place->leading, place->trailing);
     const std::size_t at = place->at + place->leading;

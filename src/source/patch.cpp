@@ -208,7 +208,7 @@ class Parser {
 };
 
 // "fs/x.c 2026-11-30 10:46:55": a tab stands between the two where nothing has replaced it.
-bool ends_with_a_time(std::string_view name) {
+bool holds_a_time(std::string_view name) {
   constexpr std::string_view form = " 0000-00-00 00:00:00";
   auto fits = [&](std::size_t at) {
     return std::ranges::equal(form, name.substr(at, form.size()), [](char wanted, char is) {
@@ -261,7 +261,7 @@ Result<std::string> Parser::tree_path(const std::string& name, unsigned strip) c
   if (name.empty() || name.find('\0') != std::string::npos) {
     return unsafe("which is no file name");
   }
-  if (ends_with_a_time(name)) {
+  if (holds_a_time(name)) {
     return fail(
         Code::bad_diff, fmt::format("{}:{}", where_, line_),
         fmt::format("the tabs of the diff have become spaces: '{}' is a name and a time", name),
