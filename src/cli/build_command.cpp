@@ -197,9 +197,10 @@ void register_build(Commands& commands) {
                  "A CVE that it fixes; may be repeated, and those named in the diffs are found");
   command.option("--keep-objects DIR", request.keep_objects,
                  "Directory to leave the compiled objects in, for `suture check --prove`");
-  command.option("--onto MODULE", request.onto,
-                 "An earlier patch's module: say what this one adds, drops and keeps, and refuse "
-                 "this one if it could not follow");
+  command.option(
+      "--onto MODULE", request.onto,
+      "An earlier patch's module: say what this one adds, drops, keeps and may lose, and refuse "
+      "this one if it could not follow");
   command.flag("--no-replace", options->no_replace,
                "Leave earlier patches in force instead of replacing them");
   command.flag("--all-units", request.all_units,

@@ -47,8 +47,7 @@ Lists lists_of(const PieceGraph& graph, const std::vector<std::int32_t>* pre_of)
     std::size_t done = 0;
     for (const Reference& reference : piece->references) {
       const std::int32_t target = reference.target_piece;
-      const std::string_view name =
-          target < 0 ? graph.object().symbols()[reference.symbol].name : graph.piece(target).name;
+      const std::string_view name = name_of(graph, reference);
       const std::int32_t before =
           target < 0 || pre_of == nullptr ? target : (*pre_of)[static_cast<std::size_t>(target)];
       // Where in a function a place lies changes with its code.

@@ -19,14 +19,6 @@
 
 namespace suture::module {
 
-namespace {
-
-std::string_view name_of(const LinkInput& input, const diff::Reference& reference) {
-  return input.post->graph.object().symbols()[reference.symbol].name;
-}
-
-}  // namespace
-
 Resolver::Resolver(const std::vector<LinkInput>& inputs) : inputs_(inputs) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     names_.add(i, inputs[i].binder->object(), inputs[i].post->graph);
@@ -59,7 +51,7 @@ std::optional<Taken> Resolver::taken(const LinkInput& input,
                : std::optional(Taken{file, reference.target_piece});
   }
   // What replaces a running function is reached by way of that.
-  const Definition* meant = definition(input, name_of(input, reference));
+  const Definition* meant = definition(input, diff::name_of(input.post->graph, reference));
   if (meant == nullptr) {
     return std::nullopt;
   }
@@ -129,7 +121,7 @@ Result<Binding> Resolver::resolve(const LinkInput& input, std::int32_t piece,
   const diff::PieceGraph& graph = input.post->graph;
   const std::string place = fmt::format("{}: {}", input.source, graph.piece(piece).name);
   if (reference.target_piece < 0) {
-    const std::string_view name = name_of(input, reference);
+    const std::string_view name = diff::name_of(input.post->graph, reference);
     const Definition* own = names_.global(input.binder->object(), name);
     return own != nullptr && runs(*own) ? bind(inputs_[own->file], own->piece)
                                         : input.binder->undefined(name);
