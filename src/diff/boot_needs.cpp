@@ -289,8 +289,8 @@ class Judge {
   void refuse(Node node, const Variable& variable, std::string_view boot) {
     files_[node.file].diff.refusals.push_back(
         Error{Code::init_needed, std::string(after_.name(node)),
-              fmt::format("it uses {}, which {} would set in another way after the diff; boot code "
-                          "alone runs that, and has run as it was",
+              fmt::format("it uses {}, which {} would set in another way after the diff; only boot "
+                          "code runs that, and it has run without the diff",
                           name_of(variable), boot),
               "set it from a callback of the patch (SUTURE_POST_PATCH), or leave the function as "
               "it is"});
@@ -354,8 +354,8 @@ class Judge {
           files_[node.file].diff.refusals.push_back(Error{
               Code::init_needed, std::string(after_.name(node)),
               fmt::format("it goes by {} instead of {} after the diff, and {} by {} instead of {}; "
-                          "that only runs at boot or load, and has run as it was: what it set up "
-                          "may be of the old size",
+                          "that only runs at boot or load, and has run without the diff: what it "
+                          "set up may be of the old size",
                           is, was, after_.name(after), same->second, same->first),
               "keep the number, or see to what was set up in a callback of the patch "
               "(SUTURE_PRE_PATCH)"});
@@ -457,11 +457,11 @@ class Judge {
         diff.refusals.push_back(
             Error{Code::init_needed, name,
                   "it goes, and boot code has given its address to others: the kernel still uses "
-                  "it, as it was; to what boot code would give them after the diff, nothing leads",
+                  "the old one, and nothing would use what takes its place",
                   "keep its name, and change what it does"});
       } else if (before_.is_function(node)) {
-        diff.notes.push_back(fmt::format(
-            "{} goes: who was given its address before still calls it, as it was", name));
+        diff.notes.push_back(
+            fmt::format("{} goes: whoever has its address still calls the old one", name));
       }
     }
   }
@@ -497,8 +497,8 @@ class Judge {
       if (reference.offset == member && maker && after_.is_function(*maker) &&
           fate(*maker) == Fate::changed) {
         files_[maker->file].diff.notes.push_back(
-            fmt::format("{} makes each network namespace ready: those that exist keep what it made "
-                        "of them as it was",
+            fmt::format("{} makes each network namespace ready: those that exist stay as they "
+                        "are",
                         after_.name(*maker)));
       }
     }
