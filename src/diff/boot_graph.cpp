@@ -25,46 +25,49 @@ std::set<std::int32_t> callers_of(const PieceGraph& graph, std::int32_t function
   return out;
 }
 
-// Of the file's functions that other files see, those that only boot code calls, as far as it
-// matters for what the patch replaces. To ask about one costs a search of the whole object: where
-// one caller runs later, the others of a function do not matter.
-template <class Asks>
-std::set<std::int32_t> called_at_boot_alone(const PieceGraph& graph, std::size_t file,
-                                            const Nodes& changed, const Asks& asks) {
+// The file's functions that other files see, and that may come to call what the patch replaces.
+std::set<std::int32_t> seen_callers(const PieceGraph& graph, std::size_t file,
+                                    const Nodes& changed) {
   std::set<std::int32_t> out;
   for (const Node& node : changed) {
-    if (node.file != file) {
-      continue;
-    }
-    for (std::int32_t caller : callers_of(graph, node.piece)) {
-      const Piece& piece = graph.piece(caller);
-      if (!piece.global || piece.kind != PieceKind::function ||
-          is_freed_section(graph.section_of(piece).name)) {
-        continue;
-      }
-      if (!asks(piece.name)) {
-        break;
-      }
-      out.insert(caller);
+    if (node.file == file) {
+      out.merge(callers_of(graph, node.piece));
     }
   }
+  std::erase_if(out, [&](std::int32_t caller) {
+    const Piece& piece = graph.piece(caller);
+    return !piece.global || piece.kind != PieceKind::function ||
+           is_freed_section(graph.section_of(piece).name);
+  });
   return out;
 }
 
 }  // namespace
 
 BootGraph::BootGraph(std::span<BootFile> files, const Side& (*side_of)(const BootFile&),
-                     const Nodes& changed, const std::set<std::string_view>& called_at_run_time)
+                     const Nodes& changed, const Names& called_at_run_time)
     : files_(files) {
+  std::map<const void*, Names> asked;
   for (std::size_t i = 0; i < files.size(); ++i) {
     sides_.push_back(&side_of(files[i]));
-    const PieceGraph& graph = sides_.back()->graph;
-    const std::set<std::int32_t> at_boot =
-        called_at_boot_alone(graph, i, changed, [&](std::string_view name) {
-          return !called_at_run_time.contains(name) && files[i].boot_alone_calls(name);
-        });
-    unmarked_.push_back(unmarked_boot_functions(
-        graph, [&](std::int32_t piece) { return at_boot.contains(piece); }));
+    for (std::int32_t caller : seen_callers(graph(i), i, changed)) {
+      asked[files[i].object].insert(graph(i).piece(caller).name);
+    }
+  }
+  std::map<const void*, Names> at_boot;
+  for (const BootFile& file : files) {
+    const auto names = asked.extract(file.object);
+    if (!names.empty()) {
+      std::erase_if(names.mapped(),
+                    [&](std::string_view name) { return called_at_run_time.contains(name); });
+      at_boot[file.object] = file.boot_alone_calls(names.mapped());
+    }
+  }
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const PieceGraph& graph = sides_[i]->graph;
+    unmarked_.push_back(unmarked_boot_functions(graph, [&](std::int32_t piece) {
+      return at_boot[files[i].object].contains(graph.piece(piece).name);
+    }));
     for (const auto& [name, piece] : names_of(graph)) {
       if (has_global_name(graph, graph.piece(piece), name.second)) {
         shared_.try_emplace({files[i].object, name.second}, Node{i, piece});

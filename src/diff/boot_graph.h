@@ -29,7 +29,7 @@ class BootGraph {
   // One side of the files. `changed` are its functions that the patch replaces,
   // `called_at_run_time` names that code which stays uses.
   BootGraph(std::span<BootFile> files, const Side& (*side_of)(const BootFile&),
-            const Nodes& changed, const std::set<std::string_view>& called_at_run_time);
+            const Nodes& changed, const Names& called_at_run_time);
 
   const PieceGraph& graph(std::size_t file) const { return sides_[file]->graph; }
   const Piece& piece(Node node) const { return graph(node.file).piece(node.piece); }

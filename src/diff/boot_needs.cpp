@@ -110,7 +110,7 @@ class Judge {
   }
 
   // What run-time code names after the diff, of other files or its own.
-  static std::set<std::string_view> called_at_run_time(std::span<BootFile> files) {
+  static Names called_at_run_time(std::span<BootFile> files) {
     std::set<std::string_view> out;
     for (const BootFile& file : files) {
       const PieceGraph& graph = file.post.graph;

@@ -4,12 +4,15 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <span>
 #include <string_view>
 
 #include "diff/diff.h"
 
 namespace suture::diff {
+
+using Names = std::set<std::string_view>;
 
 // One file of the patch, after compare().
 struct BootFile {
@@ -18,8 +21,9 @@ struct BootFile {
   Home home;
   const void* object;  // the same for the files of vmlinux, or of one module
   ObjectDiff& diff;
-  // Of what other files may call by that name: the running object shows that only boot code does.
-  std::function<bool(std::string_view name)> boot_alone_calls;
+  // Which of these functions, which other files may call, only boot code calls, as the running
+  // object shows. Asked of one file for all files of an object.
+  std::function<Names(const Names& functions)> boot_alone_calls;
 };
 
 // Refuses (init-needed), in its file's diff, each function of the patch that uses a variable which

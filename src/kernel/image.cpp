@@ -13,6 +13,7 @@
 #include <bit>
 #include <functional>
 #include <numeric>
+#include <ranges>
 
 #include "elf/runtime_constants.h"
 
@@ -124,6 +125,15 @@ std::optional<std::uint64_t> SymbolTable::next_address(std::uint64_t address) co
     return std::nullopt;
   }
   return symbols_[*above].address;
+}
+
+std::optional<std::uint64_t> SymbolTable::text_address(std::uint64_t address) const {
+  auto above = std::ranges::upper_bound(by_address_, address, {},
+                                        [&](std::uint32_t i) { return symbols_[i].address; });
+  const auto below = std::ranges::subrange(by_address_.begin(), above) | std::views::reverse;
+  const auto text =
+      std::ranges::find_if(below, [&](std::uint32_t i) { return symbols_[i].is_text(); });
+  return text == below.end() ? std::nullopt : std::optional(symbols_[*text].address);
 }
 
 std::uint32_t SymbolTable::sympos(std::uint32_t index) const {

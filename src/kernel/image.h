@@ -48,6 +48,9 @@ class SymbolTable {
   std::vector<std::uint32_t> at(std::uint64_t address) const;
   // The lowest address of a symbol above `address`, if any: how far the thing at `address` can go.
   std::optional<std::uint64_t> next_address(std::uint64_t address) const;
+  // The highest address of a text symbol that is not above `address`, if any: the function that may
+  // hold it.
+  std::optional<std::uint64_t> text_address(std::uint64_t address) const;
   // What livepatch wants: 0 where the name is unique, else the 1-based position. The index is one
   // of all().
   std::uint32_t sympos(std::uint32_t index) const;

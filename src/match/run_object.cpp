@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <set>
 
 namespace suture::match {
 
@@ -17,43 +16,6 @@ namespace {
 constexpr std::uint64_t module_base = 0x10000000;
 constexpr std::uint64_t outside_base = 0x60000000;
 constexpr std::uint64_t outside_step = 0x1000;  // room for `symbol + addend` without a collision
-
-constexpr std::uint8_t call_opcode = 0xe8;
-constexpr std::uint8_t jump_opcode = 0xe9;
-
-// Where in `bytes`, which lie at `start`, there may be a reference to `address`: a pointer, the
-// lower half of one, or a distance from the field or from its end.
-std::vector<std::uint64_t> places_of(ByteView bytes, std::uint64_t start, std::uint64_t address,
-                                     bool whole_pointers) {
-  constexpr std::uint64_t width = 4;
-  std::vector<std::uint64_t> out;
-  // Nearly no place gets past the comparison of 32 bits.
-  const auto low = static_cast<std::uint32_t>(address);
-  auto distance = static_cast<std::uint32_t>(address - start);
-  for (std::uint64_t i = 0; i + width <= bytes.size(); ++i, --distance) {
-    std::uint32_t word = 0;
-    std::memcpy(&word, bytes.data() + i, width);
-    if (word != low && word != distance && word != distance - width) {
-      continue;
-    }
-    const auto value =
-        static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<std::int32_t>(word)));
-    const std::uint64_t from = start + i + value;
-    if (from == address || from + width == address || value == address ||
-        (whole_pointers && read_le<std::uint64_t>(bytes, i) == address)) {
-      out.push_back(i);
-    }
-  }
-  return out;
-}
-
-// The four bytes at `field` are the distance of a direct call or jump.
-bool is_call(ByteView code, std::uint64_t field) {
-  constexpr std::uint8_t two_bytes = 0x0f;
-  constexpr std::uint8_t conditional = 0x80;
-  return (field >= 1 && (code[field - 1] == call_opcode || code[field - 1] == jump_opcode)) ||
-         (field >= 2 && code[field - 2] == two_bytes && (code[field - 1] & 0xf0) == conditional);
-}
 
 }  // namespace
 
@@ -275,6 +237,8 @@ bool RunObject::any_part(const std::function<bool(const Part&)>& wanted) const {
 }
 
 std::size_t RunObject::direct_calls(std::uint64_t address) const {
+  constexpr std::uint8_t call_opcode = 0xe8;
+  constexpr std::uint8_t jump_opcode = 0xe9;
   constexpr std::uint64_t length = 5;
   std::size_t out = 0;
   any_part([&](const Part& part) {
@@ -298,64 +262,6 @@ bool RunObject::is_freed(std::uint64_t address) const {
   const kernel::RunSymbol* begin = symbols_->unique("__init_begin");
   const kernel::RunSymbol* end = symbols_->unique("__init_end");
   return begin != nullptr && end != nullptr && address >= begin->address && address < end->address;
-}
-
-std::uint64_t RunObject::function_around(std::uint64_t address) const {
-  const kernel::RunSymbol* best = nullptr;
-  for (const kernel::RunSymbol& symbol : symbols_->all()) {
-    if (symbol.is_text() && symbol.address <= address &&
-        (best == nullptr || symbol.address > best->address)) {
-      best = &symbol;
-    }
-  }
-  return best == nullptr ? 0 : best->address;
-}
-
-bool RunObject::boot_alone_refers_to(std::uint64_t address) const {
-  constexpr int most_steps = 3;
-  return boot_alone_refers_to(address, most_steps);
-}
-
-bool RunObject::boot_alone_refers_to(std::uint64_t address, int steps) const {
-  // Tables that list every function.
-  constexpr std::array<std::string_view, 5> lists{".orc_unwind_ip", "__mcount_loc",
-                                                  ".ibt_endbr_seal", "__patchable_function_entries",
-                                                  ".kcfi_traps"};
-  constexpr std::size_t most_users = 2;
-  bool by_boot = false;
-  std::set<std::uint64_t> users;  // functions that stay
-  const kernel::RunSymbol* begin = symbols_->unique("__start_mcount_loc");
-  const kernel::RunSymbol* end = symbols_->unique("__stop_mcount_loc");
-  const auto is_list_of_functions = [&](std::uint64_t place) {
-    return begin != nullptr && end != nullptr && place >= begin->address && place < end->address;
-  };
-  // Whether something that stays, and is no function, may have it.
-  auto look = [&](const Part& part) {
-    const auto& [section, start, bytes] = part;
-    if (std::ranges::find(lists, section.name) != lists.end()) {
-      return false;
-    }
-    const bool code = (section.flags & SHF_EXECINSTR) != 0;
-    for (std::uint64_t i : places_of(bytes, start, address, image_ == nullptr)) {
-      if (is_list_of_functions(start + i)) {
-        continue;
-      }
-      if (is_freed(start + i) || (image_ == nullptr && section.name.starts_with(".init"))) {
-        if (!code || !is_call(bytes, i)) {
-          return true;  // boot code has given it to others
-        }
-        by_boot = true;
-      } else if (const std::uint64_t user = code ? function_around(start + i) : 0; user == 0) {
-        return true;
-      } else if (user != address) {
-        users.insert(user);
-      }
-    }
-    return users.size() > most_users;
-  };
-  return !any_part(look) && (by_boot || !users.empty()) && (users.empty() || steps > 1) &&
-         std::ranges::all_of(
-             users, [&](std::uint64_t user) { return boot_alone_refers_to(user, steps - 1); });
 }
 
 bool RunObject::links_to_own(std::string_view name) const {

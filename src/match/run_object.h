@@ -70,11 +70,14 @@ class RunObject {
   // It lies in memory that the kernel frees once it has booted. Of a module such memory is not
   // known.
   bool is_freed(std::uint64_t address) const;
-  // Boot code calls the function at `address`, or functions of which that is true do, one or two,
-  // and nothing else that stays once the kernel has booted, or the module was loaded, can be a
-  // reference to it. What only looks like one counts as one; so does a chain of more than three
-  // functions. Each function of the chain costs a search of the whole object.
-  bool boot_alone_refers_to(std::uint64_t address) const;
+  bool is_vmlinux() const { return image_ != nullptr; }
+  // A section that is there while the object runs or boots, with its relocations applied.
+  struct Part {
+    const elf::Section& section;
+    std::uint64_t start = 0;  // its address
+    ByteView bytes;
+  };
+  bool any_part(const std::function<bool(const Part&)>& wanted) const;
   // A module's files see a symbol of that name that one of them defines: a reference from any of
   // them means this one, whatever else has the name. Never true of vmlinux, where names that are
   // visible everywhere are unique.
@@ -89,17 +92,6 @@ class RunObject {
   std::optional<std::uint64_t> outside(std::string_view name) const;
 
  private:
-  // A section that is there while the object runs or boots, with its relocations applied.
-  struct Part {
-    const elf::Section& section;
-    std::uint64_t start = 0;  // its address
-    ByteView bytes;
-  };
-  bool any_part(const std::function<bool(const Part&)>& wanted) const;
-  bool boot_alone_refers_to(std::uint64_t address, int steps) const;
-  // The function that holds the address, or 0.
-  std::uint64_t function_around(std::uint64_t address) const;
-
   struct Area {
     std::uint32_t section = 0;  // of the module
     std::uint64_t address = 0;

@@ -14,6 +14,7 @@
 #include "diff/diff.h"
 #include "diff/left_behind.h"
 #include "kernel/prepare.h"
+#include "match/boot_callers.h"
 #include "match/match.h"
 #include "match/shipped_code.h"
 #include "module/link.h"
@@ -373,20 +374,25 @@ class Builder {
     return {};
   }
 
-  // Asked about both sides, and each time the whole object is read: the answers are kept.
-  static std::function<bool(std::string_view)> boot_alone_calls(const match::RunObject& run) {
-    return
-        [&run, known = std::map<std::string, bool, std::less<>>()](std::string_view name) mutable {
-          auto it = known.find(name);
-          if (it == known.end()) {
-            const kernel::RunSymbol* symbol = run.symbols().unique(name);
-            it = known
-                     .emplace(name, symbol != nullptr && symbol->is_global() &&
-                                        run.boot_alone_refers_to(symbol->address))
-                     .first;
-          }
-          return it->second;
-        };
+  static diff::Names boot_alone_calls(match::BootCallers& callers, const match::RunObject& run,
+                                      const diff::Names& functions) {
+    std::map<std::string_view, std::uint64_t> addresses;
+    std::set<std::uint64_t> asked;
+    for (std::string_view name : functions) {
+      const kernel::RunSymbol* symbol = run.symbols().unique(name);
+      if (symbol != nullptr && symbol->is_global()) {
+        addresses.emplace(name, symbol->address);
+        asked.insert(symbol->address);
+      }
+    }
+    const std::set<std::uint64_t> at_boot = callers.called_by_boot_alone(asked);
+    diff::Names out;
+    for (const auto& [name, address] : addresses) {
+      if (at_boot.contains(address)) {
+        out.insert(name);
+      }
+    }
+    return out;
   }
 
   static diff::Home home_of(const Work& work) {
@@ -413,13 +419,17 @@ class Builder {
   // What goes in of one file may count on the boot code of another.
   void judge_boot_needs() {
     std::vector<diff::BootFile> files;
+    std::map<const match::RunObject*, match::BootCallers> callers;
     for (Work& work : works_) {
+      match::BootCallers& of_run = callers.try_emplace(work.run, *work.run).first->second;
       files.push_back({.pre = *work.pre,
                        .post = *work.post,
                        .home = home_of(work),
                        .object = work.run,
                        .diff = work.diff,
-                       .boot_alone_calls = boot_alone_calls(*work.run)});
+                       .boot_alone_calls = [&of_run, &work](const diff::Names& functions) {
+                         return boot_alone_calls(of_run, *work.run, functions);
+                       }});
     }
     diff::judge_boot_needs(files);
   }

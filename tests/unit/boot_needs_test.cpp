@@ -54,8 +54,11 @@ class BootNeedsTest : public test::Assembled {
                        .home = Home::vmlinux,
                        .object = this,
                        .diff = works_[i].diff,
-                       .boot_alone_calls = [this](std::string_view name) {
-                         return boot_alone_calls_.contains(name);
+                       .boot_alone_calls = [this](const Names& functions) {
+                         Names out;
+                         std::ranges::set_intersection(functions, boot_alone_calls_,
+                                                       std::inserter(out, out.end()));
+                         return out;
                        }});
     }
     judge_boot_needs(files);
@@ -69,7 +72,7 @@ class BootNeedsTest : public test::Assembled {
     return out;
   }
 
-  std::set<std::string_view> boot_alone_calls_;
+  Names boot_alone_calls_;
 
  private:
   struct Half {

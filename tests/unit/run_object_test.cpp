@@ -56,27 +56,5 @@ TEST_F(RunObjectOfModule, KnowsWhichPositionsStayWhileItIsLoaded) {
   EXPECT_TRUE(run_.keeps_position(run_.symbols().find("g")[0]));
 }
 
-TEST_F(RunObjectOfModule, TellsWhatOnlyItsInitCodeRefersTo) {
-  load("",
-       {function("once", "ret", ".text") + function("often", "ret", ".text") +
-        function("given", "ret", ".text") + function("nobodys", "ret", ".text") +
-        function("user", "call often; ret", ".text") +
-        function("boot", "call once; call often; ret", ".init.text") + ".data; p: .quad given\n"});
-  EXPECT_TRUE(run_.boot_alone_refers_to(address("once")));
-  EXPECT_FALSE(run_.boot_alone_refers_to(address("often")));
-  EXPECT_FALSE(run_.boot_alone_refers_to(address("given")));
-  EXPECT_FALSE(run_.boot_alone_refers_to(address("nobodys")));
-  load("", {function("last", "ret", ".text") + function("next", "call last; ret", ".text") +
-            function("used", "ret", ".text") + function("user", "call used; ret", ".text") +
-            function("boot", "call next; call used; ret", ".init.text")});
-  EXPECT_TRUE(run_.boot_alone_refers_to(address("last")));
-  EXPECT_FALSE(run_.boot_alone_refers_to(address("used")));
-  load("", {function("given", "ret", ".text") + function("listed", "ret", ".text") +
-            function("boot", "mov $given, %rdi; call given; call listed; ret", ".init.text") +
-            ".section .init.data,\"aw\"; p: .quad listed\n"});
-  EXPECT_FALSE(run_.boot_alone_refers_to(address("given")));
-  EXPECT_FALSE(run_.boot_alone_refers_to(address("listed")));
-}
-
 }  // namespace
 }  // namespace suture::match
