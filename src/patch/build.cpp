@@ -155,7 +155,7 @@ class Builder {
     TRY(make_directories(place_.shadow));
     std::vector<source::ChangedFile> files = intake_.files;
     std::ranges::move(author_headers(request_.core), std::back_inserter(files));
-    TRY(make_shadow_tree(files, kernel_.source, place_.shadow));
+    TRY(make_shadow_tree(files, tree_paths(kernel_, place_)));
     posts_ = TRY(PostCache::open(kernel_.derived / "post", files, place_.shadow));
     return {};
   }
@@ -177,7 +177,7 @@ class Builder {
       return {};
     }
     for (const source::CompileCommand& command : commands) {
-      TRY(make_way(command.source, kernel_.source, place_.shadow));
+      TRY(make_way(command.source, tree_paths(kernel_, place_)));
     }
     const std::string compiler = commands.at(0).compiler.at(0);
     // The kernel is read while the compiler runs.

@@ -197,6 +197,10 @@ TypeChanges type_changes(const std::vector<source::ChangedFile>& files, const To
   return out;
 }
 
+TreePaths tree_paths(const kernel::Kernel& kernel, const WorkPlace& place) {
+  return {.tree = kernel.source, .shadow = place.shadow, .links = kernel.derived / "links"};
+}
+
 std::vector<std::string> options_of(const source::CompileCommand& command) {
   std::vector<std::string> out;
   for (std::size_t i = 0; i < command.compiler.size(); ++i) {

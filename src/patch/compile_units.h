@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "kernel/kernel.h"
 #include "patch/post_cache.h"
+#include "patch/shadow_tree.h"
 #include "source/compile.h"
 #include "source/patch.h"
 
@@ -55,6 +56,7 @@ struct WorkPlace {
   fs::path shadow;
   fs::path objects;
 };
+TreePaths tree_paths(const kernel::Kernel& kernel, const WorkPlace& place);
 
 // kbuild's command without what makes an object of it and what it writes for make.
 std::vector<std::string> options_of(const source::CompileCommand& command);

@@ -282,7 +282,7 @@ class HeaderUsers {
       command.compiler.insert(command.compiler.end(), {"-U", "x86", "-D__ASSEMBLY__",
                                                        "-D__ASSEMBLER__", "-DLINKER_SCRIPT"});
     }
-    TRY(make_way(command.source, kernel_.source, place_.shadow));
+    TRY(make_way(command.source, tree_paths(kernel_, place_)));
     bool same = maker.script ? TRY(texts_.same(command, 0)) : TRY(texts_.same_numbers(command, 0));
     if (same) {
       return {};
@@ -297,7 +297,7 @@ class HeaderUsers {
     const bool ask_the_compiler = reach_.text_differs;
     std::vector<Result<bool>> same(commands_.size(), false);
     for (const source::CompileCommand& command : commands_) {
-      TRY(make_way(command.source, kernel_.source, place_.shadow));
+      TRY(make_way(command.source, tree_paths(kernel_, place_)));
     }
     auto is_assembly = [](const source::CompileCommand& c) { return c.source.ends_with(".S"); };
     if (!commands_.empty()) {

@@ -7,7 +7,8 @@
 // Method: directories on the way to a changed file are real, and hold the changed file and
 // symbolic links to everything else that the tree has there: files, and whole directories. The
 // compiler works in the shadow with the kernel's own relative options, so its __FILE__ and its
-// search paths are the kernel's.
+// search paths are the kernel's. A link is one more name of one that an earlier shadow had: ext4
+// takes up to a millisecond to find room for a new one where many were removed just before.
 //
 // Invariant: a path without ".." names the patched file where there is one. A ".." behind a linked
 // directory leads into the tree itself, past a changed file: the directories that kbuild spells a
@@ -26,25 +27,43 @@ namespace suture::patch {
 
 namespace {
 
-Status link_to(const fs::path& target, const fs::path& link) {
+// Where the links to what the tree has in `directory` are kept, under the names they have there.
+fs::path kept_links(const fs::path& directory, const TreePaths& paths) {
+  std::string name = "tree/" + directory.string();
+  std::ranges::replace(name, '/', '+');
+  return paths.links / name;
+}
+
+Status link_to(const fs::path& target, const fs::path& link, const fs::path& kept) {
   std::error_code ec;
+  if (fs::read_symlink(kept, ec) != target) {
+    fs::create_symlink(target, kept, ec);  // that it is there now, or cannot be, shows below
+  }
+  if (fs::read_symlink(kept, ec) == target) {
+    fs::create_hard_link(kept, link, ec);
+    if (!ec) {
+      return {};
+    }
+  }
   fs::create_symlink(target, link, ec);
   return ec ? fail_errno(ec.value(), link.string(), "link") : Status{};
 }
 
 // Links everything in the tree's `directory` that is not in `own` (paths from the root).
-Status link_siblings(const fs::path& directory, const std::set<fs::path>& own, const fs::path& tree,
-                     const fs::path& shadow) {
+Status link_siblings(const fs::path& directory, const std::set<fs::path>& own,
+                     const TreePaths& paths) {
+  const fs::path kept = kept_links(directory, paths);
+  TRY(make_directories(kept));
   std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(tree / directory, ec)) {
-    fs::path path = directory / entry.path().filename();
-    if (!own.contains(path)) {
-      TRY(link_to(entry.path(), shadow / path));
+  for (const auto& entry : fs::directory_iterator(paths.tree / directory, ec)) {
+    const fs::path name = entry.path().filename();
+    if (!own.contains(directory / name)) {
+      TRY(link_to(entry.path(), paths.shadow / directory / name, kept / name));
     }
   }
   // A new directory of the patch is not there to be read.
   return ec && ec != std::errc::no_such_file_or_directory
-             ? fail_errno(ec.value(), (tree / directory).string(), "read the directory")
+             ? fail_errno(ec.value(), (paths.tree / directory).string(), "read the directory")
              : Status{};
 }
 
@@ -57,15 +76,15 @@ std::optional<FileId> file_id(const fs::path& path) {
                                          : std::nullopt;
 }
 
-Status make_real(const fs::path& directory, const fs::path& tree, const fs::path& shadow) {
+Status make_real(const fs::path& directory, const TreePaths& paths) {
   fs::path at;
   for (const fs::path& part : directory) {
     at /= part;
     std::error_code ec;
-    if (fs::is_symlink(shadow / at, ec)) {
-      fs::remove(shadow / at, ec);
-      TRY(make_directories(shadow / at));
-      TRY(link_siblings(at, {}, tree, shadow));
+    if (fs::is_symlink(paths.shadow / at, ec)) {
+      fs::remove(paths.shadow / at, ec);
+      TRY(make_directories(paths.shadow / at));
+      TRY(link_siblings(at, {}, paths));
     }
   }
   return {};
@@ -73,8 +92,7 @@ Status make_real(const fs::path& directory, const fs::path& tree, const fs::path
 
 }  // namespace
 
-Status make_shadow_tree(const std::vector<source::ChangedFile>& files, const fs::path& tree,
-                        const fs::path& shadow) {
+Status make_shadow_tree(const std::vector<source::ChangedFile>& files, const TreePaths& paths) {
   std::set<fs::path> directories{fs::path{}};
   std::set<fs::path> own;
   for (const source::ChangedFile& file : files) {
@@ -85,23 +103,23 @@ Status make_shadow_tree(const std::vector<source::ChangedFile>& files, const fs:
     }
   }
   for (const fs::path& directory : directories) {
-    TRY(make_directories(shadow / directory));
-    TRY(link_siblings(directory, own, tree, shadow));
+    TRY(make_directories(paths.shadow / directory));
+    TRY(link_siblings(directory, own, paths));
   }
   for (const source::ChangedFile& file : files) {
     if (!file.deletes) {
-      TRY(write_file(shadow / file.path, file.after_synced));
+      TRY(write_file(paths.shadow / file.path, file.after_synced));
     }
   }
   return {};
 }
 
-Status make_way(const std::string& source, const fs::path& tree, const fs::path& shadow) {
+Status make_way(const std::string& source, const TreePaths& paths) {
   // What the source includes by ".." leads back from its own directory.
-  TRY(make_real(fs::path(source).lexically_normal().parent_path(), tree, shadow));
+  TRY(make_real(fs::path(source).lexically_normal().parent_path(), paths));
   for (std::size_t at = source.find("/../"); at != std::string::npos;
        at = source.find("/../", at + 1)) {
-    TRY(make_real(fs::path(source.substr(0, at)).lexically_normal(), tree, shadow));
+    TRY(make_real(fs::path(source.substr(0, at)).lexically_normal(), paths));
   }
   return {};
 }
