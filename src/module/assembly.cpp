@@ -51,6 +51,11 @@ std::uint64_t Assembly::size(std::int32_t section) const {
   return out.type == SHT_NOBITS ? out.size : out.data.size();
 }
 
+std::uint64_t Assembly::size(const std::string& section) const {
+  auto it = by_name_.find(section);
+  return it == by_name_.end() ? 0 : size(it->second);
+}
+
 void Assembly::add_symbol(const std::string& name, Place place, std::uint64_t size,
                           std::uint8_t type) {
   own_.push_back(elf::OutSymbol{.name = name,

@@ -30,6 +30,8 @@ class Assembly {
   Place append(std::int32_t section, ByteView bytes, std::uint64_t size, std::uint64_t alignment);
   Bytes& data(std::int32_t section) { return at(section).data; }
   std::uint64_t size(std::int32_t section) const;
+  // Of the section of that name, 0 where there is none.
+  std::uint64_t size(const std::string& section) const;
   const std::string& name(std::int32_t section) const {
     return object_.sections.at(static_cast<std::size_t>(section)).name;
   }

@@ -57,6 +57,7 @@ class Linker {
     for (const LinkInput& input : inputs) {
       TRY(placing_.add_input(input, keys));
     }
+    TRY(check_per_cpu_data());
     metadata_.pinned = find_escapes(inputs);
     placing_.add_glue(glue_graph_, glue_tables_, metadata_.pinned.empty());
     for (const Source& source : placing_.sources()) {
@@ -78,6 +79,21 @@ class Linker {
   }
 
  private:
+  // The loader takes it from a reserve that is as large in every kernel (PERCPU_MODULE_RESERVE).
+  Status check_per_cpu_data() const {
+    constexpr std::uint64_t reserve = 8192;
+    const std::uint64_t size = assembly_.size(".data..percpu");
+    if (size <= reserve) {
+      return {};
+    }
+    return fail(
+        Code::special_section, ".data..percpu",
+        fmt::format("the new per-CPU variables take {} bytes for each CPU, and the kernel has "
+                    "{} for those of all modules together",
+                    size, reserve),
+        "allocate them when they are first used (alloc_percpu)");
+  }
+
   PatchedObject& object_entry(const LinkInput& input) {
     const std::string& name = input.binder->object();
     auto it = std::ranges::find(metadata_.objects, name, &PatchedObject::name);

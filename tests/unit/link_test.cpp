@@ -108,6 +108,24 @@ TEST_F(Link, RefusesPerCpuDataWhoseFirstValueIsAnAddress) {
   EXPECT_EQ(linked.error().where, "v");
 }
 
+TEST_F(Link, RefusesMorePerCpuDataThanTheKernelKeepsForModules) {
+  const auto with = [&](int bytes) {
+    return make(traced("f", old_f),
+                traced("f", std::string("mov %gs:v, %rax; ") + new_f) +
+                    fmt::format(".section .data..percpu,\"aw\",@progbits; .type v,@object; v: "
+                                ".zero {0}; .size v, {0}\n",
+                                bytes),
+                traced("f", old_f, ".text"));
+  };
+  EXPECT_TRUE(with(8192));
+  const auto linked = with(8193);
+  ASSERT_FALSE(linked);
+  EXPECT_EQ(linked.error().code, Code::special_section);
+  EXPECT_EQ(linked.error().reason,
+            "the new per-CPU variables take 8193 bytes for each CPU, and the kernel has 8192 for "
+            "those of all modules together");
+}
+
 TEST_F(Link, WritesALastEntryThatWasCutOffWhole) {
   const std::string table = ".section .parainstructions,\"a\",@progbits; .quad f; .byte 1, 5\n";
   elf::ObjectFile object =
