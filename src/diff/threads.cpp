@@ -32,21 +32,28 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 
-constexpr std::array<std::string_view, 6> thread_starters{
-    "kthread_create_on_node", "__kthread_create_on_node", "kthread_create_on_cpu",
-    "kernel_thread",          "user_mode_thread",         "create_io_thread"};
+constexpr std::array<std::string_view, 9> thread_starters{"kthread_create_on_node",
+                                                          "__kthread_create_on_node",
+                                                          "kthread_create_on_cpu",
+                                                          "kernel_thread",
+                                                          "user_mode_thread",
+                                                          "create_io_thread",
+                                                          "svc_create",
+                                                          "svc_create_pooled",
+                                                          "vhost_task_create"};
 constexpr std::array<std::string_view, 3> stop_questions{
     "kthread_should_stop", "kthread_freezable_should_stop", "kthread_should_park"};
 // They sleep until somebody wakes the task.
-constexpr std::array<std::string_view, 9> sleepers{"schedule",
-                                                   "__schedule",
-                                                   "schedule_idle",
-                                                   "schedule_preempt_disabled",
-                                                   "io_schedule",
-                                                   "wait_for_completion",
-                                                   "wait_for_completion_interruptible",
-                                                   "kthread_parkme",
-                                                   "do_idle"};
+constexpr std::array<std::string_view, 10> sleepers{"schedule",
+                                                    "__schedule",
+                                                    "schedule_idle",
+                                                    "schedule_preempt_disabled",
+                                                    "io_schedule",
+                                                    "wait_for_completion",
+                                                    "wait_for_completion_interruptible",
+                                                    "kthread_parkme",
+                                                    "svc_recv",
+                                                    "do_idle"};
 constexpr std::array<std::string_view, 11> timed_sleepers{"schedule_timeout",
                                                           "schedule_timeout_interruptible",
                                                           "schedule_timeout_uninterruptible",
