@@ -110,7 +110,6 @@ void BootCallers::add_user(const RunObject::Part& part, std::uint64_t offset, Us
   if (place >= every_function_.first && place < every_function_.second) {
     return;
   }
-  fprintf(stderr, "XX %s+%lx -> %lx\n", part.section.name.c_str(), offset, function);
   const bool code = (part.section.flags & SHF_EXECINSTR) != 0;
   const bool call = code && is_call(part.bytes, offset);
   if (code && !call && place + field_width == function) {

@@ -31,10 +31,11 @@ enum class Section : std::uint8_t {
   brace_macros,
   pastings,
   aliases,
+  options,
   buckets,
   list,
 };
-inline constexpr std::size_t section_count = 11;
+inline constexpr std::size_t section_count = 12;
 inline constexpr unsigned rest_bits = 14;  // of a name's hash, those that stand in the list
 inline constexpr std::size_t bucket_count = std::size_t{1} << (32 - rest_bits);
 

@@ -12,18 +12,20 @@
 // for that #include; #include_next counts for all files that could be meant.
 #include <algorithm>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "base/parallel.h"
 #include "base/text.h"
+#include "source/configuration.h"
 #include "source/index_format.h"
 
 namespace suture::source {
 
 namespace {
 
-constexpr std::string_view format_line = "suture source index 3 ";
+constexpr std::string_view format_line = "suture source index 4 ";
 
 struct Included {
   std::string spelled;
@@ -49,6 +51,7 @@ struct Facts {
   std::string aliases;                       // lines "WORD\tMACRO"
   std::vector<NumberWord> numbers;           // of macros that stand for a short number
   std::vector<std::string> made;             // macros that stand for what others make
+  std::vector<std::string> options;          // CONFIG_ names that it defines or takes away
 };
 
 // Keeps most of a file's repeated names from being kept again.
@@ -105,6 +108,7 @@ class FileReader {
         if (auto macro = read_number_macro(token.text)) {
           name(macro->name);
           number(macro->name, macro->number);
+          option(read_directive(token.text));
           continue;
         }
         bool between =
@@ -149,6 +153,13 @@ class FileReader {
     for_each_name(directive.rest, [&](std::string_view text) { name(text); });
     if (directive.word == "define") {
       define(directive.rest);
+    }
+    option(directive);
+  }
+
+  void option(const Directive& directive) {
+    if (const std::string_view name = option_set_by(directive); !name.empty()) {
+      facts_.options.emplace_back(name);
     }
   }
 
@@ -515,6 +526,7 @@ class IndexMaker {
     section(Section::pastings) = bytes_of(pasting_text());
     section(Section::aliases) = bytes_of(alias_text());
     aliases_.clear();
+    section(Section::options) = bytes_of(fmt::format("{}\n", fmt::join(options_, "\n")));
     write_names(order, section(Section::buckets), section(Section::list));
     names_.clear();
     return out;
@@ -567,6 +579,9 @@ class IndexMaker {
     append(definitions_, facts.definitions);
     append(numbers_, facts.numbers);
     aliases_ += facts.aliases;
+    if (tree_.path(file) != configuration_header) {
+      options_.insert(facts.options.begin(), facts.options.end());
+    }
   }
 
   void link(std::uint32_t from, const std::vector<Resolver::Target>& targets,
@@ -704,6 +719,7 @@ class IndexMaker {
   std::vector<std::string> definitions_;
   std::vector<NumberWord> numbers_;
   std::string aliases_;
+  std::set<std::string> options_;
 };
 
 Result<Bytes> make_index(const fs::path& tree, const std::vector<IncludeWay>& ways,

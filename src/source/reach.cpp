@@ -9,7 +9,8 @@
 // could not be read for sure, affects whoever includes its file. In the end a unit may see a
 // difference only if its own file holds an affected name, or if it includes such a file. A function
 // means nothing to a type or a declaration that does not call it; but for that, scopes and types
-// are left out: equal names count as the same.
+// are left out: equal names count as the same. What the kernel's configuration excludes
+// (configuration.h) is not looked at.
 //
 // Names can also come about: a macro may paste them (pasting.h), stand for a list of them, or be
 // the name's own word. So for each affected name the macros that can make it are looked for at
@@ -29,6 +30,7 @@
 #include <unordered_map>
 
 #include "source/c_text.h"
+#include "source/configuration.h"
 #include "source/index_format.h"
 
 namespace suture::source {
@@ -90,12 +92,13 @@ class Closure {
  public:
   Closure(const SourceIndex& index, const fs::path& tree, const std::vector<ChangedFile>& headers)
       : index_(index), tree_(tree), named_(index.file_count(), false) {
+    open_configuration(headers);
     for (const ChangedFile& header : headers) {
       Changed& changed = changed_.emplace_back();
       changed.path = header.path;
       changed.number = index.number(header.path);
-      changed.before = cut_up(header.before);
-      changed.after = cut_up(header.after);
+      changed.before = cut(header.before);
+      changed.after = cut(header.after);
       changed.creates = header.creates;
       changed.whole = header.creates || header.deletes;
       for (const CText* text : {&changed.before, &changed.after}) {
@@ -157,6 +160,40 @@ class Closure {
 
   // What has to be given to a macro's call so that it makes an affected name: of each list one.
   using Given = std::vector<std::vector<std::string>>;
+
+  // Where each unit gets the configuration before all else, and the diff leaves that as it is.
+  void open_configuration(const std::vector<ChangedFile>& headers) {
+    const bool in_each = std::ranges::all_of(index_.ways(), [](const IncludeWay& way) {
+      return std::ranges::find(way.first, options_header) != way.first.end();
+    });
+    const bool changes = std::ranges::any_of(headers, [](const ChangedFile& header) {
+      return header.path == options_header || header.path == configuration_header;
+    });
+    const auto text = read_text(tree_ / configuration_header);
+    if (!in_each || changes || !text) {
+      return;
+    }
+    std::set<std::string, std::less<>> set_by_diff;
+    for (const ChangedFile& header : headers) {
+      for (const std::string& side : {header.before, header.after}) {
+        const std::string joined = joined_lines(side);
+        Lexer lexer(joined);
+        for (Token token = lexer.next(); token.kind != TokenKind::end; token = lexer.next()) {
+          if (token.kind == TokenKind::directive) {
+            set_by_diff.emplace(option_set_by(read_directive(token.text)));
+          }
+        }
+      }
+    }
+    configuration_.emplace(*text, [this, set_by_diff](std::string_view name) {
+      return set_by_diff.contains(name) || index_.is_option_set_by_hand(name);
+    });
+  }
+
+  CText cut(std::string text) const {
+    return cut_up(configuration_ ? configuration_->without_excluded_branches(std::move(text))
+                                 : std::move(text));
+  }
 
   void compare(const Changed& changed) {
     if (changed.whole) {
@@ -319,7 +356,7 @@ class Closure {
         everything_ = "every file counts: the affected names are in too many headers";
         return {};
       }
-      spread(path, file, cut_up(std::move(text)));
+      spread(path, file, cut(std::move(text)));
     }
     return {};
   }
@@ -454,6 +491,7 @@ class Closure {
 
   const SourceIndex& index_;
   const fs::path& tree_;
+  std::optional<Configuration> configuration_;
   std::vector<Changed> changed_;
   std::unordered_map<std::string, Affected> affected_;
   std::vector<bool> visible_;  // files that a user of a changed header may read

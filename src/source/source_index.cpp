@@ -147,6 +147,9 @@ Status SourceIndex::take(ByteView bytes, std::string_view key) {
   aliases_.clear();
   for_each_line(as_text(section(Section::aliases)),
                 [&](std::string_view line) { aliases_.push_back(line); });
+  options_.clear();
+  for_each_line(as_text(section(Section::options)),
+                [&](std::string_view line) { options_.push_back(line); });
   buckets_ = numbers_in<std::uint32_t>(section(Section::buckets));
   list_ = section(Section::list);
   pastings_.clear();
@@ -305,6 +308,13 @@ bool SourceIndex::is_naming_macro(std::string_view name) const {
 
 bool SourceIndex::is_brace_macro(std::string_view name) const {
   return std::ranges::binary_search(brace_macros_, hash_of_name(name));
+}
+
+bool SourceIndex::is_option_set_by_hand(std::string_view name) const {
+  return std::ranges::binary_search(options_, name) ||
+         std::ranges::any_of(ways_, [&](const IncludeWay& way) {
+           return std::ranges::find(way.names, name) != way.names.end();
+         });
 }
 
 std::vector<std::string> SourceIndex::aliases(std::string_view name) const {

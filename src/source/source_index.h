@@ -88,6 +88,8 @@ class SourceIndex {
     }
     rows(begin + '\t', begin + static_cast<char>('\t' + 1));
   }
+  // A file or a command's option defines that name of a kernel option, or takes it away.
+  bool is_option_set_by_hand(std::string_view name) const;
   // Macros that stand for that name alone.
   std::vector<std::string> aliases(std::string_view name) const;
 
@@ -113,6 +115,7 @@ class SourceIndex {
   std::span<const std::uint32_t> naming_macros_;  // hashes, sorted
   std::span<const std::uint32_t> brace_macros_;   // likewise
   std::vector<std::string_view> pastings_;        // lines "PATTERN\tMACRO MACRO...", sorted
+  std::vector<std::string_view> options_;         // those that files set, sorted
   std::vector<std::string_view> aliases_;         // lines "WHAT IT STANDS FOR\tMACRO", sorted
   // The names: for each value of a hash's first bits where its part of the list begins; there, the
   // rest of each hash, how many files, and which (all as differences).

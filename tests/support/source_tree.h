@@ -27,6 +27,14 @@ class SourceTree {
   }
   void way(source::IncludeWay way) { ways_.push_back(std::move(way)); }
 
+  // Takes away the ways before the last, which no unit may use.
+  void only_last_way() {
+    ways_ = {ways_.back()};
+    for (source::Reader& reader : readers_) {
+      reader.way = 0;
+    }
+  }
+
   fs::path root() const { return directory_.path() / "tree"; }
   source::SourceIndex index() const {
     auto index = source::SourceIndex::open(root(), ways_, readers_, directory_.path() / "kept");

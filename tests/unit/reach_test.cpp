@@ -70,6 +70,22 @@ TEST_F(ReachTest, ANewMacroIsSeenByWhoHasTheName) {
               ElementsAre("a.c"));
 }
 
+TEST_F(ReachTest, BranchesThatTheConfigurationLeavesOutLeadNowhere) {
+  tree.way({.angle = {"include"}, .first = {"include/linux/kconfig.h"}});
+  tree.put("include/linux/kconfig.h", "#include <generated/autoconf.h>\n");
+  tree.put("include/generated/autoconf.h", "#define CONFIG_ON 1\n");
+  tree.put("include/y.h",
+           "#ifdef CONFIG_ON\nint g(void);\n#else\nstatic inline int g(void) { return f(1); }\n"
+           "#endif\n");
+  user("a.c", {"x.h", "y.h"}, "int a(void) { return g(); }\n");
+  user("b.c", {"x.h", "y.h"}, "int b(void) { return f(1); }\n");
+  EXPECT_THAT(seen_by(one, two), ElementsAre("a.c", "b.c"));  // a way without the configuration
+  tree.only_last_way();
+  EXPECT_THAT(seen_by(one, two), ElementsAre("b.c"));
+  tree.unit("c.c", "#undef CONFIG_ON\n#include <x.h>\n#include <y.h>\n");
+  EXPECT_THAT(seen_by(one, two), ElementsAre("a.c", "b.c"));
+}
+
 TEST_F(ReachTest, AnEnumeratorsPlaceIsSeenByWhoNamesAnyOfThem) {
   user("a.c", {"x.h"}, "int a = LAST;\n");
   user("b.c", {"x.h"}, "int b;\n");
