@@ -345,7 +345,9 @@ class Correlator {
       for (std::int32_t member : members) {
         bool possible = std::ranges::any_of(
             it->second, [&](std::int32_t other) { return can_pair(other, member); });
-        if (possible && (post_.section_of(post_.piece(member)).flags & SHF_WRITE) != 0) {
+        const Piece& piece = post_.piece(member);
+        if (possible && (post_.section_of(piece).flags & SHF_WRITE) != 0 &&
+            !is_copyable(post_, piece)) {
           result_.ambiguous[static_cast<std::size_t>(member)] = true;
         }
       }
