@@ -21,6 +21,7 @@
 #include "machine/bpf_links.h"
 #include "machine/directory.h"
 #include "machine/proc_stat.h"
+#include "module/metadata.h"
 
 namespace suture::machine {
 
@@ -90,6 +91,9 @@ std::string function_on(const std::vector<std::string>& stack,
                         const std::set<std::string>& functions) {
   for (const std::string& frame : stack) {
     std::string name = frame.substr(0, frame.find('+'));
+    if (name.ends_with(module::patched_suffix)) {
+      name.resize(name.size() - module::patched_suffix.size());
+    }
     if (functions.contains(name)) {
       return name;
     }

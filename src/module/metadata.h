@@ -114,6 +114,10 @@ struct Metadata {
   bool is_patch() const { return livepatch || core == Core::suture; }
 };
 
+// Behind the name of each function in the module that takes the place of a running one: who traces
+// by name would otherwise meet two functions of that name.
+inline constexpr std::string_view patched_suffix = ".patched";
+
 inline constexpr std::string_view note_section = ".note.suture";
 inline constexpr std::string_view note_owner = "Suture";
 inline constexpr std::uint32_t note_type = 1;

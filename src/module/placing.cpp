@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "module/placing.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+
+#include "module/metadata.h"
 
 namespace suture::module {
 
@@ -39,7 +43,7 @@ void Placing::place(Source source, Wanted wanted) {
       continue;
     }
     const Piece& piece = source.graph->pieces()[i];
-    source.places[i] = place_piece(*source.graph, piece, source.late[i]);
+    source.places[i] = place_piece(source, i);
     if (piece.global && source.input == nullptr) {
       globals_.try_emplace(std::string(piece.name), source.places[i]);
     }
@@ -55,9 +59,20 @@ std::string output_name(const std::string& section) {
   return diff::is_per_cpu_section(section) ? ".data..percpu" : section;
 }
 
+std::string symbol_name(const Source& source, std::size_t index) {
+  const Piece& piece = source.graph->pieces()[index];
+  const bool replaces = source.input != nullptr && piece.kind == diff::PieceKind::function &&
+                        (source.input->diff->fate[index] == diff::Fate::changed ||
+                         source.input->diff->fate[index] == diff::Fate::moved);
+  return fmt::format("{}{}", piece.name, replaces ? patched_suffix : "");
+}
+
 }  // namespace
 
-Place Placing::place_piece(const PieceGraph& graph, const Piece& piece, const LateSites& late) {
+Place Placing::place_piece(const Source& source, std::size_t index) {
+  const PieceGraph& graph = *source.graph;
+  const Piece& piece = graph.pieces()[index];
+  const LateSites& late = source.late[index];
   const elf::Section& from = graph.section_of(piece);
   std::uint64_t alignment = from.alignment;
   std::uint64_t start = piece.offset - piece.prefix;
@@ -81,7 +96,7 @@ Place Placing::place_piece(const PieceGraph& graph, const Piece& piece, const La
     out.offset += piece.prefix;
   }
   if (!piece.name.empty()) {
-    assembly_.add_symbol(std::string(piece.name), out, size,
+    assembly_.add_symbol(symbol_name(source, index), out, size,
                          piece.kind == diff::PieceKind::function ? STT_FUNC : STT_OBJECT);
   }
   return out;

@@ -47,7 +47,7 @@ class Placing {
  private:
   template <class Wanted>
   void place(Source source, Wanted wanted);
-  Place place_piece(const diff::PieceGraph& graph, const diff::Piece& piece, const LateSites& late);
+  Place place_piece(const Source& source, std::size_t index);
 
   Assembly& assembly_;
   std::vector<Source> sources_;  // the inputs in their order, and the glue

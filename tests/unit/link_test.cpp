@@ -51,6 +51,20 @@ TEST_F(Link, RedirectsTheChangedFunction) {
   EXPECT_EQ(target(object, ".data.suture_patch", 192 + 8), ".text.f");
 }
 
+TEST_F(Link, GivesWhatTakesTheRunningFunctionsPlaceANameOfItsOwn) {
+  const elf::ObjectFile object =
+      made(traced("f", old_f), traced("f", "call g; ret") + traced("g", old_f),
+           traced("f", old_f, ".text"));
+  std::set<std::string> functions;
+  for (const elf::Symbol& symbol : object.symbols()) {
+    if (symbol.defined() && object.sections()[symbol.section].name.starts_with(".text.") &&
+        !symbol.name.empty()) {
+      functions.emplace(symbol.name);
+    }
+  }
+  EXPECT_EQ(functions, (std::set<std::string>{"f.patched", "g"}));
+}
+
 TEST_F(Link, MakesTheSameBytesOfTheSameInput) {
   const std::string run = traced("f", old_f, ".text");
   Bytes first = make(traced("f", old_f), traced("f", new_f), run)->module;

@@ -54,6 +54,12 @@ TEST_F(TasksTest, PatchedFunctionOnTheStackIsNamed) {
   EXPECT_EQ(blocking_tasks(machine_, patch(true)).at(0).function, "");
 }
 
+TEST_F(TasksTest, TheNewFunctionIsNamedAsTheOldOne) {
+  add_task("7", "7", "1\n");
+  put("proc/7/task/7/stack", "[<0>] pipe_read.patched+0x1/0x2 [fix]\n");
+  EXPECT_EQ(blocking_tasks(machine_, patch(false, "pipe_read")).at(0).function, "pipe_read");
+}
+
 TEST_F(TasksTest, DescriptionNamesTaskAndFunctionAndCountsTheRest) {
   add_task("7", "7", "0\n");
   add_task("9", "9", "0\n");
