@@ -49,6 +49,33 @@ bool may_be_state(const PieceGraph& graph, const Reference& reference) {
          !is_init_section(section.name);
 }
 
+namespace {
+
+bool is_per_cpu(const PieceGraph& graph, const Reference& reference) {
+  return reference.target_piece >= 0 &&
+         is_per_cpu_section(graph.section_of(graph.piece(reference.target_piece)).name);
+}
+
+// What the function stores by way of registers, wherever these point to.
+std::set<std::string> stores_by_registers(const PieceGraph& graph, const Piece& piece,
+                                          const std::vector<elf::Instruction>& code) {
+  std::set<std::string> out;
+  for (const elf::Instruction& insn : code) {
+    const ByteView bytes = graph.bytes(piece).subspan(insn.offset, insn.length);
+    const std::string effect = graph.arch().memory_effect(bytes);
+    const std::string text = effect.empty() ? std::string{} : graph.arch().text(bytes, 0);
+    const std::size_t bracket = text.find('(');
+    if (bracket == std::string::npos || text.contains("(%rsp") || text.contains("(%rip")) {
+      continue;
+    }
+    const std::size_t begin = text.find_last_of(" ,", bracket) + 1;
+    out.insert(fmt::format("{} at {}", effect, text.substr(begin, bracket - begin)));
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string effect_of(const PieceGraph& graph, const Piece& piece,
                       const std::vector<elf::Instruction>& code, const Reference& reference) {
   auto insn = std::ranges::upper_bound(code, reference.offset, {}, &elf::Instruction::offset);
@@ -65,9 +92,15 @@ std::string effect_of(const PieceGraph& graph, const Piece& piece,
         call == piece.references.end() ? std::string_view{} : name_of(graph, *call);
     // Everything that other files share is given to somebody somewhere; keys to be turned on.
     const bool counts = reference.target_piece >= 0 || given.starts_with("static_key_");
-    return leaves_as_it_was(given) || !counts
-               ? std::string{}
-               : fmt::format("given {} to {}", reference.target_offset, base_name(given));
+    std::string out =
+        leaves_as_it_was(given) || !counts
+            ? std::string{}
+            : fmt::format("given {} to {}", reference.target_offset, base_name(given));
+    // Its copy for a processor is found by adding to its address.
+    if (is_per_cpu(graph, reference)) {
+      out += fmt::format(" written {}", fmt::join(stores_by_registers(graph, piece, code), ", "));
+    }
+    return out;
   }
   std::string effect =
       graph.arch().memory_effect(graph.bytes(piece).subspan(insn->offset, insn->length));
@@ -105,26 +138,75 @@ HandingOut handing_out(const PieceGraph& graph, const Piece& piece, const Refere
   return out;
 }
 
+namespace {
+
+// The first number in the instruction's text; 0 where it has none.
+std::uint64_t number_of(std::string_view text) {
+  constexpr std::string_view prefix = "$0x";
+  const std::size_t at = text.find(prefix);
+  std::uint64_t value = 0;
+  if (at != std::string_view::npos) {
+    std::from_chars(text.data() + at + prefix.size(), text.data() + text.size(), value, 16);
+  }
+  return value;
+}
+
+bool gives_out_memory(std::string_view function) {
+  constexpr std::array<std::string_view, 14> starts{
+      "__kmalloc",        "kmalloc",           "kvmalloc",   "__kvmalloc",  "vmalloc",
+      "__vmalloc",        "vzalloc",           "__alloc_",   "alloc_pages", "__get_free_pages",
+      "kmem_cache_alloc", "kmem_cache_create", "dma_alloc_", "devm_k"};
+  return std::ranges::any_of(starts, [&](auto start) { return function.starts_with(start); });
+}
+
+}  // namespace
+
 std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
                                    const std::vector<elf::Instruction>& code) {
-  constexpr std::uint64_t smallest = 64;
+  constexpr std::uint64_t smallest = 8;
+  constexpr std::uint64_t small = 64;
   constexpr std::uint64_t error_codes = ~std::uint64_t{4095};
   std::set<std::uint64_t> out;
   for (const elf::Instruction& insn : code) {
     const std::string text =
         graph.arch().text(graph.bytes(piece).subspan(insn.offset, insn.length), 0);
-    constexpr std::string_view prefix = "$0x";
-    const std::size_t at = text.find(prefix);
-    std::uint64_t value = 0;
-    if (at != std::string::npos) {
-      const char* first = text.data() + at + prefix.size();
-      std::from_chars(first, text.data() + text.size(), value, 16);
-    }
+    const std::uint64_t value = number_of(text);
     const bool is_error = value >= error_codes || (value >= 0xfffff000 && value <= 0xffffffff);
     // GFP_KERNEL and what is added to it.
     const bool is_allocation_flags = (value & 0xcc0) == 0xcc0 && (value & 0xf) == 0;
-    if (value >= smallest && !is_error && !is_allocation_flags) {
+    // Small ones are shifts and places on the stack, too.
+    const bool is_limit = text.starts_with("cmp") || text.starts_with("and") ||
+                          text.starts_with("mov") || text.starts_with("test");
+    if (value >= smallest && (value >= small || is_limit) && !text.contains("%rsp") && !is_error &&
+        !is_allocation_flags) {
       out.insert(value);
+    }
+  }
+  return out;
+}
+
+std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
+                                        const std::vector<elf::Instruction>& code) {
+  const std::set<std::uint64_t> numbers = numbers_in(graph, piece, code);
+  std::set<std::uint64_t> out;
+  std::set<std::uint64_t> since_last_call;
+  auto reference = piece.references.begin();
+  for (const elf::Instruction& insn : code) {
+    const std::string text =
+        graph.arch().text(graph.bytes(piece).subspan(insn.offset, insn.length), 0);
+    if (const std::uint64_t value = number_of(text);
+        text.starts_with("mov") && numbers.contains(value)) {
+      since_last_call.insert(value);
+    }
+    for (; reference != piece.references.end() &&
+           reference->offset < std::uint64_t{insn.offset} + insn.length;
+         ++reference) {
+      if (reference->is_branch && reference->target_piece < 0) {
+        if (gives_out_memory(name_of(graph, *reference))) {
+          out.merge(since_last_call);
+        }
+        since_last_call.clear();
+      }
     }
   }
   return out;

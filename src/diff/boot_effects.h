@@ -30,8 +30,12 @@ struct HandingOut {
 HandingOut handing_out(const PieceGraph& graph, const Piece& piece, const Reference& reference);
 
 // The numbers that the code of a function holds, but for those that every other function has:
-// small ones, error codes, and flags for allocations.
+// small ones that are no limits, error codes, and flags for allocations.
 std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
                                    const std::vector<elf::Instruction>& code);
+
+// Those that it gives to functions which give out memory.
+std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
+                                        const std::vector<elf::Instruction>& code);
 
 }  // namespace suture::diff

@@ -41,6 +41,8 @@ class BootGraph {
   // What the files of the patch define for a reference, if they do.
   std::optional<Node> target(std::size_t file, const Reference& reference) const;
   Nodes called_from(std::vector<Node> work) const;
+  // Of the kernel itself; null where the patch has no file of it.
+  const void* vmlinux() const;
 
   // All that `wanted` lets through, by references and tables, from `work` on.
   template <class Wanted>
@@ -74,14 +76,16 @@ class BootGraph {
   template <class Function>
   void for_each_reference(Node node, Function function) const {
     std::ranges::for_each(piece(node).references, function);
-    for (const TableEntry& entry : sides_[node.file]->tables.of(node.piece)) {
+    for (const TableEntry& entry : entries(node)) {
       std::ranges::for_each(entry.references, function);
     }
   }
+  // Of tables about its code.
+  std::span<const TableEntry> entries(Node node) const {
+    return sides_[node.file]->tables.of(node.piece);
+  }
 
  private:
-  const void* vmlinux() const;
-
   std::span<BootFile> files_;
   std::vector<const Side*> sides_;
   std::vector<std::set<std::int32_t>> unmarked_;  // boot functions without a mark, by file

@@ -21,13 +21,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <map>
 #include <set>
 #include <string>
 
 #include "diff/boot_effects.h"
 #include "diff/boot_graph.h"
+#include "diff/makers.h"
 
 namespace suture::diff {
 
@@ -45,7 +45,9 @@ struct Variable {
 
 struct Effects {
   std::set<std::string> all;
-  std::string_view first;  // the function that has the first of them
+  std::string_view first;          // the function that has the first of them
+  bool first_is_boot_code = true;  // other code calls it, too
+  std::string_view in_other_code;  // a function that has one of them and other code than before
 };
 using EffectMap = std::map<Variable, Effects>;
 
@@ -82,13 +84,14 @@ class Judge {
           judge_shared_numbers(boot, *after);
         }
       }
+      judge_numbers_of_allocations();
     }
     after_.for_each([&](Node node) {
       if (fate(node) != Fate::out && !never_run_.contains(node) && !after_.is_boot_only(node)) {
         judge(node);
       }
     });
-    tell_makers_of_namespaces();
+    tell_makers(after_, files_);
     for (std::size_t i = 0; i < files_.size(); ++i) {
       tell_boot_functions(i);
     }
@@ -244,9 +247,21 @@ class Judge {
       if (!effect.empty()) {
         Effects& effects = out[*variable];
         effects.all.insert(std::move(effect));
-        effects.first = effects.first.empty() ? half.name(node) : effects.first;
+        if (&half == &after_ && !is_same_code(node)) {
+          effects.in_other_code = half.name(node);
+        }
+        if (effects.first.empty()) {
+          effects.first = half.name(node);
+          effects.first_is_boot_code = half.is_boot_only(node) || never_run_.contains(node);
+        }
       }
     }
+  }
+
+  bool is_same_code(Node after) const {
+    const auto before = pre_of(after);
+    return before && std::ranges::equal(before_.graph(before->file).bytes(before_.piece(*before)),
+                                        after_.graph(after.file).bytes(after_.piece(after)));
   }
 
   // The variables that a piece does more with than to write them, and those that it writes.
@@ -268,10 +283,43 @@ class Judge {
     }
   }
 
+  // Features of the processor by which the kernel chooses between two ways to do a thing.
+  static std::set<std::uint16_t> features(const BootGraph& half, Node node) {
+    constexpr std::uint64_t feature_member = 8;  // of struct alt_instr
+    std::set<std::uint16_t> out;
+    for (const TableEntry& entry : half.entries(node)) {
+      const elf::Section& section = half.graph(node.file).object().sections()[entry.section];
+      const auto feature = read_le<std::uint16_t>(section.data, entry.offset + feature_member);
+      if (section.name == ".altinstructions" && feature) {
+        out.insert(*feature);
+      }
+    }
+    return out;
+  }
+
+  // Boot code has set these in variables of the kernel's.
+  bool uses_new_features(Node node) const {
+    const std::set<std::uint16_t> now = features(after_, node);
+    const auto before = pre_of(node);
+    return !now.empty() &&
+           !std::ranges::includes(before ? features(before_, *before) : std::set<std::uint16_t>{},
+                                  now);
+  }
+
   void judge(Node node) {
     std::set<Variable> used;
     std::set<Variable> written;
     add_uses(node, used, written);
+    if (uses_new_features(node)) {
+      // Under which condition they are set is all that differs, often.
+      for (std::string_view name : {"boot_cpu_data", "cpu_caps_set", "cpu_caps_cleared"}) {
+        const Variable variable{.object = after_.vmlinux(), .outside = name};
+        if (const auto other = effects_after_[variable].in_other_code; !other.empty()) {
+          refuse(node, variable, Effects{.first = other});
+          return;
+        }
+      }
+    }
     for (const Variable& variable : used) {
       const Effects& before = effects_before_[variable];
       const Effects& after = effects_after_[variable];
@@ -281,17 +329,20 @@ class Judge {
           (only_less && written.contains(variable))) {
         continue;
       }
-      refuse(node, variable, after.first.empty() ? before.first : after.first);
+      refuse(node, variable, after.first.empty() ? before : after);
       return;
     }
   }
 
-  void refuse(Node node, const Variable& variable, std::string_view boot) {
+  void refuse(Node node, const Variable& variable, const Effects& effects) {
+    const std::string name(after_.name(node));
     files_[node.file].diff.refusals.push_back(
-        Error{Code::init_needed, std::string(after_.name(node)),
-              fmt::format("it uses {}, which {} would set in another way after the diff; only boot "
-                          "code runs that, and it has run without the diff",
-                          name_of(variable), boot),
+        Error{Code::init_needed, name.substr(0, name.find(".cold")),
+              fmt::format("it uses {}, which {} would set in another way after the diff; {}, and "
+                          "it has run without the diff",
+                          name_of(variable), effects.first,
+                          effects.first_is_boot_code ? "only boot code runs that"
+                                                     : "that is because of what boot code calls"),
               "set it from a callback of the patch (SUTURE_POST_PATCH), or leave the function as "
               "it is"});
   }
@@ -346,51 +397,90 @@ class Judge {
       return;
     }
     for (const auto& [node, numbers] : numbers_of_replaced()) {
-      for (const auto& [was, is] : numbers) {
-        const auto same = std::ranges::find_if(boots, [&](const auto& boot) {
-          return is_same_change(boot, {was, is});
-        });
-        if (same != boots.end()) {
-          files_[node.file].diff.refusals.push_back(Error{
-              Code::init_needed, std::string(after_.name(node)),
-              fmt::format("it goes by {} instead of {} after the diff, and {} by {} instead of {}; "
-                          "that only runs at boot or load, and has run without the diff: what it "
-                          "set up may be of the old size",
-                          is, was, after_.name(after), same->second, same->first),
-              "keep the number, or see to what was set up in a callback of the patch "
-              "(SUTURE_PRE_PATCH)"});
-          break;
+      if (const auto same = shared(boots, numbers)) {
+        refuse_number(node, *same, Code::init_needed,
+                      fmt::format("{} by {} instead of {}; that only runs at boot or load, and has "
+                                  "run without the diff: what it set up may be of the old size",
+                                  after_.name(after), same->size.second, same->size.first));
+      }
+    }
+  }
+
+  // The same for what run-time code has allocated before the patch came. What is only used while
+  // the allocating function runs is of the new size.
+  void judge_numbers_of_allocations() {
+    for (const auto& [maker, all] : numbers_of_replaced()) {
+      const ChangedNumbers sizes =
+          all.empty() ? all : changed_numbers(*pre_of(maker), maker, allocated_sizes);
+      if (sizes.empty()) {
+        continue;
+      }
+      const Nodes called = after_.called_from({maker});
+      for (const auto& [node, numbers] : numbers_of_replaced()) {
+        const auto same = called.contains(node) ? std::nullopt : shared(sizes, numbers);
+        if (same && same->limit.second > same->limit.first) {
+          refuse_number(node, *same, Code::layout_changed,
+                        fmt::format("{}, which allocates memory, by {} instead of {}: what it has "
+                                    "allocated so far may be of the old size",
+                                    after_.name(maker), same->size.second, same->size.first));
         }
       }
     }
   }
 
-  // The same numbers; or powers of two, or masks, that grow alike: a table's bytes and its mask.
-  static bool is_same_change(std::pair<std::uint64_t, std::uint64_t> one,
-                             std::pair<std::uint64_t, std::uint64_t> other) {
-    auto power = [](std::uint64_t number) {
-      return std::has_single_bit(number)       ? std::countr_zero(number)
-             : std::has_single_bit(number + 1) ? std::countr_zero(number + 1)
-                                               : -1;
-    };
-    const int numbers[] = {power(one.first), power(one.second), power(other.first),
-                           power(other.second)};
-    return one == other || (std::ranges::find(numbers, -1) == std::end(numbers) &&
-                            numbers[0] - numbers[1] == numbers[2] - numbers[3]);
+  struct SharedNumber {
+    std::pair<std::uint64_t, std::uint64_t> size;   // where it is made: before, after
+    std::pair<std::uint64_t, std::uint64_t> limit;  // where it is used
+  };
+
+  static std::optional<SharedNumber> shared(
+      const std::vector<std::pair<std::uint64_t, std::uint64_t>>& sizes,
+      const std::vector<std::pair<std::uint64_t, std::uint64_t>>& limits) {
+    for (const auto& limit : limits) {
+      const auto same = std::ranges::find_if(
+          sizes, [&](const auto& size) { return is_same_change(size, limit); });
+      if (same != sizes.end()) {
+        return SharedNumber{.size = *same, .limit = limit};
+      }
+    }
+    return std::nullopt;
+  }
+
+  void refuse_number(Node node, const SharedNumber& same, Code code, std::string_view other) {
+    files_[node.file].diff.refusals.push_back(
+        Error{code, std::string(after_.name(node)),
+              fmt::format("it goes by {} instead of {} after the diff, and {}", same.limit.second,
+                          same.limit.first, other),
+              "keep the number, or see to what was set up in a callback of the patch "
+              "(SUTURE_PRE_PATCH)"});
+  }
+
+  // Both grow alike: the same numbers, or what goes by a limit or by its last place, and the size
+  // of a table.
+  static bool is_same_change(std::pair<std::uint64_t, std::uint64_t> size,
+                             std::pair<std::uint64_t, std::uint64_t> limit) {
+    constexpr std::uint64_t most = std::uint64_t{1} << 31;  // the products stay exact
+    const auto [was, is] = limit;
+    if (size == limit) {
+      return true;
+    }
+    return std::max({size.first, size.second, was, is}) < most &&
+           (size.first * is == size.second * was ||
+            size.first * (is + 1) == size.second * (was + 1) ||
+            (size.first + 1) * is == (size.second + 1) * was);
   }
 
   // Each number that goes with each that comes.
   using ChangedNumbers = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
-  ChangedNumbers changed_numbers(Node before, Node after) const {
+  ChangedNumbers changed_numbers(Node before, Node after,
+                                 decltype(&numbers_in) numbers = &numbers_in) const {
     ChangedNumbers out;
-    if (std::ranges::equal(before_.graph(before.file).bytes(before_.piece(before)),
-                           after_.graph(after.file).bytes(after_.piece(after)))) {
+    if (is_same_code(after)) {
       return out;
     }
     const auto old =
-        numbers_in(before_.graph(before.file), before_.piece(before), code_of(before_, before));
-    const auto now =
-        numbers_in(after_.graph(after.file), after_.piece(after), code_of(after_, after));
+        numbers(before_.graph(before.file), before_.piece(before), code_of(before_, before));
+    const auto now = numbers(after_.graph(after.file), after_.piece(after), code_of(after_, after));
     for (std::uint64_t was : old) {
       for (std::uint64_t is : now) {
         if (!now.contains(was) && !old.contains(is)) {
@@ -462,44 +552,6 @@ class Judge {
       } else if (before_.is_function(node)) {
         diff.notes.push_back(
             fmt::format("{} goes: whoever has its address still calls the old one", name));
-      }
-    }
-  }
-
-  // struct pernet_operations (include/net/net_namespace.h): what makes each network namespace ready
-  // has run for those that exist.
-  void tell_makers_of_namespaces() {
-    constexpr std::uint64_t init_member = 16;
-    constexpr std::string_view registers = "register_pernet_";
-    after_.for_each([&](Node user) {
-      std::vector<Node> given;
-      for (const Reference& reference : after_.piece(user).references) {
-        const auto to = after_.target(user.file, reference);
-        if (!reference.is_branch) {
-          if (to && after_.piece(*to).kind == PieceKind::data) {
-            given.push_back(*to);
-          }
-          continue;
-        }
-        if (diff::name_of(after_.graph(user.file), reference).starts_with(registers)) {
-          for (Node operations : given) {
-            tell_maker(operations, init_member);
-          }
-        }
-        given.clear();
-      }
-    });
-  }
-
-  void tell_maker(Node operations, std::uint64_t member) {
-    for (const Reference& reference : after_.piece(operations).references) {
-      const auto maker = after_.target(operations.file, reference);
-      if (reference.offset == member && maker && after_.is_function(*maker) &&
-          fate(*maker) == Fate::changed) {
-        files_[maker->file].diff.notes.push_back(
-            fmt::format("{} makes each network namespace ready: those that exist stay as they "
-                        "are",
-                        after_.name(*maker)));
       }
     }
   }

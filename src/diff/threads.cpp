@@ -12,6 +12,7 @@
 //      it asks whether to stop, has no return, or sleeps without a deadline again and again with
 //      work in between. What only waits for something once may end by itself: a note.
 //   3. Does it never return, but end the task, or the machine? A note.
+// The kernel's own functions to sleep, which tell nothing by their code, are known by name.
 //
 // Invariants: what is not understood is a way out, so a refusal is never a guess about code; traps
 // of BUG() and calls that stop the machine are none, as nobody goes on from there.
@@ -80,6 +81,10 @@ constexpr std::array<std::string_view, 8> ends_of_tasks{"do_exit",
                                                         "module_put_and_kthread_exit"};
 constexpr std::array<std::string_view, 5> ends_of_machines{"panic", "nmi_panic", "__stack_chk_fail",
                                                            "fortify_panic", "cpu_startup_entry"};
+
+// Where kernel threads are as long as they live, or wait for as long as nothing happens.
+constexpr std::array<std::string_view, 5> never_empty{"kthread", "schedule", "schedule_idle",
+                                                      "__schedule", "schedule_timeout"};
 
 bool is_one_of(std::string_view name, Names names) {
   return std::ranges::find(names, name) != names.end();
@@ -370,7 +375,10 @@ class Judge {
     const Ways ways(running, before);
     const bool returns = ways.returns();
     main = main || is_main_elsewhere(running.graph, before, ways);
-    if (ways.sleeps_for_ever() || calls_for_ever(running, before)) {
+    if (is_one_of(name, never_empty)) {
+      refuse(name, "kernel threads are in it at all times",
+             "move the change into a function that it calls, or boot a kernel that has it");
+    } else if (ways.sleeps_for_ever() || calls_for_ever(running, before)) {
       refuse(name,
              "it sleeps in a loop that nothing leads out of: a task that has come there stays");
     } else if (main && (refers_to(running.graph, running.graph.piece(before), stop_questions) ||
@@ -390,14 +398,16 @@ class Judge {
     }
   }
 
-  void refuse(const std::string& name, std::string_view why) {
+  void refuse(const std::string& name, std::string_view why,
+              std::string_view remedy =
+                  "move the change into a function that it calls, or stop the thread: reload the "
+                  "module that owns it, or reboot") {
     out_.refusals.push_back(
         Error{Code::thread_main, name,
               fmt::format("{}, so the transition would never end, and the task would never run the "
                           "new code",
                           why),
-              "move the change into a function that it calls, or stop the thread: reload the "
-              "module that owns it, or reboot"});
+              std::string(remedy)});
   }
 
   const Side& pre_;

@@ -165,5 +165,91 @@ TEST_F(BootNeedsTest, AVariableThatNoFileOfThePatchDefines) {
   EXPECT_THAT(refusals(), ElementsAre(HasSubstr("init-needed reader: it uses limit, which start")));
 }
 
+TEST_F(BootNeedsTest, ATableThatRunTimeCodeAllocatedHasTheOldSize) {
+  const auto table = [](int bytes) {
+    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\n", bytes));
+  };
+  const auto user = [](int mask) { return code("find", fmt::format("and ${}, %edi\n", mask)); };
+  file(table(128) + user(15), table(256) + user(31));
+  EXPECT_THAT(refusals(),
+              ElementsAre("layout-changed find: it goes by 31 instead of 15 after the diff, and "
+                          "make, which allocates memory, by 256 instead of 128: what it has "
+                          "allocated so far may be of the old size"));
+}
+
+TEST_F(BootNeedsTest, ATableThatWasLargerThanItIsUsedNow) {
+  const auto text = [](int bytes, int mask) {
+    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\n", bytes)) +
+           code("find", fmt::format("and ${}, %edi\n", mask));
+  };
+  file(text(256, 31), text(128, 15));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, MemoryThatIsUsedWhileTheAllocatingFunctionRuns) {
+  const auto text = [](int bytes) {
+    return code("make",
+                fmt::format("mov ${}, %edi\ncall __kmalloc\ncall fill\ncall kfree\n", bytes)) +
+           code("fill", fmt::format("cmp ${}, %edi\n", bytes));
+  };
+  file(text(128), text(256));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, NumbersThatAreNoSizeOfWhatIsAllocated) {
+  const auto text = [](int number) {
+    return code("make",
+                fmt::format("mov $96, %edi\ncall __kmalloc\nmov ${}, %edi\ncall wait\n", number)) +
+           code("other", fmt::format("cmp ${}, %edi\n", number));
+  };
+  file(text(128), text(256));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, ASmallLimitOfATableThatBootCodeMade) {
+  file(boot("start", "mov $6656, %edi\ncall __kmalloc\n") + code("next", "cmp $31, %edi\n"),
+       boot("start", "mov $9984, %edi\ncall __kmalloc\n") + code("next", "cmp $47, %edi\n"));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("init-needed next: it goes by 47 instead of 31 after "
+                                    "the diff, and start by 9984 instead of 6656")));
+}
+
+TEST_F(BootNeedsTest, BootCodeThatWritesEachProcessorsCopy) {
+  const std::string data =
+      ".section .data..percpu,\"aw\",@progbits\n.type data, @object\ndata: .zero 64\n.size data, "
+      "64\n";
+  const auto start = [](const std::string& store) {
+    return boot("start", "mov $data, %rdx\nadd __per_cpu_offset(,%rax,8), %rdx\n" + store);
+  };
+  const std::string reader = "mov $data, %rdx\nadd %gs:this_cpu_off, %rdx\nmov 48(%rdx), %eax\n";
+  file(start("movl $1, 32(%rdx)\n") + code("look", "nop\n") + data,
+       start("movl $1, 32(%rdx)\nmovl $1, 48(%rdx)\n") + code("look", reader) + data);
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("init-needed look: it uses data, which start would "
+                                                "set in another way after the diff; only boot")));
+}
+
+TEST_F(BootNeedsTest, BootCodeThatWritesEachProcessorsCopyAsBefore) {
+  const std::string data =
+      ".section .data..percpu,\"aw\",@progbits\n.type data, @object\ndata: .zero 64\n.size data, "
+      "64\n";
+  const auto start = [](const std::string& more, const std::string& to) {
+    return boot("start", "mov $data, %" + to + "\nadd __per_cpu_offset(,%rax,8), %" + to + "\n" +
+                             more + "movl $1, 32(%" + to + ")\n");
+  };
+  file(start("", "rdx") + code("look", "nop\n") + data,
+       start("nop\n", "rcx") + code("look", "mov $data, %rdx\nmov 48(%rdx), %eax\n") + data);
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, WhatBootCodeNewlyCallsIsNotSaidToRunAtBootAlone) {
+  const std::string setter = code("set_limit", "movl $5, limit(%rip)\n") + variable("limit") +
+                             code("caller", "call set_limit\n");
+  file(boot("start", "nop\n"), boot("start", "call set_limit\n"));
+  file(code("reader", "nop\n") + setter, code("reader", "mov limit(%rip), %eax\n") + setter);
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("it uses limit, which set_limit would set in another way after "
+                                    "the diff; that is because of what boot code calls")));
+}
+
 }  // namespace
 }  // namespace suture::diff
