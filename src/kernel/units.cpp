@@ -39,7 +39,11 @@ bool read_row(std::string_view row, std::uint32_t lists, Unit& unit) {
   unit.module_name = cut(row, '\t');
   unit.module_file = cut(row, '\t');
   while (!row.empty()) {
-    unit.modules.emplace_back(cut(row, ','));
+    // kbuild names an object twice where a module has both a list NAME-y and one NAME-objs.
+    if (std::string module(cut(row, ','));
+        std::ranges::find(unit.modules, module) == unit.modules.end()) {
+      unit.modules.push_back(std::move(module));
+    }
   }
   bool plain = unit.source.find("..") == std::string::npos && !unit.source.starts_with("./");
   unit.path = plain ? unit.source : normal(unit.source);

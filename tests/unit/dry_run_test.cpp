@@ -204,6 +204,11 @@ TEST_F(UnitsTest, FindsEveryUnitOfASource) {
   EXPECT_THAT(units.objtool(*units.of_object("fs/exec.o")), IsEmpty());
 }
 
+TEST_F(UnitsTest, AModuleThatNamesAnObjectTwiceHasItOnce) {
+  add("drivers/x/hci.o", "drivers/x/hci.c", {"hci", "other", "hci"});
+  EXPECT_THAT(read().value().all().at(0).modules, ElementsAre("hci", "other"));
+}
+
 TEST_F(UnitsTest, KnowsWhatIsIncludedAndWhatIsMade) {
   parts_.included = {"fs/binfmt_elf.c"};
   parts_.made = {
