@@ -13,6 +13,7 @@
 #include "diff/boot_needs.h"
 #include "diff/diff.h"
 #include "diff/left_behind.h"
+#include "kernel/builtin_modules.h"
 #include "kernel/prepare.h"
 #include "match/boot_callers.h"
 #include "match/match.h"
@@ -183,6 +184,7 @@ class Builder {
     // The kernel is read while the compiler runs.
     auto reading = std::async(std::launch::async, [&]() -> Status {
       side_ = TRY(KernelSide::open(kernel_, modules_, compiler, request_.core));
+      TRY(check_name_in_sysfs());
       extent_ = TRY(Extent::open(kernel_, side_.image()));
       return {};
     });
@@ -264,6 +266,16 @@ class Builder {
     const std::string& name = intake_.metadata.name;
     if (modules_.find(name)) {
       return fail(Code::usage, name, "the kernel has a module of its own of that name",
+                  "give the patch another name: --name NAME");
+    }
+    return {};
+  }
+
+  // Nor is one where the kernel itself has a directory of that name.
+  Status check_name_in_sysfs() const {
+    const std::string& name = intake_.metadata.name;
+    if (kernel::builtin_modules(side_.image()).contains(name)) {
+      return fail(Code::usage, name, fmt::format("the kernel has /sys/module/{} of its own", name),
                   "give the patch another name: --name NAME");
     }
     return {};
