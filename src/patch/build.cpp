@@ -12,6 +12,7 @@
 #include "base/process.h"
 #include "diff/boot_needs.h"
 #include "diff/diff.h"
+#include "diff/kept_texts.h"
 #include "diff/left_behind.h"
 #include "kernel/builtin_modules.h"
 #include "kernel/prepare.h"
@@ -372,6 +373,7 @@ class Builder {
     }
     judge_lost_states();
     judge_boot_needs();
+    judge_kept_texts();
     for (const Work& work : works_) {
       std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
       for (Error refusal : work.diff.refusals) {
@@ -415,6 +417,20 @@ class Builder {
     return [&work](std::string_view function, elf::AddressArguments arguments) {
       return work.shipped->fate(function, arguments);
     };
+  }
+
+  // What the kernel exports is given texts of modules, too, and cannot tell those of a patch from
+  // them.
+  void judge_kept_texts() {
+    for (Work& work : works_) {
+      const auto outside = [&](std::string_view name, elf::AddressArguments arguments) {
+        const elf::AddressFate fate = work.shipped->fate(name, arguments);
+        return fate == elf::AddressFate::leaves && side_.symvers().find(name) != nullptr
+                   ? elf::AddressFate::stays
+                   : fate;
+      };
+      diff::judge_kept_texts(*work.pre, *work.post, home_of(work), outside, work.diff);
+    }
   }
 
   // A variable may go from one file, and what takes its place come in another.
