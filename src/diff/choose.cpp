@@ -25,6 +25,7 @@
 
 #include "diff/address_watch.h"
 #include "diff/btf_lists.h"
+#include "diff/data_places.h"
 #include "diff/diff.h"
 #include "diff/gathered_lists.h"
 #include "diff/left_behind.h"
@@ -84,6 +85,8 @@ class Chooser {
     take_callbacks();
     take_printk_index();
     std::ranges::move(code_that_lists_name(post_.graph, out_.fate),
+                      std::back_inserter(out_.refusals));
+    std::ranges::move(data_that_needs_the_image(post_.graph, out_.fate),
                       std::back_inserter(out_.refusals));
     check_taken_back();
     note_what_stays_beside_code(pre_, post_, out_);

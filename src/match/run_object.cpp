@@ -26,6 +26,7 @@ RunObject RunObject::of_vmlinux(const kernel::Image& image) {
   object.image_ = &image;
   object.symbols_ =
       std::shared_ptr<const kernel::SymbolTable>(std::shared_ptr<void>{}, &image.symbols());
+  object.read_seals();
   return object;
 }
 
@@ -103,6 +104,7 @@ Result<RunObject> RunObject::of_module(const kernel::ModuleImage& module, const 
                                      .type = text ? (global ? 'T' : 't') : (global ? 'D' : 'd')});
   }
   object.symbols_ = std::make_shared<kernel::SymbolTable>(std::move(names), std::move(core));
+  object.read_seals();
   return object;
 }
 
@@ -262,6 +264,24 @@ bool RunObject::is_freed(std::uint64_t address) const {
   const kernel::RunSymbol* begin = symbols_->unique("__init_begin");
   const kernel::RunSymbol* end = symbols_->unique("__init_end");
   return begin != nullptr && end != nullptr && address >= begin->address && address < end->address;
+}
+
+// objtool lists what apply_seal_endbr() overwrites: distances, each from its own place to a
+// function's entry.
+void RunObject::read_seals() {
+  any_part([this](const Part& part) {
+    for (std::uint64_t i = 0; part.section.name == ".ibt_endbr_seal" && i + 4 <= part.bytes.size();
+         i += 4) {
+      const std::int64_t distance = *read_le<std::int32_t>(part.bytes, i);
+      sealed_.push_back(part.start + i + static_cast<std::uint64_t>(distance));
+    }
+    return false;
+  });
+  std::ranges::sort(sealed_);
+}
+
+bool RunObject::is_sealed(std::uint64_t address) const {
+  return std::ranges::binary_search(sealed_, address);
 }
 
 bool RunObject::links_to_own(std::string_view name) const {

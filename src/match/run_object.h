@@ -70,6 +70,9 @@ class RunObject {
   // It lies in memory that the kernel frees once it has booted. Of a module such memory is not
   // known.
   bool is_freed(std::uint64_t address) const;
+  // The function at that address may not be called by it: nothing of the object takes its address,
+  // and so a kernel with IBT has overwritten the mark of a place that indirect calls may go to.
+  bool is_sealed(std::uint64_t address) const;
   bool is_vmlinux() const { return image_ != nullptr; }
   // A section that is there while the object runs or boots, with its relocations applied.
   struct Part {
@@ -92,6 +95,8 @@ class RunObject {
   std::optional<std::uint64_t> outside(std::string_view name) const;
 
  private:
+  void read_seals();
+
   struct Area {
     std::uint32_t section = 0;  // of the module
     std::uint64_t address = 0;
@@ -104,6 +109,7 @@ class RunObject {
   const kernel::ModuleImage* module_ = nullptr;
   std::vector<Area> areas_;
   std::shared_ptr<const kernel::SymbolTable> symbols_;
+  std::vector<std::uint64_t> sealed_;  // sorted
   std::map<std::string, std::uint64_t, std::less<>> outside_;
   std::map<std::uint64_t, std::string_view> outside_names_;  // the characters are in outside_
 };

@@ -49,7 +49,8 @@ Result<Binding> Binder::make(std::uint32_t index) const {
                  .name = std::string(symbol.name),
                  .sympos = run_.symbols().sympos(index),
                  .address = run_.name() == "vmlinux" ? symbol.address : 0,
-                 .size = run_.size_of(index)};
+                 .size = run_.size_of(index),
+                 .sealed = run_.is_sealed(symbol.address)};
 }
 
 // What matching found at `address`.

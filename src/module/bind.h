@@ -20,6 +20,7 @@ struct Binding {
   std::uint32_t sympos = 0;   // livepatch's: 0 unique, else 1-based
   std::uint64_t address = 0;  // in the image of vmlinux; 0 of a module's
   std::uint64_t size = 0;     // as RunObject::size_of() has it
+  bool sealed = false;        // as RunObject::is_sealed() has it
   bool exported = false;      // bound by the module loader, by name and CRC
   std::uint32_t crc = 0;
   std::string name_space;  // of the export, usually empty

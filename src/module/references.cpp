@@ -75,6 +75,7 @@ Status References::write(const Holder& holder, const Reference& reference) {
     return {};
   }
   Binding binding = TRY(bind(holder, reference));
+  TRY(check_address(holder, reference, binding));
   TRY(check_early_reader(holder, field, binding));
   if (!binding.exported && (core_exports_ != nullptr || binding.is_late())) {
     TRY(check_loader(holder, reference, field, binding));
@@ -141,6 +142,24 @@ Result<Binding> References::bind_glue(const Source& glue, const Reference& refer
                  .exported = true,
                  .crc = entry->crc,
                  .name_space = std::string(entry->name_space)};
+}
+
+// Tables about the code name places in it, and nobody calls those.
+Status References::check_address(const Holder& holder, const Reference& reference,
+                                 const Binding& binding) {
+  if (!binding.sealed || reference.is_branch || reference.target_offset != 0 || holder.in_table) {
+    return {};
+  }
+  const Piece& piece = holder.source.graph->piece(holder.piece);
+  return fail(
+      Code::symbol_unresolved,
+      fmt::format("{}: {}", holder.source.input->source,
+                  piece.name.empty() ? holder.source.graph->section_of(piece).name : piece.name),
+      fmt::format("it takes the address of {}, which the running kernel only calls by name: "
+                  "a kernel with IBT forbids calls by the address of such a function, and "
+                  "one would stop the machine",
+                  binding.name),
+      "call it by name, or give the address of a new function of the patch that calls it");
 }
 
 // Static branches and static calls do without their entries (late_keys.h); nothing else that the

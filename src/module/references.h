@@ -31,6 +31,8 @@ class References {
   Result<Binding> bind_glue(const Source& glue, const diff::Reference& reference) const;
   std::optional<Place> inside(const Holder& holder, const diff::Reference& reference) const;
   std::optional<Binding> of_core(std::string_view name) const;
+  static Status check_address(const Holder& holder, const diff::Reference& reference,
+                              const Binding& binding);
   Status check_early_reader(const Holder& holder, Place field, const Binding& binding) const;
   Status check_loader(const Holder& holder, const diff::Reference& reference, Place field,
                       const Binding& binding) const;

@@ -12,7 +12,9 @@
 #include "base/process.h"
 #include "diff/boot_needs.h"
 #include "diff/diff.h"
+#include "diff/kept_texts.h"
 #include "diff/left_behind.h"
+#include "kernel/builtin_modules.h"
 #include "kernel/prepare.h"
 #include "match/boot_callers.h"
 #include "match/match.h"
@@ -183,6 +185,7 @@ class Builder {
     // The kernel is read while the compiler runs.
     auto reading = std::async(std::launch::async, [&]() -> Status {
       side_ = TRY(KernelSide::open(kernel_, modules_, compiler, request_.core));
+      TRY(check_name_in_sysfs());
       extent_ = TRY(Extent::open(kernel_, side_.image()));
       return {};
     });
@@ -264,6 +267,16 @@ class Builder {
     const std::string& name = intake_.metadata.name;
     if (modules_.find(name)) {
       return fail(Code::usage, name, "the kernel has a module of its own of that name",
+                  "give the patch another name: --name NAME");
+    }
+    return {};
+  }
+
+  // Nor is one where the kernel itself has a directory of that name.
+  Status check_name_in_sysfs() const {
+    const std::string& name = intake_.metadata.name;
+    if (kernel::builtin_modules(side_.image()).contains(name)) {
+      return fail(Code::usage, name, fmt::format("the kernel has /sys/module/{} of its own", name),
                   "give the patch another name: --name NAME");
     }
     return {};
@@ -360,6 +373,7 @@ class Builder {
     }
     judge_lost_states();
     judge_boot_needs();
+    judge_kept_texts();
     for (const Work& work : works_) {
       std::ranges::copy(work.diff.notes, std::back_inserter(out_.notes));
       for (Error refusal : work.diff.refusals) {
@@ -403,6 +417,20 @@ class Builder {
     return [&work](std::string_view function, elf::AddressArguments arguments) {
       return work.shipped->fate(function, arguments);
     };
+  }
+
+  // What the kernel exports is given texts of modules, too, and cannot tell those of a patch from
+  // them.
+  void judge_kept_texts() {
+    for (Work& work : works_) {
+      const auto outside = [&](std::string_view name, elf::AddressArguments arguments) {
+        const elf::AddressFate fate = work.shipped->fate(name, arguments);
+        return fate == elf::AddressFate::leaves && side_.symvers().find(name) != nullptr
+                   ? elf::AddressFate::stays
+                   : fate;
+      };
+      diff::judge_kept_texts(*work.pre, *work.post, home_of(work), outside, work.diff);
+    }
   }
 
   // A variable may go from one file, and what takes its place come in another.

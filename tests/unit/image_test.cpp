@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernel/builtin_modules.h"
 #include "kernel/exports.h"
 #include "support/kallsyms_tables.h"
 
@@ -161,6 +162,54 @@ TEST(Exports, AreReadWithTheirChecksums) {
   EXPECT_EQ(exports->front().crc, 0x22222222U);
   EXPECT_EQ(exports->front().address, text_address + 16);
   EXPECT_EQ(exports->back().name, "zeta");
+}
+
+// An image that has those parameters, names and modes, and says of one built-in module what version
+// it has.
+Bytes image_with_parameters(const std::vector<std::pair<std::string, std::uint16_t>>& parameters,
+                            const std::string& versioned) {
+  constexpr std::uint64_t table = ksymtab_address;
+  constexpr std::uint64_t versions = table + 0x800;
+  constexpr std::uint64_t strings_address = table + 0x1000;
+  Bytes entries;
+  Bytes strings;
+  for (const auto& [name, mode] : parameters) {
+    append_le(entries, strings_address + strings.size());
+    append_le<std::uint64_t>(entries, 0);
+    append_le<std::uint64_t>(entries, 0);
+    append_le<std::uint64_t>(entries, mode);
+    append_le<std::uint64_t>(entries, 0);
+    test::append(strings, test::bytes_of(name + '\0'));
+  }
+  Bytes version(56);
+  append_le(version, strings_address + strings.size());
+  append_le<std::uint64_t>(version, 0);
+  test::append(strings, test::bytes_of(versioned + '\0'));
+  test::KallsymsTables tables;
+  tables.symbols = {
+      {'T', "_text", text_address},        {'R', "linux_banner", banner_address},
+      {'R', "__start___param", table},     {'R', "__stop___param", table + entries.size()},
+      {'R', "__start___modver", versions}, {'R', "__stop___modver", versions + version.size()}};
+  return test::tiny_vmlinux(test::kallsyms_rodata(tables),
+                            {{".banner", SHT_PROGBITS, SHF_ALLOC, banner_address,
+                              test::bytes_of(std::string(banner) + '\0')},
+                             {"__param", SHT_PROGBITS, SHF_ALLOC, table, entries},
+                             {"__modver", SHT_PROGBITS, SHF_ALLOC, versions, version},
+                             {".strings", SHT_PROGBITS, SHF_ALLOC, strings_address, strings}});
+}
+
+TEST(BuiltinModules, AreThoseThatHaveADirectoryInSysfs) {
+  auto image = open_image(image_with_parameters(
+      {{"printk.time", 0644}, {"printk.devkmsg", 0644}, {"initcall_debug", 0644}, {"vt.x", 0}},
+      "tcp_cubic"));
+  ASSERT_TRUE(image) << image.error().reason;
+  EXPECT_THAT(builtin_modules(*image), ElementsAre("kernel", "printk", "tcp_cubic", "vmlinux"));
+}
+
+TEST(BuiltinModules, AreTwoWhereTheTablesAreNotThere) {
+  auto image = open_image(image_with(banner));
+  ASSERT_TRUE(image);
+  EXPECT_THAT(builtin_modules(*image), ElementsAre("kernel", "vmlinux"));
 }
 
 Status match(std::string symvers_text) {

@@ -91,6 +91,44 @@ TEST_F(Link, RefusesANewCallOfWhatIsFreedAfterBoot) {
   EXPECT_EQ(linked.error().where, "f.c: f");
 }
 
+// One function calls another, whose address nothing of the object takes: so the list says that is
+// given.
+class LinkSealed : public Link {
+ protected:
+  Result<Linked> make(const std::string& new_f_code, const std::string& list,
+                      const std::string& more = {}) {
+    const std::string g = traced("g", old_f);
+    const std::string run = traced("f", "call g; ret", ".text") + traced("g", old_f, ".text");
+    return Link::make(traced("f", "call g; ret") + g, traced("f", new_f_code) + g + more,
+                      run + list, "tiny");
+  }
+};
+
+const std::string lists_g = ".section .ibt_endbr_seal,\"a\",@progbits; .long g - .\n";
+
+TEST_F(LinkSealed, RefusesANewAddressThatNobodyMayCall) {
+  for (const char* code : {"mov $g, %rdi; call g; ret", "lea g(%rip), %rdi; call g; ret"}) {
+    Result<Linked> linked = make(code, lists_g);
+    ASSERT_FALSE(linked.has_value()) << code;
+    EXPECT_EQ(linked.error().code, Code::symbol_unresolved);
+    EXPECT_EQ(linked.error().where, "f.c: f");
+  }
+}
+
+TEST_F(LinkSealed, RefusesANewTableThatNamesWhatNobodyMayCall) {
+  const std::string table =
+      ".section .rodata.ops,\"a\"; .type ops, @object; ops: .quad g; .size ops, 8\n";
+  Result<Linked> linked = make("mov $ops, %rdi; ret", lists_g, table);
+  ASSERT_FALSE(linked.has_value());
+  EXPECT_EQ(linked.error().where, "f.c: ops");
+}
+
+TEST_F(LinkSealed, LetsItBeCalledByName) { EXPECT_TRUE(make("nop; call g; jmp g", lists_g)); }
+
+TEST_F(LinkSealed, LetsTheAddressOfOthersBeTaken) {
+  EXPECT_TRUE(make("mov $g, %rdi; call g; ret", ""));
+}
+
 TEST_F(Link, KeepsACallOfWhatIsFreedAfterBoot) {
   const std::string boot = test::function("boot", "ret", ".init.text");
   const std::string run =

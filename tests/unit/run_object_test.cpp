@@ -44,6 +44,13 @@ TEST_F(RunObjectOfModule, FindsItsJumpTable) {
   EXPECT_TRUE(run_.jump_table().second.empty());
 }
 
+TEST_F(RunObjectOfModule, KnowsWhichFunctionsAreSealed) {
+  load("", {function("f", "ret", ".text") + function("g", "ret", ".text") +
+            ".section .ibt_endbr_seal,\"a\",@progbits; .long 0; .long g - .\n"});
+  EXPECT_FALSE(run_.is_sealed(address("f")));
+  EXPECT_TRUE(run_.is_sealed(address("g")));
+}
+
 TEST_F(RunObjectOfModule, SaysWhatCompiledIt) {
   load("", {".section .comment,\"MS\",@progbits,1; .asciz \"GCC: (Some 1.2) 3.4\"\n"});
   EXPECT_EQ(run_.compiler(), "(Some 1.2) 3.4");
