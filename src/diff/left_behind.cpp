@@ -19,6 +19,8 @@
 #include <map>
 #include <set>
 
+#include "diff/onces.h"
+
 namespace suture::diff {
 
 namespace {
@@ -33,6 +35,12 @@ bool is_writable_variable(const PieceGraph& graph, std::int32_t index) {
   const Piece& piece = graph.piece(index);
   return piece.kind == PieceKind::data && (graph.section_of(piece).flags & SHF_WRITE) != 0 &&
          !is_copyable(graph, piece);
+}
+
+// A flag of a macro: what matters of a once is the variable that it fills.
+bool holds_nothing(std::string_view name) {
+  const std::string base = base_name(name);
+  return may_start_anew(base) || is_key_of_a_once(base);
 }
 
 // What the callbacks name, and what they call.
@@ -137,7 +145,7 @@ class LostState {
     for (std::size_t i = 0; i < post.graph.pieces().size(); ++i) {
       const auto index = static_cast<std::int32_t>(i);
       if (is_writable_variable(post.graph, index) && is_fresh(index) &&
-          !may_start_anew(base_name(post.graph.piece(index).name))) {
+          !holds_nothing(post.graph.piece(index).name)) {
         fresh_.push_back({index, post.graph.piece(index).name, post.graph.piece(index).size});
       }
     }
@@ -162,8 +170,7 @@ class LostState {
   bool is_lost(std::int32_t index) const {
     const Piece& old = pre_.graph.piece(index);
     return !old.name.empty() && out_.correlation.post_of[static_cast<std::size_t>(index)] < 0 &&
-           !may_start_anew(base_name(old.name)) &&
-           !out_.correlation.elsewhere.gone.contains(index) &&
+           !holds_nothing(old.name) && !out_.correlation.elsewhere.gone.contains(index) &&
            !is_freed_section(pre_.graph.section_of(old).name);
   }
 
