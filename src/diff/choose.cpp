@@ -29,6 +29,7 @@
 #include "diff/diff.h"
 #include "diff/gathered_lists.h"
 #include "diff/left_behind.h"
+#include "diff/onces.h"
 #include "diff/registered.h"
 #include "diff/threads.h"
 
@@ -625,6 +626,15 @@ class Chooser {
     }
     if (const Origin* origin = origin_of(reference.target_piece)) {
       return origin->replaced;
+    }
+    if (out_.correlation.ambiguous[slot] && is_key_of_a_once(base_name(target.name))) {
+      refuse(Code::symbol_ambiguous, describe(post_piece(from)),
+             "it does something once (DO_ONCE(), get_random_once()), and whether the running "
+             "kernel has done that yet cannot be told: no variable that is filled tells its onces "
+             "apart",
+             "leave what is done once, and the variable that it fills, as they are; or do it in a "
+             "function of its own that stays");
+      return false;
     }
     if (out_.correlation.ambiguous[slot]) {
       refuse(Code::symbol_ambiguous, describe(post_piece(from)),

@@ -10,7 +10,8 @@
 // same. In changed code the order proves nothing, so there only what is alone in its group, or
 // alone in having its size and contents (strings that it points to count), is paired. A static
 // local that is paired settles those that it names, as code does. What is left is paired if it is
-// alone and still has a user in common.
+// alone and still has a user in common. What DO_ONCE() makes goes with the variable that it fills,
+// and with nothing else.
 //
 // Invariants: a pre piece has at most one post piece and the other way round; strings, constants
 // and blobs are never paired (they are compared by content). Nothing is paired with what the kernel
@@ -21,6 +22,7 @@
 #include <set>
 
 #include "diff/diff.h"
+#include "diff/onces.h"
 
 namespace suture::diff {
 
@@ -31,7 +33,11 @@ std::string_view stem(std::string_view name) { return name.substr(0, name.find('
 
 class Correlator {
  public:
-  Correlator(const Side& pre, const Side& post) : pre_(pre.graph), post_(post.graph) {
+  Correlator(const Side& pre, const Side& post)
+      : pre_(pre.graph),
+        post_(post.graph),
+        onces_before_(onces_of(pre.graph)),
+        onces_after_(onces_of(post.graph)) {
     result_.pre_of.assign(post_.pieces().size(), -1);
     result_.post_of.assign(pre_.pieces().size(), -1);
     result_.ambiguous.assign(post_.pieces().size(), false);
@@ -49,6 +55,7 @@ class Correlator {
     by_referrer(false);
     by_settled_variable();
     by_common_user();
+    by_what_is_filled();
     mark_ambiguous();
     return std::move(result_);
   }
@@ -56,6 +63,7 @@ class Correlator {
  private:
   using Pieces = std::vector<std::int32_t>;
   using Groups = std::map<std::pair<PieceKind, std::string>, Pieces>;
+  using Onces = std::map<std::int32_t, Once>;
   using Families = std::map<std::pair<PieceKind, std::string_view>, Pieces>;
 
   static bool has_name(const Piece& piece) {
@@ -210,8 +218,8 @@ class Correlator {
   }
 
   // Members of each group in the order in which the family names them, each once.
-  static std::map<std::string, Pieces> named_members(const PieceGraph& graph,
-                                                     const Pieces& family) {
+  static std::map<std::string, Pieces> named_members(const PieceGraph& graph, const Pieces& family,
+                                                     const Onces& onces) {
     std::map<std::string, Pieces> out;
     for (std::int32_t user : family) {
       for (const Reference& reference : graph.piece(user).references) {
@@ -219,7 +227,8 @@ class Correlator {
           continue;
         }
         const Piece& target = graph.piece(reference.target_piece);
-        if (target.kind != PieceKind::data || !numbered(target.name)) {
+        if (target.kind != PieceKind::data || !numbered(target.name) ||
+            is_of(onces, reference.target_piece)) {
           continue;
         }
         Pieces& list = out[base_name(target.name)];
@@ -245,8 +254,8 @@ class Correlator {
   }
 
   void settle_named(const Pieces& before, const Pieces& after, bool same) {
-    auto named_before = named_members(pre_, before);
-    for (const auto& [group, members] : named_members(post_, after)) {
+    auto named_before = named_members(pre_, before, onces_before_);
+    for (const auto& [group, members] : named_members(post_, after, onces_after_)) {
       auto it = named_before.find(group);
       if (it != named_before.end()) {
         settle(it->second, members, same || may_start_anew(group));
@@ -324,7 +333,8 @@ class Correlator {
     Groups before = leftovers(pre_, PieceKind::data, false);
     for (const auto& [key, members] : leftovers(post_, PieceKind::data, true)) {
       auto it = before.find(key);
-      if (it == before.end() || it->second.size() != 1 || members.size() != 1) {
+      if (it == before.end() || it->second.size() != 1 || members.size() != 1 ||
+          is_of(onces_before_, it->second[0]) || is_of(onces_after_, members[0])) {
         continue;
       }
       const auto& old_users = before_users[it->second[0]];
@@ -333,6 +343,78 @@ class Correlator {
         pair(it->second[0], members[0]);
       }
     }
+  }
+
+  // The key or the flag of a once whose variable is known.
+  static bool is_of(const Onces& onces, std::int32_t piece) {
+    return std::ranges::any_of(onces, [&](const auto& entry) {
+      return entry.first == piece || entry.second.done == piece;
+    });
+  }
+
+  bool fill_the_same(const Once& before, const Once& after) const {
+    const bool both_here = before.filled >= 0 && after.filled >= 0 &&
+                           result_.pre_of[static_cast<std::size_t>(after.filled)] == before.filled;
+    const bool both_elsewhere = before.filled < 0 && after.filled < 0 && before.name == after.name;
+    return (both_here || both_elsewhere) && before.place == after.place;
+  }
+
+  // The onces of pre that fill what one of post does: those that code in common has, where there
+  // are such.
+  Pieces onces_like(const Once& after, const std::set<std::string_view>& users,
+                    std::map<std::int32_t, std::set<std::string_view>>& before_users) const {
+    Pieces all;
+    Pieces shared;
+    for (const auto& [key, before] : onces_before_) {
+      if (fill_the_same(before, after)) {
+        all.push_back(key);
+        if (std::ranges::any_of(before_users[key],
+                                [&](auto user) { return users.contains(user); })) {
+          shared.push_back(key);
+        }
+      }
+    }
+    return shared.empty() ? all : shared;
+  }
+
+  void by_what_is_filled() {
+    if (onces_after_.empty()) {
+      return;
+    }
+    auto before_users = users_of(pre_, families_before_);
+    auto after_users = users_of(post_, families_after_);
+    std::map<std::int32_t, Pieces> takers;  // by key of pre
+    for (const auto& [key, after] : onces_after_) {
+      const Pieces like = onces_like(after, after_users[key], before_users);
+      if (like.size() == 1) {
+        takers[like[0]].push_back(key);
+      } else if (like.empty() && is_first_fill(after)) {
+        new_onces_.insert(key);
+      }
+    }
+    for (const auto& [key, posts] : takers) {
+      if (posts.size() == 1) {
+        pair(key, posts[0]);
+        pair(onces_before_.at(key).done, onces_after_.at(posts[0]).done);
+      }
+    }
+  }
+
+  // Nothing has filled the variable before. An inlined function may do more than its last call.
+  bool is_first_fill(const Once& once) const {
+    const bool is_new =
+        once.filled >= 0 && result_.pre_of[static_cast<std::size_t>(once.filled)] < 0;
+    return once.only_fills && (is_new || all_known(pre_, onces_before_));
+  }
+
+  static bool all_known(const PieceGraph& graph, const Onces& onces) {
+    for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
+      if (is_key_of_a_once(base_name(graph.pieces()[i].name)) &&
+          !onces.contains(static_cast<std::int32_t>(i))) {
+        return false;
+      }
+    }
+    return true;
   }
 
   void mark_ambiguous() {
@@ -346,8 +428,8 @@ class Correlator {
         bool possible = std::ranges::any_of(
             it->second, [&](std::int32_t other) { return can_pair(other, member); });
         const Piece& piece = post_.piece(member);
-        if (possible && (post_.section_of(piece).flags & SHF_WRITE) != 0 &&
-            !is_copyable(post_, piece)) {
+        if (possible && !new_onces_.contains(member) &&
+            (post_.section_of(piece).flags & SHF_WRITE) != 0 && !is_copyable(post_, piece)) {
           result_.ambiguous[static_cast<std::size_t>(member)] = true;
         }
       }
@@ -356,6 +438,9 @@ class Correlator {
 
   const PieceGraph& pre_;
   const PieceGraph& post_;
+  const Onces onces_before_;  // by key
+  const Onces onces_after_;
+  std::set<std::int32_t> new_onces_;  // keys of post
   Families families_before_;
   Families families_after_;
   std::vector<bool> followed_;  // by post piece: static locals that settled what they name

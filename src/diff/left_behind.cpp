@@ -5,11 +5,12 @@
 // lie in sorted tables of the kernel, and what a module says of itself in its file.
 //
 // Method: a writable variable is gone, and a new one took its place if a function that used the one
-// uses the other and both have one size; if all functions that used it do, whatever the size; or if
-// all these functions got other names, too. A new global may lie in another file. Exports and
-// .modinfo are compared as sets.
+// uses the other, whatever their sizes. Functions that are gone count as those that called them,
+// and new functions as those that call them. Where all these functions got other names, too, the
+// size tells. A new global may lie in another file. Exports and .modinfo are compared as sets.
 //
-// Invariants: flags that only remember that a message was printed may start anew.
+// Invariants: flags that only remember that a message was printed may start anew, and hold nothing
+// of what another variable held.
 #include "diff/left_behind.h"
 
 #include <fmt/format.h>
@@ -17,6 +18,8 @@
 #include <algorithm>
 #include <map>
 #include <set>
+
+#include "diff/onces.h"
 
 namespace suture::diff {
 
@@ -32,6 +35,12 @@ bool is_writable_variable(const PieceGraph& graph, std::int32_t index) {
   const Piece& piece = graph.piece(index);
   return piece.kind == PieceKind::data && (graph.section_of(piece).flags & SHF_WRITE) != 0 &&
          !is_copyable(graph, piece);
+}
+
+// A flag of a macro: what matters of a once is the variable that it fills.
+bool holds_nothing(std::string_view name) {
+  const std::string base = base_name(name);
+  return may_start_anew(base) || is_key_of_a_once(base);
 }
 
 // What the callbacks name, and what they call.
@@ -135,7 +144,8 @@ class LostState {
         seen_to_(named_by_callbacks(post.graph, out.directives)) {
     for (std::size_t i = 0; i < post.graph.pieces().size(); ++i) {
       const auto index = static_cast<std::int32_t>(i);
-      if (is_writable_variable(post.graph, index) && is_fresh(index)) {
+      if (is_writable_variable(post.graph, index) && is_fresh(index) &&
+          !holds_nothing(post.graph.piece(index).name)) {
         fresh_.push_back({index, post.graph.piece(index).name, post.graph.piece(index).size});
       }
     }
@@ -160,8 +170,7 @@ class LostState {
   bool is_lost(std::int32_t index) const {
     const Piece& old = pre_.graph.piece(index);
     return !old.name.empty() && out_.correlation.post_of[static_cast<std::size_t>(index)] < 0 &&
-           !may_start_anew(base_name(old.name)) &&
-           !out_.correlation.elsewhere.gone.contains(index) &&
+           !holds_nothing(old.name) && !out_.correlation.elsewhere.gone.contains(index) &&
            !is_freed_section(pre_.graph.section_of(old).name);
   }
 
@@ -171,18 +180,29 @@ class LostState {
   }
 
   // The functions that used it and are still there, as they are in post; and whether others did
-  // that are gone.
+  // that are gone. Who called one of these used it, too.
   std::pair<std::set<std::int32_t>, bool> users_of(std::int32_t lost) const {
     std::pair<std::set<std::int32_t>, bool> out;
-    for (std::size_t i = 0; i < pre_.graph.pieces().size(); ++i) {
-      const Piece& user = pre_.graph.pieces()[i];
-      if (user.kind == PieceKind::function && !is_freed_section(pre_.graph.section_of(user).name) &&
-          std::ranges::find(user.references, lost, &Reference::target_piece) !=
-              user.references.end()) {
+    std::set<std::int32_t> seen{lost};
+    std::vector<std::int32_t> work{lost};
+    while (!work.empty()) {
+      const std::int32_t used = work.back();
+      work.pop_back();
+      for (std::size_t i = 0; i < pre_.graph.pieces().size(); ++i) {
+        const Piece& user = pre_.graph.pieces()[i];
+        const auto index = static_cast<std::int32_t>(i);
+        if (user.kind != PieceKind::function || seen.contains(index) ||
+            is_freed_section(pre_.graph.section_of(user).name) ||
+            std::ranges::find(user.references, used, &Reference::target_piece) ==
+                user.references.end()) {
+          continue;
+        }
+        seen.insert(index);
         if (const std::int32_t now = out_.correlation.post_of[i]; now >= 0) {
           out.first.insert(now);
         } else {
           out.second = true;
+          work.push_back(index);
         }
       }
     }
@@ -229,16 +249,11 @@ class LostState {
 
   bool takes_the_place(const Piece& lost, const std::set<std::int32_t>& users, bool others,
                        const Fresh& fresh) const {
-    const auto count = static_cast<std::size_t>(
-        std::ranges::count_if(users, [&](std::int32_t user) { return uses(user, fresh); }));
-    if (count == users.size() && users.size() > 1) {
+    if (std::ranges::any_of(users, [&](std::int32_t user) { return uses(user, fresh); })) {
       return true;
     }
-    if (fresh.size != lost.size) {
+    if (fresh.piece < 0 || fresh.size != lost.size) {
       return false;
-    }
-    if (count > 0 || fresh.piece < 0) {
-      return count > 0;
     }
     // Other files may use a global one. Flags and counters of a few bytes come and go with the
     // functions that used them.

@@ -134,6 +134,10 @@ std::string_view name_of(const PieceGraph& graph, const Reference& reference) {
              : std::string_view(graph.object().symbols()[reference.symbol].name);
 }
 
+bool is_flag_section(std::string_view name) {
+  return name == ".data.once" || name == ".data..once";
+}
+
 bool has_global_name(const PieceGraph& graph, const Piece& piece, std::string_view name) {
   const auto& symbols = graph.object().symbols();
   auto named = [&](std::uint32_t index) {
@@ -389,7 +393,8 @@ Reference PieceGraph::resolve(const elf::Relocation& relocation) const {
     const Piece& target = piece(reference.target_piece);
     reference.target_offset = distance(at, target.offset);
     reference.by_section = symbol.type == STT_SECTION && target.kind == PieceKind::data &&
-                           by_section_[symbol.section].size() > 1;
+                           by_section_[symbol.section].size() > 1 &&
+                           !is_flag_section(object_->sections()[symbol.section].name);
   }
   return reference;
 }

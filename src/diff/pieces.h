@@ -118,6 +118,9 @@ std::string_view name_of(const PieceGraph& graph, const Reference& reference);
 bool has_global_name(const PieceGraph& graph, const Piece& piece, std::string_view name);
 // Sections of which every CPU has a copy of its own.
 bool is_per_cpu_section(std::string_view name);
+// Sections of flags that macros make, each used by itself: a place there is the start of one, never
+// the end of what lies before it.
+bool is_flag_section(std::string_view name);
 
 // "warned.11" → "warned", "__UNIQUE_ID_ddebug963.8" → "__UNIQUE_ID_ddebug": the name without the
 // numbers that the compiler counts up; a function's ".isra.0" and ".cold" stay.

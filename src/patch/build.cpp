@@ -513,6 +513,10 @@ class Builder {
   Status compare_types() {
     double start = now_seconds();
     std::set<std::string> told;
+    source::TypeNames names;
+    for (const source::ChangedFile& file : intake_.files) {
+      names.add(file.before, file.after);
+    }
     for (Work& work : works_) {
       const std::string& source = work.unit.command.source;
       std::optional<kernel::TypeTable> pre = TRY(types_of(work.pre_object, source));
@@ -521,7 +525,7 @@ class Builder {
       }
       if (work.unit.types) {
         std::optional<kernel::TypeTable> post = TRY(types_of(work.post_object, source));
-        for (Error& refusal : post ? changed_layouts(*pre, *post) : std::vector<Error>{}) {
+        for (Error& refusal : post ? changed_layouts(*pre, *post, names) : std::vector<Error>{}) {
           if (told.insert(refusal.where).second) {
             refusal.where = fmt::format("{}: {}", source, refusal.where);
             out_.refusals.push_back(std::move(refusal));

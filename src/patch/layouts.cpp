@@ -8,7 +8,7 @@
 // the last one, which often only counts the others. What has no name is compared where a variable
 // is of it. Types of pre are also compared with those that
 // the shipped kernel states of itself; there only sizes and places count, because another program
-// wrote them.
+// wrote them. A type that goes on under another name is compared with what it was (TypeRenames).
 //
 // Two things that look harmless are not proved by this, and so refused. A member that gets another
 // name at the same place may be another member: whether old objects hold there what the patched
@@ -23,6 +23,8 @@
 #include <algorithm>
 #include <map>
 #include <set>
+
+#include "patch/type_renames.h"
 
 namespace suture::patch {
 
@@ -91,9 +93,9 @@ std::string difference(const TypeLayout& before, const TypeLayout& after) {
   return out + "its members change";
 }
 
-Error changed(const TypeLayout& before, const TypeLayout& after) {
+Error changed(const TypeLayout& before, const TypeLayout& after, std::string name) {
   return Error{
-      Code::layout_changed, after.name,
+      Code::layout_changed, std::move(name),
       fmt::format("objects of this type are in memory as the running kernel made them, and the "
                   "patched code would read them in another way: {}",
                   difference(before, after)),
@@ -102,25 +104,32 @@ Error changed(const TypeLayout& before, const TypeLayout& after) {
                              "(Documentation/livepatch/shadow-vars.rst of the kernel)"};
 }
 
-// Unnamed enumerations are the same one where they share a name.
-void compare_unnamed(const TypeTable& pre, const TypeTable& post, std::vector<Error>& out) {
+// Enumerations without a name are the same one where they share a name of a value; one side may
+// have given it a name.
+void compare_unnamed(const TypeTable& pre, const TypeTable& post, const TypeRenames& renames,
+                     std::vector<Error>& out) {
+  std::vector<std::uint32_t> before = pre.unnamed_enums();
+  std::vector<std::uint32_t> after = post.unnamed_enums();
+  std::ranges::copy_if(renames.gone(), std::back_inserter(before),
+                       [&](std::uint32_t id) { return pre.layout(id).is_enumeration; });
+  std::ranges::copy_if(renames.come(), std::back_inserter(after),
+                       [&](std::uint32_t id) { return post.layout(id).is_enumeration; });
   std::map<std::string, TypeLayout> by_value;
-  for (std::uint32_t id : post.unnamed_enums()) {
+  for (std::uint32_t id : after) {
     TypeLayout layout = post.layout(id);
     for (const TypeMember& member : layout.members) {
       by_value.emplace(member.name, layout);
     }
   }
-  for (std::uint32_t id : pre.unnamed_enums()) {
-    TypeLayout before = pre.layout(id);
-    for (const TypeMember& member : before.members) {
-      auto after = by_value.find(member.name);
-      if (after == by_value.end()) {
+  for (std::uint32_t id : before) {
+    TypeLayout old = pre.layout(id);
+    for (const TypeMember& member : old.members) {
+      auto now = by_value.find(member.name);
+      if (now == by_value.end()) {
         continue;
       }
-      if (!keeps_values(before, after->second)) {
-        after->second.name = fmt::format("enum with {}", member.name);
-        out.push_back(changed(before, after->second));
+      if (!keeps_values(old, now->second)) {
+        out.push_back(changed(old, now->second, fmt::format("enum with {}", member.name)));
       }
       break;
     }
@@ -128,11 +137,12 @@ void compare_unnamed(const TypeTable& pre, const TypeTable& post, std::vector<Er
 }
 
 // A type without a name is known by what is of it. And a variable may get another type as a whole.
-void compare_variables(const TypeTable& pre, const TypeTable& post, std::vector<Error>& out) {
+void compare_variables(const TypeTable& pre, const TypeTable& post, const TypeRenames& renames,
+                       std::vector<Error>& out) {
   const auto before = pre.variables();
   for (const auto& [name, after] : post.variables()) {
     auto old = before.find(name);
-    if (old != before.end() && old->second != after) {
+    if (old != before.end() && renames.in_new_names(old->second) != after) {
       out.push_back(
           Error{Code::layout_changed, std::string(name),
                 fmt::format("the running kernel has '{}' in it, and the patched code would "
@@ -143,22 +153,40 @@ void compare_variables(const TypeTable& pre, const TypeTable& post, std::vector<
   }
 }
 
+// What goes on under another name.
+void compare_renamed(const TypeTable& pre, const TypeTable& post, const TypeRenames& renames,
+                     std::vector<Error>& out) {
+  for (const auto& [now, old] : renames.pre_of()) {
+    const TypeLayout before = pre.layout(old);
+    const TypeLayout after = post.layout(now);
+    const TypeLayout seen = renames.in_new_names(before);
+    if (!same_meaning(seen, after)) {
+      out.push_back(
+          changed(seen, after, fmt::format("{}, now called {}", before.name, after.name)));
+    }
+  }
+}
+
 }  // namespace
 
-std::vector<Error> changed_layouts(const TypeTable& pre, const TypeTable& post) {
+std::vector<Error> changed_layouts(const TypeTable& pre, const TypeTable& post,
+                                   const source::TypeNames& names) {
   std::vector<Error> out;
   std::set<std::string> told;
+  const TypeRenames renames(pre, post, names);
   for (std::uint32_t id : post.named()) {
     std::vector<std::uint32_t> before = pre.namesakes(post, id);
     TypeLayout after = post.layout(id);
-    bool kept = std::ranges::any_of(
-        before, [&](std::uint32_t old) { return same_meaning(pre.layout(old), after); });
+    bool kept = std::ranges::any_of(before, [&](std::uint32_t old) {
+      return same_meaning(renames.in_new_names(pre.layout(old)), after);
+    });
     if (!before.empty() && !kept && told.insert(after.name).second) {
-      out.push_back(changed(pre.layout(before.front()), after));
+      out.push_back(changed(renames.in_new_names(pre.layout(before.front())), after, after.name));
     }
   }
-  compare_unnamed(pre, post, out);
-  compare_variables(pre, post, out);
+  compare_renamed(pre, post, renames, out);
+  compare_unnamed(pre, post, renames, out);
+  compare_variables(pre, post, renames, out);
   return out;
 }
 

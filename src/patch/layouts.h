@@ -9,12 +9,15 @@
 
 #include "base/error.h"
 #include "kernel/types.h"
+#include "source/type_names.h"
 
 namespace suture::patch {
 
-// layout-changed, one for each type of pre that post lays out in another way. Types that only post
-// has are new, or were used by no code: nothing in memory is of them.
-std::vector<Error> changed_layouts(const kernel::TypeTable& pre, const kernel::TypeTable& post);
+// layout-changed, one for each type of pre that post lays out in another way, under whatever name.
+// Other types that only post has are new, or were used by no code: nothing in memory is of them.
+// `names`: what the diff's texts say.
+std::vector<Error> changed_layouts(const kernel::TypeTable& pre, const kernel::TypeTable& post,
+                                   const source::TypeNames& names);
 
 // run-pre-mismatch for the first type of pre that some of `run` (the shipped kernel's tables) have
 // and none lays out like pre.

@@ -7,7 +7,7 @@
 // Static locals are paired by their users: code that is the same on both sides names the same ones
 // in the same order; in other code one pairs that is alone of its name, or alone of its size and
 // contents; a paired static local is a user as code is; last, one that is alone of its name in the
-// whole object and keeps a user.
+// whole object and keeps a user. Keys of what is done once go with what they have filled (fills.h).
 //
 // Invariants: one to one; never across storage (boot-only, per-CPU); what stays unpaired is new.
 #include "prove/pairing.h"
@@ -16,6 +16,8 @@
 #include <map>
 #include <set>
 #include <string>
+
+#include "prove/fills.h"
 
 namespace suture::prove {
 
@@ -28,7 +30,8 @@ std::string_view family(std::string_view name) { return name.substr(0, name.find
 
 class Pairer {
  public:
-  Pairer(const Read& pre, const Read& post) : pre_(pre), post_(post) {
+  Pairer(const Read& pre, const Read& post)
+      : pre_(pre), post_(post), old_fills_(fills_of(pre)), fills_(fills_of(post)) {
     out_.pre_of.resize(post.object.parts().size(), -1);
     out_.post_of.resize(pre.object.parts().size(), -1);
   }
@@ -48,10 +51,12 @@ class Pairer {
       by_local();
     }
     by_what_is_left(before, after);
+    by_what_is_filled(before, after);
     return std::move(out_);
   }
 
  private:
+  using Fills = std::map<std::int32_t, Fill>;
   using Families = std::map<std::pair<PartKind, std::string_view>, Parts>;
 
   const Part& before(std::int32_t part) const { return pre_.object.part(part); }
@@ -153,7 +158,8 @@ class Pairer {
   }
 
   // The static locals that the parts name, by their name without number, in the order of first use.
-  static std::map<std::string_view, Parts> locals(const Read& side, const Parts& users) {
+  static std::map<std::string_view, Parts> locals(const Read& side, const Parts& users,
+                                                  const Fills& fills) {
     std::map<std::string_view, Parts> out;
     for (std::int32_t user : users) {
       for (const Field& field : side.fields_of(user)) {
@@ -162,7 +168,8 @@ class Pairer {
         }
         const Part& target = side.object.part(field.target.part);
         const std::string_view name = side.object.name(target);
-        if (target.kind == PartKind::data && is_numbered(name)) {
+        if (target.kind == PartKind::data && is_numbered(name) &&
+            !goes_with_a_fill(fills, field.target.part)) {
           Parts& list = out[unnumbered(name)];
           if (std::ranges::find(list, field.target.part) == list.end()) {
             list.push_back(field.target.part);
@@ -178,8 +185,8 @@ class Pairer {
     if (want_same && !same) {
       return;
     }
-    const auto old = locals(pre_, old_users);
-    for (const auto& [base, now] : locals(post_, users)) {
+    const auto old = locals(pre_, old_users, old_fills_);
+    for (const auto& [base, now] : locals(post_, users, fills_)) {
       auto it = old.find(base);
       if (it == old.end()) {
         continue;
@@ -261,7 +268,8 @@ class Pairer {
     const auto old = unpaired(pre_, out_.post_of, PartKind::data);
     for (const auto& [key, parts] : unpaired(post_, out_.pre_of, PartKind::data)) {
       auto it = old.find(key);
-      if (it == old.end() || it->second.size() != 1 || parts.size() != 1) {
+      if (it == old.end() || it->second.size() != 1 || parts.size() != 1 ||
+          goes_with_a_fill(old_fills_, it->second[0]) || goes_with_a_fill(fills_, parts[0])) {
         continue;
       }
       const auto were = users_of(pre_, families_before, it->second[0]);
@@ -272,8 +280,47 @@ class Pairer {
     }
   }
 
+  static bool goes_with_a_fill(const Fills& fills, std::int32_t part) {
+    return fills.contains(part) ||
+           std::ranges::any_of(fills, [&](const auto& entry) { return entry.second.flag == part; });
+  }
+
+  bool fills_the_same(const Fill& old, const Fill& now) const {
+    return old.offset == now.offset && old.symbol == now.symbol &&
+           (now.part < 0 ? old.part < 0 : old.part >= 0 && out_.pre(now.part) == old.part);
+  }
+
+  // Where several keys have filled one thing, the same function's.
+  void by_what_is_filled(const Families& families_before, const Families& families_after) {
+    for (const auto& [key, now] : fills_) {
+      Parts same;
+      Parts near;
+      const auto users = users_of(post_, families_after, key);
+      for (const auto& [old_key, old] : old_fills_) {
+        if (!fills_the_same(old, now)) {
+          continue;
+        }
+        same.push_back(old_key);
+        for (std::string_view user : users_of(pre_, families_before, old_key)) {
+          if (users.contains(user)) {
+            near.push_back(old_key);
+            break;
+          }
+        }
+      }
+      const Parts& chosen = near.empty() ? same : near;
+      if (chosen.size() == 1) {
+        pair(chosen[0], key);
+        if (out_.pre(key) == chosen[0]) {
+          pair(old_fills_.at(chosen[0]).flag, now.flag);
+        }
+      }
+    }
+  }
+
   const Read& pre_;
   const Read& post_;
+  const Fills old_fills_, fills_;    // by key
   std::set<std::int32_t> followed_;  // static locals that were looked at as users
   Pairing out_;
 };

@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 // The types of a C file that declares `types` and uses them by the name `it`.
@@ -28,7 +29,9 @@ kernel::TypeTable types_of(const std::string& types) {
 }
 
 std::vector<Error> judge(const std::string& before, const std::string& after) {
-  return changed_layouts(types_of(before), types_of(after));
+  source::TypeNames names;
+  names.add(before, after);
+  return changed_layouts(types_of(before), types_of(after), names);
 }
 
 TEST(Layouts, SameTypesAreNotChanged) {
@@ -142,6 +145,92 @@ TEST(Layouts, UnnamedEnumerationsAreComparedByTheirNames) {
   auto found = judge("enum { a, b, c }; int it = b;", "enum { x, a, b, c }; int it = b;");
   ASSERT_THAT(found, SizeIs(1));
   EXPECT_EQ(found[0].where, "enum with a");
+}
+
+// What a diff renames and lays out anew in one go.
+TEST(Layouts, AStructureThatGetsAnotherNameIsComparedWithWhatItWas) {
+  auto found =
+      judge("struct s { int a; char *b; } it;", "struct t { long x; int a; char *b; } it;");
+  ASSERT_THAT(found, Not(IsEmpty()));
+  EXPECT_EQ(found[0].code, Code::layout_changed);
+  EXPECT_EQ(found[0].where, "struct s, now called struct t");
+  EXPECT_THAT(found[0].reason, HasSubstr("its size goes from 16 to 24 bytes; x is at byte 0"));
+}
+
+TEST(Layouts, ANameAloneMayChange) {
+  EXPECT_THAT(
+      judge("struct s { struct s *next; int a; }; struct u { struct s *s; } it; int f(void) "
+            "{ return it.s->a; }",
+            "struct t { struct t *next; int a; }; struct u { struct t *s; } it; int f(void) "
+            "{ return it.s->a; }"),
+      IsEmpty());
+}
+
+// No variable or parameter is of it: what it is of comes from a void pointer.
+TEST(Layouts, AStructureOfAnotherNameIsComparedWhereOnlyFunctionsUseIt) {
+  auto found = judge("struct s { int a; int b; }; int f(void *p) { struct s *s = p; return s->b; }",
+                     "struct t { long x; int a; int b; }; int f(void *p) { struct t *s = p; return "
+                     "s->b; }");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].where, HasSubstr("now called struct t"));
+}
+
+TEST(Layouts, AStructureWithoutACommonMemberIsToldByTheCodeThatNamesIt) {
+  EXPECT_THAT(judge("struct s { int a; }; int f(void *p) { struct s *s = p; return s->a; }",
+                    "struct t { long b; }; int f(void *p) { struct t *s = p; return s->b; }"),
+              SizeIs(1));
+}
+
+TEST(Layouts, AnotherStructureThatComesWhereOneGoesIsNew) {
+  EXPECT_THAT(judge("struct s { int a; int b; }; int f(void *p) { struct s *s = p; return s->a; }",
+                    "struct t { long x; }; int f(void *p) { struct t one = {1}; return one.x; }"),
+              IsEmpty());
+}
+
+TEST(Layouts, ATypeOfAnUnchangedHeaderIsNotTheOldOne) {
+  source::TypeNames names;  // neither is the diff's
+  EXPECT_THAT(changed_layouts(types_of("struct s { int n; int m; } *one;"),
+                              types_of("struct t { long n; long m; } *other;"), names),
+              IsEmpty());
+}
+
+TEST(Layouts, ATypedefMayBecomeAStructure) {
+  auto found =
+      judge("typedef struct { int a, b; } s_t; int f(void *p) { s_t *s = p; return s->b; }",
+            "struct s { int b, a; }; int f(void *p) { struct s *s = p; return s->b; }");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].where, "typedef s_t, now called struct s");
+}
+
+TEST(Layouts, OfSeveralTypesTheOneThatFitsBestIsTheOldOne) {
+  const std::string use =
+      "int f(void *p) { struct t *t = p; return t->a; } int g(void *p) { struct u *u = p; return "
+      "u->c; }";
+  auto found = judge(
+      "struct s { int a; int b; int c; }; int f(void *p) { struct s *t = p; return "
+      "t->a; }",
+      "struct u { long a; int b; long c; }; struct t { int a; int b; int c; };" + use);
+  EXPECT_THAT(found, IsEmpty());
+}
+
+TEST(Layouts, AnEnumerationOfAnotherNameKeepsItsValues) {
+  EXPECT_THAT(judge("enum e { a, b, c } it;", "enum f { a, b, c } it;"), IsEmpty());
+  auto found = judge("enum e { a, b, c } it;", "enum f { x, a, b, c } it;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].where, HasSubstr("enum e, now called enum f"));
+}
+
+TEST(Layouts, AnEnumerationMayGetAName) {
+  EXPECT_THAT(judge("enum { a, b, c }; int it = b;", "enum e { a, b, c }; enum e it = b;"),
+              IsEmpty());
+  EXPECT_THAT(judge("enum { a, b, c }; int it = b;", "enum e { x, a, b, c }; enum e it = b;"),
+              SizeIs(1));
+}
+
+TEST(Layouts, ValuesThatAllGetOtherNamesAreToldByTheCodeThatNamesTheType) {
+  EXPECT_THAT(judge("enum e { a, b, c }; enum e it; int f(void) { return it == b; }",
+                    "enum f { x, y, z, w }; enum f it; int f(void) { return it == z; }"),
+              SizeIs(1));
 }
 
 TEST(Layouts, OneOfSeveralTypesOfTheNameSuffices) {

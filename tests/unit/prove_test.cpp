@@ -92,6 +92,30 @@ TEST_F(Prove, AccusesASecondCopyOfAVariable) {
               HasSubstr("it uses a second counter, though the running kernel has it"));
 }
 
+// A key that is used up would keep another variable empty.
+TEST_F(Prove, AcceptsAKeyOfItsOwnForAnotherVariableThatIsFilled) {
+  auto once = [](const char* filled) {
+    return fmt::format(
+        "mov ${}, %rdi; call get_random_bytes; mov $___once_key.1, %rsi; "
+        "mov $___done.2, %rdi; call __do_once_done; ret",
+        filled);
+  };
+  auto rest = [](const std::string& section) {
+    return traced("get_random_bytes", old_f, section) + traced("__do_once_done", old_f, section) +
+           variable("secret", 0) + variable("key", 0) + variable("___once_key.1", 1) +
+           variable("___done.2", 0);
+  };
+  const std::string pre = traced("f", once("secret")) + rest(".text.g");
+  const std::string same = traced("f", "inc %eax; " + once("secret")) + rest(".text.g");
+  const std::string other = traced("f", "inc %eax; " + once("key")) + rest(".text.g");
+  const std::string run = traced("f", once("secret"), ".text") + rest(".text");
+  EXPECT_EQ(all(proof(make(pre, same, run))), "");
+  // A second copy of what the kernel has would be accused.
+  const Bytes fills = make(pre, other, run);
+  EXPECT_EQ(all(proof(fills)), "");
+  EXPECT_THAT(all(proof_against(fills, same)), HasSubstr("it should point at"));
+}
+
 TEST_F(Prove, AccusesARedirectOfWhatWasNotMatched) {
   const Bytes module = make(traced("f", old_f), traced("f", new_f), traced("f", old_f, ".text"));
   Case without = about();

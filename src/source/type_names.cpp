@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: see the header.
+//
+// Method: read tokens, not C. A type is defined where "struct", "union" or "enum" and a name stand
+// before a brace, or where a name stands behind the closing brace of a typedef. Statements are what
+// lies between semicolons and braces, with one blank between tokens. A structure's name is marked
+// in them: variables may have the same one. A typedef may take the place of a structure.
+//
+// Invariant: the line that only opens a type's definition is no statement: it names the new type in
+// place of the old one wherever a diff puts one type where another was.
+#include "source/type_names.h"
+
+#include <fmt/format.h>
+
+#include "source/c_text.h"
+
+namespace suture::source {
+
+namespace {
+
+bool is_tag(std::string_view word) { return word == "struct" || word == "union" || word == "enum"; }
+
+std::string tagged(std::string_view name) { return fmt::format("@{}", name); }
+
+class Reading {
+ public:
+  std::set<std::string, std::less<>> types;
+  std::map<std::string, int> statements;
+
+  explicit Reading(std::string_view text) {
+    const std::string joined = joined_lines(std::string(text));
+    Lexer lexer(joined);
+    for (Token token = lexer.next(); token.kind != TokenKind::end; token = lexer.next()) {
+      if (token.kind != TokenKind::directive) {
+        see(token);
+      }
+    }
+  }
+
+ private:
+  void see(const Token& token) {
+    see_typedef(token);
+    see_definition(token);
+    const bool ends = token.text == ";" || token.text == "{" || token.text == "}";
+    if (!ends) {
+      if (is_tag(token.text)) {
+        behind_tag_ = true;
+      } else {
+        statement_ += statement_.empty() ? "" : " ";
+        statement_ += behind_tag_ ? tagged(token.text) : std::string(token.text);
+        behind_tag_ = false;
+      }
+      return;
+    }
+    behind_tag_ = false;
+    if (token.text == ";" || statement_.ends_with(')')) {
+      ++statements[statement_];
+    }
+    statement_.clear();
+  }
+
+  // "struct NAME {", perhaps with attributes before and after the name.
+  void see_definition(const Token& token) {
+    if (is_tag(token.text)) {
+      in_head_ = true;
+      brackets_ = 0;
+      head_.clear();
+    } else if (in_head_ && token.text == "{") {
+      types.insert(head_.begin(), head_.end());
+      in_head_ = false;
+    } else if (in_head_ && (token.text == "(" || token.text == ")")) {
+      brackets_ += token.text == "(" ? 1 : -1;
+      in_head_ = brackets_ >= 0;
+    } else if (in_head_ && brackets_ == 0) {
+      in_head_ = token.kind == TokenKind::name;
+      head_.emplace_back(token.text);
+    }
+  }
+
+  // "typedef struct { ... } NAME;"
+  void see_typedef(const Token& token) {
+    if (token.text == "typedef") {
+      in_typedef_ = true;
+      depth_ = 0;
+      behind_ = false;
+    } else if (!in_typedef_) {
+      return;
+    } else if (token.text == "{" || token.text == "}") {
+      depth_ += token.text == "{" ? 1 : -1;
+      behind_ = depth_ == 0;
+    } else if (token.text == ";" && depth_ == 0) {
+      in_typedef_ = false;
+    } else if (behind_ && token.kind == TokenKind::name) {
+      types.emplace(token.text);
+    }
+  }
+
+  std::string statement_;
+  std::vector<std::string> head_;
+  bool behind_tag_ = false, in_head_ = false, in_typedef_ = false, behind_ = false;
+  int brackets_ = 0, depth_ = 0;
+};
+
+std::map<std::string, int> more_often(const std::map<std::string, int>& here,
+                                      const std::map<std::string, int>& there) {
+  std::map<std::string, int> out;
+  for (const auto& [text, count] : here) {
+    auto other = there.find(text);
+    if (const int more = count - (other == there.end() ? 0 : other->second); more > 0) {
+      out.emplace(text, more);
+    }
+  }
+  return out;
+}
+
+std::string with(std::string_view statement, std::string_view old, std::string_view now) {
+  std::string out;
+  for (std::size_t at = 0; at < statement.size();) {
+    const std::string_view word = statement.substr(at, statement.find(' ', at) - at);
+    out += word == old ? now : word;
+    at += word.size();
+    for (; at < statement.size() && statement[at] == ' '; ++at) {
+      out += ' ';
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void TypeNames::add(std::string_view before, std::string_view after) {
+  Reading old(before);
+  Reading now(after);
+  before_.merge(old.types);
+  after_.merge(now.types);
+  gone_.push_back(more_often(old.statements, now.statements));
+  come_.push_back(more_often(now.statements, old.statements));
+}
+
+bool TypeNames::takes_the_place(std::string_view name, std::string_view of) const {
+  for (std::size_t i = 0; i < gone_.size(); ++i) {
+    for (const auto& [text, count] : gone_[i]) {
+      for (const std::string& old : {tagged(of), std::string(of)}) {
+        for (const std::string& now : {tagged(name), std::string(name)}) {
+          const std::string renamed = with(text, old, now);
+          if (renamed != text && come_[i].contains(renamed)) {
+            return true;
+          }
+        }
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace suture::source
