@@ -156,7 +156,7 @@ void compare_variables(const TypeTable& pre, const TypeTable& post, const TypeRe
 // What goes on under another name.
 void compare_renamed(const TypeTable& pre, const TypeTable& post, const TypeRenames& renames,
                      std::vector<Error>& out) {
-  for (const auto& [now, old] : renames.pre_of()) {
+  for (const auto& [old, now] : renames.post_of()) {
     const TypeLayout before = pre.layout(old);
     const TypeLayout after = post.layout(now);
     const TypeLayout seen = renames.in_new_names(before);

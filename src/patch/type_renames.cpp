@@ -3,21 +3,21 @@
 // Problem: a type is known by its name. A diff that renames one and lays it out anew in one go
 // seems to drop a type and to add another.
 //
-// Method: take the types that only pre states and those that only post states. Objects state what
-// their code uses, so both must be the diff's own: the old one is defined in its files, the new one
-// in none of them before. One goes on as the other if most of their members have the same names, or
-// if some declaration names the one where it named the other. Where several fit, the best pair
-// first. An enumerator's name is a file's only one, so one that two enumerations share suffices.
+// Method: take the types that only pre states and that the diff's files define: objects state what
+// their code uses, so others may just be used no more. One goes on as a type that only post states
+// if most of their members have the same names; and as any type that some declaration names now
+// where it named the old one. Where several fit, the best pair first. An enumerator's name is a
+// file's only one, so one that two enumerations share suffices.
 //
-// Invariant: each type has one partner at the most. Where nothing of the members is the same, only
-// the code that names them tells; then they are taken for one type, since code that is handed an
-// old object will read it as a new one.
+// Invariant: each old type has one partner at the most. Where nothing of the members is the same,
+// only the code that names them tells; then they are taken for one type, since code that is handed
+// an old object will read it as a new one.
 #include "patch/type_renames.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <set>
-#include <tuple>
 
 namespace suture::patch {
 
@@ -29,15 +29,12 @@ using kernel::TypeTable;
 
 std::string_view bare(std::string_view name) { return name.substr(name.find(' ') + 1); }
 
-struct Candidate {
-  std::uint32_t id = 0;
-  TypeLayout layout;
-};
-
-std::vector<Candidate> only_in(const TypeTable& here, const TypeTable& there) {
-  std::vector<Candidate> out;
+// Those of the types that have a name here which have, or have not, the same name there.
+std::vector<TypeRenames::Candidate> named_in(const TypeTable& here, const TypeTable& there,
+                                             bool there_too) {
+  std::vector<TypeRenames::Candidate> out;
   for (std::uint32_t id : here.named()) {
-    if (there.namesakes(here, id).empty()) {
+    if (there.namesakes(here, id).empty() != there_too) {
       out.push_back({id, here.layout(id)});
     }
   }
@@ -52,31 +49,27 @@ std::size_t shared_members(const TypeLayout& before, const TypeLayout& after) {
   }));
 }
 
-// How well the one fits the other, more is better; nothing where it does not.
-using Fit = std::tuple<std::size_t, bool, bool>;
-std::optional<Fit> fit(const TypeLayout& before, const TypeLayout& after,
-                       const source::TypeNames& names) {
-  const std::size_t shared = shared_members(before, after);
+// Of two enumerations.
+std::size_t shared_values(const TypeLayout& before, const TypeLayout& after) {
+  return before.is_enumeration && after.is_enumeration ? shared_members(before, after) : 0;
+}
+
+// Nothing where the one does not fit the other.
+std::optional<TypeRenames::Fit> fit(const TypeLayout& before, const TypeLayout& after,
+                                    const source::TypeNames::Names& instead, bool is_new) {
   if (before.is_enumeration != after.is_enumeration) {
     return std::nullopt;
   }
-  const std::string_view old = bare(before.name);
-  const std::string_view now = bare(after.name);
-  if (before.is_enumeration && shared > 0) {
-    return Fit{shared, true, true};
-  }
+  const std::size_t shared = shared_members(before, after);
   // "struct x" and "typedef x" are two names, too.
-  const bool same_word = old == now;
-  if (!names.defined_before(old) || (!same_word && !names.is_new(now))) {
-    return std::nullopt;
-  }
-  const bool in_its_place = same_word || names.takes_the_place(now, old);
+  const bool in_its_place =
+      instead.contains(bare(after.name)) || bare(before.name) == bare(after.name);
   const bool most =
       2 * shared > before.members.size() || (shared > 1 && 2 * shared > after.members.size());
-  if (!in_its_place && !most) {
+  if (!in_its_place && !(is_new && most)) {
     return std::nullopt;
   }
-  return Fit{shared, in_its_place, before.size == after.size};
+  return TypeRenames::Fit{shared, in_its_place, before.size == after.size};
 }
 
 bool is_name_char(char c) {
@@ -87,35 +80,63 @@ bool is_name_char(char c) {
 
 TypeRenames::TypeRenames(const TypeTable& pre, const TypeTable& post,
                          const source::TypeNames& names) {
-  const std::vector<Candidate> gone = only_in(pre, post);
-  const std::vector<Candidate> come = only_in(post, pre);
-  std::vector<std::tuple<Fit, const Candidate*, const Candidate*>> pairs;
+  const std::vector<Candidate> gone = named_in(pre, post, false);
+  const std::vector<Candidate> come = named_in(post, pre, false);
+  std::optional<std::vector<Candidate>> stay;
+  std::vector<Pair> pairs;
   for (const Candidate& old : gone) {
     for (const Candidate& now : come) {
-      if (auto found = fit(old.layout, now.layout, names)) {
-        pairs.emplace_back(*found, &old, &now);
+      if (const std::size_t shared = shared_values(old.layout, now.layout); shared > 0) {
+        pairs.push_back({Fit{shared, true, true}, &old, &now});
       }
     }
-  }
-  std::ranges::stable_sort(
-      pairs, [](const auto& a, const auto& b) { return std::get<0>(a) > std::get<0>(b); });
-  std::set<const Candidate*> taken;
-  for (const auto& [found, old, now] : pairs) {
-    if (!taken.contains(old) && !taken.contains(now)) {
-      taken.insert({old, now});
-      pre_of_.emplace(now->id, old->id);
-      names_.emplace(old->layout.name, now->layout.name);
+    const std::string_view name = bare(old.layout.name);
+    if (!names.defined_before(name)) {
+      continue;
+    }
+    const auto instead = old.layout.name.starts_with("typedef ") ? names.in_place_of_typedef(name)
+                                                                 : names.in_place_of(name);
+    auto look_at = [&](const std::vector<Candidate>& all, bool are_new) {
+      for (const Candidate& now : all) {
+        if (auto found = fit(old.layout, now.layout, instead, are_new)) {
+          pairs.push_back({*found, &old, &now});
+        }
+      }
+    };
+    look_at(come, true);
+    if (!instead.empty()) {
+      stay = stay ? std::move(stay) : named_in(post, pre, true);
+      look_at(*stay, false);
     }
   }
-  auto left = [&](const std::vector<Candidate>& all, std::vector<std::uint32_t>& out) {
+  settle(std::move(pairs));
+  auto left = [](const std::vector<Candidate>& all, const auto& is_settled) {
+    std::vector<std::uint32_t> out;
     for (const Candidate& one : all) {
-      if (!taken.contains(&one)) {
+      if (!is_settled(one.id)) {
         out.push_back(one.id);
       }
     }
+    return out;
   };
-  left(gone, gone_);
-  left(come, come_);
+  gone_ = left(gone, [&](std::uint32_t id) { return post_of_.contains(id); });
+  come_ = left(come, [&](std::uint32_t id) {
+    return std::ranges::any_of(post_of_, [&](const auto& pair) { return pair.second == id; });
+  });
+}
+
+// Code may put one type in the place of several.
+void TypeRenames::settle(std::vector<Pair> pairs) {
+  std::ranges::stable_sort(pairs, std::ranges::greater{}, &Pair::fit);
+  std::set<const Candidate*> taken;
+  for (const Pair& pair : pairs) {
+    const bool in_its_place = std::get<1>(pair.fit);
+    if (!taken.contains(pair.old) && (in_its_place || !taken.contains(pair.now))) {
+      taken.insert({pair.old, pair.now});
+      post_of_.emplace(pair.old->id, pair.now->id);
+      names_.emplace(pair.old->layout.name, pair.now->layout.name);
+    }
+  }
 }
 
 std::string TypeRenames::in_new_names(std::string description) const {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "kernel/types.h"
@@ -15,12 +16,25 @@ namespace suture::patch {
 
 class TypeRenames {
  public:
+  struct Candidate {
+    std::uint32_t id = 0;
+    kernel::TypeLayout layout;
+  };
+  // How many members are the same; whether code names the one in place of the other; whether their
+  // sizes are the same. More is better.
+  using Fit = std::tuple<std::size_t, bool, bool>;
+  struct Pair {
+    Fit fit;
+    const Candidate* old = nullptr;
+    const Candidate* now = nullptr;
+  };
+
   // Types that pre and post state, and what the diff's texts say of their names.
   TypeRenames(const kernel::TypeTable& pre, const kernel::TypeTable& post,
               const source::TypeNames& names);
 
-  // The type of pre that a type of post was, by number.
-  const std::map<std::uint32_t, std::uint32_t>& pre_of() const { return pre_of_; }
+  // What a type of pre goes on as, by number.
+  const std::map<std::uint32_t, std::uint32_t>& post_of() const { return post_of_; }
   // Those that have no partner: only pre states them, only post does.
   const std::vector<std::uint32_t>& gone() const { return gone_; }
   const std::vector<std::uint32_t>& come() const { return come_; }
@@ -29,7 +43,9 @@ class TypeRenames {
   kernel::TypeLayout in_new_names(kernel::TypeLayout layout) const;
 
  private:
-  std::map<std::uint32_t, std::uint32_t> pre_of_;
+  void settle(std::vector<Pair> pairs);
+
+  std::map<std::uint32_t, std::uint32_t> post_of_;
   std::vector<std::uint32_t> gone_, come_;
   std::map<std::string, std::string> names_;  // "struct a" to "struct b"
 };

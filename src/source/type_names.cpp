@@ -13,6 +13,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "source/c_text.h"
 
 namespace suture::source {
@@ -21,7 +24,8 @@ namespace {
 
 bool is_tag(std::string_view word) { return word == "struct" || word == "union" || word == "enum"; }
 
-std::string tagged(std::string_view name) { return fmt::format("@{}", name); }
+constexpr char tag_mark = '@';
+std::string tagged(std::string_view name) { return fmt::format("{}{}", tag_mark, name); }
 
 class Reading {
  public:
@@ -114,17 +118,27 @@ std::map<std::string, int> more_often(const std::map<std::string, int>& here,
   return out;
 }
 
-std::string with(std::string_view statement, std::string_view old, std::string_view now) {
-  std::string out;
-  for (std::size_t at = 0; at < statement.size();) {
-    const std::string_view word = statement.substr(at, statement.find(' ', at) - at);
-    out += word == old ? now : word;
-    at += word.size();
-    for (; at < statement.size() && statement[at] == ' '; ++at) {
-      out += ' ';
+// The next of the words with one blank between them.
+std::string_view take_word(std::string_view& text) {
+  const std::string_view word = text.substr(0, text.find(' '));
+  text.remove_prefix(std::min(text.size(), word.size() + 1));
+  return word;
+}
+
+// What stands in `after` wherever `old` stands in `before`, if they are the same otherwise.
+std::optional<std::string_view> put_for(std::string_view old, std::string_view before,
+                                        std::string_view after) {
+  std::optional<std::string_view> out;
+  while (!before.empty() && !after.empty()) {
+    const std::string_view was = take_word(before);
+    const std::string_view is = take_word(after);
+    const bool other = was != is;
+    if (other && (was != old || (out && *out != is))) {
+      return std::nullopt;
     }
+    out = other ? is : out;
   }
-  return out;
+  return before.empty() && after.empty() ? out : std::nullopt;
 }
 
 }  // namespace
@@ -133,25 +147,23 @@ void TypeNames::add(std::string_view before, std::string_view after) {
   Reading old(before);
   Reading now(after);
   before_.merge(old.types);
-  after_.merge(now.types);
   gone_.push_back(more_often(old.statements, now.statements));
   come_.push_back(more_often(now.statements, old.statements));
 }
 
-bool TypeNames::takes_the_place(std::string_view name, std::string_view of) const {
+TypeNames::Names TypeNames::replaced(std::string_view name, bool is_tagged) const {
+  const std::string old = is_tagged ? tagged(name) : std::string(name);
+  Names out;
   for (std::size_t i = 0; i < gone_.size(); ++i) {
-    for (const auto& [text, count] : gone_[i]) {
-      for (const std::string& old : {tagged(of), std::string(of)}) {
-        for (const std::string& now : {tagged(name), std::string(name)}) {
-          const std::string renamed = with(text, old, now);
-          if (renamed != text && come_[i].contains(renamed)) {
-            return true;
-          }
+    for (const auto& [before, count] : gone_[i]) {
+      for (const auto& [after, more] : come_[i]) {
+        if (auto now = put_for(old, before, after)) {
+          out.emplace(now->starts_with(tag_mark) ? now->substr(1) : *now);
         }
       }
     }
   }
-  return false;
+  return out;
 }
 
 }  // namespace suture::source

@@ -15,22 +15,23 @@ namespace suture::source {
 
 class TypeNames {
  public:
+  using Names = std::set<std::string, std::less<>>;
+
   // One file of the diff, before and after.
   void add(std::string_view before, std::string_view after);
 
   // The name of a structure, union or enumeration, or of a typedef that is its only name.
   bool defined_before(std::string_view name) const { return before_.contains(name); }
-  bool is_new(std::string_view name) const {
-    return after_.contains(name) && !before_.contains(name);
-  }
-  // A declaration or statement is the same but for that it names the one instead of the other.
-  bool takes_the_place(std::string_view name, std::string_view of) const;
+  // What declarations and statements name instead of it that are the same otherwise.
+  Names in_place_of(std::string_view structure) const { return replaced(structure, true); }
+  Names in_place_of_typedef(std::string_view name) const { return replaced(name, false); }
 
  private:
-  using Names = std::set<std::string, std::less<>>;
   using Statements = std::map<std::string, int>;  // and how often
 
-  Names before_, after_;
+  Names replaced(std::string_view name, bool tagged) const;
+
+  Names before_;
   std::vector<Statements> gone_;  // statements of each file that it has less often after
   std::vector<Statements> come_;  // and that it has more often
 };

@@ -96,8 +96,7 @@ TEST(Layouts, AVariableOfAnUnnamedStructureIsCompared) {
 }
 
 TEST(Layouts, AVariableThatGetsAnotherTypeIsSeen) {
-  auto found = judge("struct s { int a; }; struct t { int b; }; struct s *it;",
-                     "struct s { int a; }; struct t { int b; }; struct t *it;");
+  auto found = judge("struct s *it;", "struct t *it;");
   ASSERT_THAT(found, SizeIs(1));
   EXPECT_THAT(found[0].reason, HasSubstr("'*struct s' in it"));
 }
@@ -211,6 +210,32 @@ TEST(Layouts, OfSeveralTypesTheOneThatFitsBestIsTheOldOne) {
       "t->a; }",
       "struct u { long a; int b; long c; }; struct t { int a; int b; int c; };" + use);
   EXPECT_THAT(found, IsEmpty());
+}
+
+// Old objects come as the type that was there already.
+TEST(Layouts, AStructureMayGiveWayToOneThatWasThere) {
+  const std::string both = "struct t { long x; int a; }; int g(struct t *t) { return t->a; } ";
+  const std::string old = "struct s { int a; }; int f(void *p) { struct s *s = p; return s->a; }";
+  auto found = judge(both + old, both + "int f(void *p) { struct t *s = p; return s->a; }");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].where, "struct s, now called struct t");
+  EXPECT_THAT(judge(both + old, both + "int f(void *p) { struct t one = {1}; return one.a; }"),
+              IsEmpty());
+}
+
+TEST(Layouts, OneStructureMayTakeThePlaceOfTwo) {
+  EXPECT_THAT(judge("struct s { int a; }; struct t { int a; }; int f(void *p) { struct s *s = p; "
+                    "return s->a; } int g(void *p) { struct t *t = p; return t->a; }",
+                    "struct u { long x; int a; }; int f(void *p) { struct u *s = p; return s->a; } "
+                    "int g(void *p) { struct u *t = p; return t->a; }"),
+              SizeIs(2));
+}
+
+TEST(Layouts, AMacroMayGiveTheOtherName) {
+  const std::string use = "int f(void *p) { struct s *s = p; return s->b; }";
+  EXPECT_THAT(judge("struct s { int a; int b; };" + use,
+                    "#define s t\nstruct s { long x; int a; int b; };" + use),
+              SizeIs(1));
 }
 
 TEST(Layouts, AnEnumerationOfAnotherNameKeepsItsValues) {

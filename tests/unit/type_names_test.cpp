@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "source/type_names.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace suture::source {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 TypeNames of(const std::string& before, const std::string& after) {
   TypeNames out;
@@ -32,29 +36,33 @@ TEST(TypeNames, ATypedefOfWhatHasNoNameIsADefinition) {
   EXPECT_FALSE(names.defined_before("y"));
 }
 
-TEST(TypeNames, WhatWasThereBeforeIsNotNew) {
-  const TypeNames names = of("struct a { int x; };", "struct a { int x; }; struct b { int x; };");
-  EXPECT_FALSE(names.is_new("a"));
-  EXPECT_TRUE(names.is_new("b"));
-}
-
 TEST(TypeNames, ADeclarationTellsWhatTakesATypesPlace) {
   const std::string before = "struct a { int x; };\nint f(void)\n{\n\tstruct a *a = get();\n}\n";
-  EXPECT_TRUE(of(before, "struct b { int x; };\nint f(void)\n{\n\tstruct b *a = get();\n}\n")
-                  .takes_the_place("b", "a"));
-  EXPECT_TRUE(of(before, "typedef struct { int x; } b;\nint f(void)\n{\n\tb *a = get();\n}\n")
-                  .takes_the_place("b", "a"));
-  EXPECT_FALSE(of(before, "struct b { int x; };\nint f(void)\n{\n\tstruct b *a = other();\n}\n")
-                   .takes_the_place("b", "a"));
+  EXPECT_THAT(of(before, "struct b { int x; };\nint f(void)\n{\n\tstruct b *a = get();\n}\n")
+                  .in_place_of("a"),
+              ElementsAre("b"));
+  EXPECT_THAT(of(before, "typedef struct { int x; } b;\nint f(void)\n{\n\tb *a = get();\n}\n")
+                  .in_place_of("a"),
+              ElementsAre("b"));
+  EXPECT_THAT(of(before, "struct b { int x; };\nint f(void)\n{\n\tstruct b *a = other();\n}\n")
+                  .in_place_of("a"),
+              IsEmpty());
+}
+
+TEST(TypeNames, ATypedefIsToldInTheSameWay) {
+  EXPECT_THAT(
+      of("int f(void)\n{\n\ta *x = get();\n}\n", "int f(void)\n{\n\tstruct b *x = get();\n}\n")
+          .in_place_of_typedef("a"),
+      ElementsAre("b"));
 }
 
 TEST(TypeNames, TheHeadOfAFunctionTellsToo) {
-  EXPECT_TRUE(
-      of("int f(struct a *x)\n{\n}\n", "int f(struct b *x)\n{\n}\n").takes_the_place("b", "a"));
+  EXPECT_THAT(of("int f(struct a *x)\n{\n}\n", "int f(struct b *x)\n{\n}\n").in_place_of("a"),
+              ElementsAre("b"));
 }
 
 TEST(TypeNames, TheHeadOfADefinitionTellsNothing) {
-  EXPECT_FALSE(of("struct a {\n};\n", "struct b {\n};\n").takes_the_place("b", "a"));
+  EXPECT_THAT(of("struct a {\n};\n", "struct b {\n};\n").in_place_of("a"), IsEmpty());
 }
 
 }  // namespace
