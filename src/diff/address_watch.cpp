@@ -228,6 +228,9 @@ AddressFate AddressWatch::follow(std::int32_t function, AddressArguments argumen
   code.uses.pass = [&](std::uint64_t field, AddressArguments given) {
     return pass(*code.calls.at(field), given);
   };
+  if (held_.forgets_pushed) {
+    code.uses.pass_pushed = [&](std::uint64_t field) { return pass_pushed(*code.calls.at(field)); };
+  }
   AddressFate fate = side_.graph.arch().follow_address(code.bytes, code.uses);
   return it->second = fate;
 }
@@ -259,6 +262,14 @@ AddressFate AddressWatch::pass(const Reference& call, AddressArguments arguments
                          : outside_(name, arguments);
   }
   return fate == AddressFate::stays && yielding_.contains(target) ? AddressFate::returned : fate;
+}
+
+AddressFate AddressWatch::pass_pushed(const Reference& call) const {
+  const std::string_view name = side_.graph.object().symbols()[call.symbol].name;
+  return call.target_piece < 0 &&
+                 (known_fate(name) == AddressFate::stays || held_.forgets_pushed(name))
+             ? AddressFate::stays
+             : AddressFate::leaves;
 }
 
 // The functions that the table points to do not keep what they are given.

@@ -31,6 +31,9 @@ class AddressWatch {
     std::function<bool(const Reference&)> in;  // a field holds it
     std::int32_t variable = -1;                // of this file, whose address it is
     bool contents = false;                     // so are pointers that are read through it
+    // Whether a function of other files forgets what is pushed for it; none: pushing it lets it
+    // out.
+    std::function<bool(std::string_view function)> forgets_pushed;
   };
   // The first of those functions that may let the address out of the calls that get it, be it by a
   // function that it calls; nothing where none does. Comparing it does no harm.
@@ -57,6 +60,7 @@ class AddressWatch {
                    std::int32_t part) const;
   elf::AddressFate follow(std::int32_t function, elf::AddressArguments arguments);
   elf::AddressFate pass(const Reference& call, elf::AddressArguments arguments);
+  elf::AddressFate pass_pushed(const Reference& call) const;
   bool callbacks_forget();
   // Who may be given the result of a function: nothing where that cannot be known.
   std::optional<std::set<std::int32_t>> callers_of(std::int32_t function) const;

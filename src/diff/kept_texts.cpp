@@ -40,13 +40,27 @@ std::string_view goes_by_place(const elf::ObjectFile& object) {
   return out;
 }
 
+// On one line.
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    out += c == '\n' ? "\\n" : std::string(1, c);
+  }
+  return out + '"';
+}
+
 class Search {
  public:
-  Search(const Side& post, const OutsideFate& outside, const ObjectDiff& diff)
+  Search(const Side& post, const OutsideFate& outside,
+         const std::function<bool(std::string_view)>& exported, const ObjectDiff& diff)
       : graph_(post.graph),
         diff_(diff),
-        outside_([&outside](std::string_view name, elf::AddressArguments arguments) {
-          return copies(name) ? elf::AddressFate::stays : outside(name, arguments);
+        exported_(exported),
+        outside_([&](std::string_view name, elf::AddressArguments arguments) {
+          const elf::AddressFate fate =
+              copies(name) ? elf::AddressFate::stays : outside(name, arguments);
+          return fate == elf::AddressFate::leaves && exported(name) ? elf::AddressFate::stays
+                                                                    : fate;
         }),
         watch_(post, outside_) {}
 
@@ -77,7 +91,8 @@ class Search {
     const AddressWatch::Held held{
         .in = [&](const Reference& field) { return field.target_piece == named.target_piece; },
         .variable = text ? -1 : named.target_piece,
-        .contents = !text};
+        .contents = !text,
+        .forgets_pushed = exported_};
     return watch_.leak(held, {function}).has_value();
   }
 
@@ -98,6 +113,7 @@ class Search {
 
   const PieceGraph& graph_;
   const ObjectDiff& diff_;
+  const std::function<bool(std::string_view)>& exported_;
   OutsideFate outside_;
   AddressWatch watch_;
 };
@@ -105,19 +121,19 @@ class Search {
 }  // namespace
 
 void judge_kept_texts(const Side& pre, const Side& post, Home home, const OutsideFate& outside,
-                      ObjectDiff& diff) {
+                      const std::function<bool(std::string_view)>& exported, ObjectDiff& diff) {
   std::string_view by = goes_by_place(pre.graph.object());
   by = by.empty() ? goes_by_place(post.graph.object()) : by;
   if (home != Home::vmlinux || by.empty()) {
     return;
   }
-  for (const auto& [function, text] : Search(post, outside, diff).run()) {
+  for (const auto& [function, text] : Search(post, outside, exported, diff).run()) {
     diff.refusals.push_back(Error{
         Code::special_section, std::string(authors_name(post.graph, post.graph.piece(function))),
         fmt::format("it keeps the address of {}, and this file goes by where a text lies "
                     "({}): the patch's copy lies in a module's memory, and the kernel may "
                     "free it as if it had been allocated",
-                    text ? fmt::format("the text \"{}\"", *text) : "a text of a table", by),
+                    text ? "the text " + quoted(*text) : "a text of a table", by),
         "make the change in a function that keeps no text, or give on a copy (kstrdup)"});
   }
 }

@@ -37,6 +37,7 @@ struct State {
   Registers must = 0;
   Registers mixed = 0;  // the address less, or taken from, something else
   Registers low = 0;    // on every path, the lowest byte is another value's
+  bool pushed = false;  // on some path, for the next call
   bool operator==(const State&) const = default;
 };
 
@@ -152,6 +153,7 @@ class Flow {
     for (const Step& step : steps_) {
       out.may |= step.before ? step.before->may : 0;
       out.mixed |= step.before ? step.before->mixed : 0;
+      out.pushed = out.pushed || (step.before && step.before->pushed);
     }
     return out;
   }
@@ -171,7 +173,7 @@ class Flow {
     State joined = state;
     if (known) {
       joined = State{known->may | state.may, known->must & state.must, known->mixed | state.mixed,
-                     known->low & state.low};
+                     known->low & state.low, known->pushed || state.pushed};
     }
     if (known != joined) {
       known = joined;
@@ -196,6 +198,7 @@ class Flow {
           const bool returns = call(step, state);
           state = only(state, kept_by_calls);
           state.may |= returns ? result : 0;
+          state.pushed = false;
         }
         break;
       case ZYDIS_CATEGORY_RET: give_back(state); return;
@@ -220,7 +223,8 @@ class Flow {
   }
 
   static State only(State state, Registers kept) {
-    return State{state.may & kept, state.must & kept, state.mixed & kept, state.low & kept};
+    return State{state.may & kept, state.must & kept, state.mixed & kept, state.low & kept,
+                 state.pushed};
   }
   static State without(State state, Registers gone) { return only(state, ~gone); }
 
@@ -237,7 +241,9 @@ class Flow {
     if (is_in(uses_.calls, branch_field(step))) {
       fate = uses_.pass(branch_field(step), given);
     }
-    leaves_ = leaves_ || fate == AddressFate::leaves;
+    leaves_ = leaves_ || fate == AddressFate::leaves ||
+              (state.pushed && (!is_in(uses_.calls, branch_field(step)) ||
+                                uses_.pass_pushed(branch_field(step)) != AddressFate::stays));
     return fate == AddressFate::returned;
   }
 
@@ -371,7 +377,10 @@ class Flow {
         continue;
       }
       if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        leaves_ = leaves_ || may;
+        const bool pushes =
+            step.instruction.mnemonic == ZYDIS_MNEMONIC_PUSH && uses_.pass_pushed != nullptr;
+        state.pushed = state.pushed || (may && pushes);
+        leaves_ = leaves_ || (may && !pushes);
       } else if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER) {
         Registers written = bit(operand.reg.value);
         bool sure = (operand.actions & ZYDIS_OPERAND_ACTION_CONDWRITE) == 0 && operand.size >= 32;

@@ -94,6 +94,8 @@ struct AddressUses {
   // What becomes of arguments of the call or jump at a field in `calls`. `returned` is also said of
   // a function that hands the address out without having been given it.
   std::function<AddressFate(std::uint64_t field, AddressArguments)> pass;
+  // The same of arguments that the code has pushed for it. Without this, pushing counts as leaving.
+  std::function<AddressFate(std::uint64_t field)> pass_pushed;
 };
 
 // Code that does by asking what a static branch (include/linux/jump_label.h) does by being

@@ -419,17 +419,14 @@ class Builder {
     };
   }
 
-  // What the kernel exports is given texts of modules, too, and cannot tell those of a patch from
-  // them.
   void judge_kept_texts() {
+    const auto exported = [&](std::string_view name) {
+      const kernel::Export* entry = side_.symvers().find(name);
+      return entry != nullptr && entry->module == "vmlinux";
+    };
     for (Work& work : works_) {
-      const auto outside = [&](std::string_view name, elf::AddressArguments arguments) {
-        const elf::AddressFate fate = work.shipped->fate(name, arguments);
-        return fate == elf::AddressFate::leaves && side_.symvers().find(name) != nullptr
-                   ? elf::AddressFate::stays
-                   : fate;
-      };
-      diff::judge_kept_texts(*work.pre, *work.post, home_of(work), outside, work.diff);
+      diff::judge_kept_texts(*work.pre, *work.post, home_of(work), outside_of(work), exported,
+                             work.diff);
     }
   }
 

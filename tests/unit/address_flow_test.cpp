@@ -17,6 +17,31 @@ bool stays(Bytes code, std::uint64_t field) {
   return fate(std::move(code), field) == AddressFate::stays;
 }
 
+// The call at `called` does that with what is pushed for it.
+AddressFate fate_of_pushed(Bytes code, std::uint64_t called, AddressFate of_call) {
+  return arch_of(EM_X86_64)->follow_address(
+      code, AddressUses{.fields = {1},
+                        .calls = {called},
+                        .pass = [](auto, auto) { return AddressFate::stays; },
+                        .pass_pushed = [=](auto) { return of_call; }});
+}
+
+TEST(AddressFlow, WhatIsPushedIsGivenToTheNextCall) {
+  // push $address; call; add $8, %rsp; ret
+  const Bytes code{0x68, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0, 0x48, 0x83, 0xc4, 0x08, 0xc3};
+  EXPECT_EQ(fate_of_pushed(code, 6, AddressFate::stays), AddressFate::stays);
+  EXPECT_EQ(fate_of_pushed(code, 6, AddressFate::leaves), AddressFate::leaves);
+  EXPECT_EQ(fate_of_pushed(code, 6, AddressFate::returned), AddressFate::leaves);
+  EXPECT_EQ(fate(code, 1), AddressFate::leaves);  // nobody knows of pushed arguments
+}
+
+TEST(AddressFlow, WhatIsPushedIsNotGivenToTheCallAfterTheNext) {
+  // push $address; call; call; ret, where the first one is unknown
+  EXPECT_EQ(fate_of_pushed({0x68, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0, 0xc3}, 11,
+                           AddressFate::stays),
+            AddressFate::leaves);
+}
+
 TEST(AddressFlow, APlainReturnHandsOutTheResult) {
   // mov $address, %rax; ret
   EXPECT_FALSE(stays({0x48, 0xc7, 0xc0, 0, 0, 0, 0, 0xc3}, 3));
