@@ -246,8 +246,9 @@ AddressFate AddressWatch::pass(const Reference& call, AddressArguments arguments
   }
   AddressFate fate = AddressFate::stays;
   if (arguments.may != 0) {
-    const bool unsure = side_.graph.arch().goes_elsewhere(name) ||
-                        side_.graph.object().symbols()[call.symbol].binding == STB_WEAK;
+    const bool elsewhere = side_.graph.arch().goes_elsewhere(name);
+    const bool unsure =
+        elsewhere || side_.graph.object().symbols()[call.symbol].binding == STB_WEAK;
     // A function of the file may have any name.
     auto known = target < 0 ? known_fate(name) : std::nullopt;
     if (known && held_.contents && copies(name)) {
@@ -256,10 +257,11 @@ AddressFate AddressWatch::pass(const Reference& call, AddressArguments arguments
     if (target < 0 && calls_back(name) && callbacks_forget()) {
       known = AddressFate::stays;
     }
-    fate = unsure        ? AddressFate::leaves
-           : known       ? *known
-           : target >= 0 ? follow(target, arguments)
-                         : outside_(name, arguments);
+    fate = elsewhere && held_.pointers_forget ? AddressFate::stays
+           : unsure                           ? AddressFate::leaves
+           : known                            ? *known
+           : target >= 0                      ? follow(target, arguments)
+                                              : outside_(name, arguments);
   }
   return fate == AddressFate::stays && yielding_.contains(target) ? AddressFate::returned : fate;
 }

@@ -34,6 +34,7 @@ class AddressWatch {
     // Whether a function of other files forgets what is pushed for it; none: pushing it lets it
     // out.
     std::function<bool(std::string_view function)> forgets_pushed;
+    bool pointers_forget = false;  // so does what is called by a pointer
   };
   // The first of those functions that may let the address out of the calls that get it, be it by a
   // function that it calls; nothing where none does. Comparing it does no harm.

@@ -9,7 +9,8 @@
 // each function that goes in is followed with the texts that it names (diff::AddressWatch), and
 // with what is read from new tables of texts.
 //
-// Invariant: doubt refuses. What copies a text that is not the image's own does no harm.
+// Invariant: doubt refuses, but for calls by pointers: those print what they are given, or copy it.
+// What copies a text that is not the image's own does no harm.
 #include "diff/kept_texts.h"
 
 #include <fmt/format.h>
@@ -92,7 +93,8 @@ class Search {
         .in = [&](const Reference& field) { return field.target_piece == named.target_piece; },
         .variable = text ? -1 : named.target_piece,
         .contents = !text,
-        .forgets_pushed = exported_};
+        .forgets_pushed = exported_,
+        .pointers_forget = true};
     return watch_.leak(held, {function}).has_value();
   }
 
