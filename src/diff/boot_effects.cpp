@@ -17,6 +17,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <map>
+#include <span>
+#include <utility>
 
 namespace suture::diff {
 
@@ -151,12 +154,27 @@ std::uint64_t number_of(std::string_view text) {
   return value;
 }
 
-bool gives_out_memory(std::string_view function) {
-  constexpr std::array<std::string_view, 14> starts{
-      "__kmalloc",        "kmalloc",           "kvmalloc",   "__kvmalloc",  "vmalloc",
-      "__vmalloc",        "vzalloc",           "__alloc_",   "alloc_pages", "__get_free_pages",
-      "kmem_cache_alloc", "kmem_cache_create", "dma_alloc_", "devm_k"};
-  return std::ranges::any_of(starts, [&](auto start) { return function.starts_with(start); });
+// The register in which a function that gives out memory is told how much; empty where it is none.
+std::string_view size_register(std::string_view function) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 14> starts{{
+      {"__kmalloc_cache", "dx"},
+      {"kmalloc_trace", "dx"},
+      {"kmalloc_node_trace", "dx"},
+      {"kmem_cache_alloc_trace", "dx"},
+      {"kmem_cache_create", "si"},
+      {"dma_alloc_", "si"},
+      {"devm_kmalloc", "si"},
+      {"__kmalloc", "di"},
+      {"kmalloc_large", "di"},
+      {"kvmalloc", "di"},
+      {"__kvmalloc", "di"},
+      {"vmalloc", "di"},
+      {"vzalloc", "di"},
+      {"__alloc_percpu", "di"},
+  }};
+  const auto it = std::ranges::find_if(
+      starts, [&](const auto& start) { return function.starts_with(start.first); });
+  return it == starts.end() ? std::string_view{} : it->second;
 }
 
 }  // namespace
@@ -185,27 +203,77 @@ std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
   return out;
 }
 
+namespace {
+
+// "ax" of "%rax" and of "%eax", "12" of "%r12" and of "%r12d".
+std::string_view register_of(std::string_view operand) {
+  operand.remove_prefix(std::min<std::size_t>(2, operand.size()));
+  return operand.ends_with('d') && operand.size() > 1 && operand[0] >= '0' && operand[0] <= '9'
+             ? operand.substr(0, operand.size() - 1)
+             : operand;
+}
+
+// The result of the call that `code` follows is stored: in a global, or by a register other than
+// the stack's. It is looked for in the order of the code, whatever jumps there are.
+bool result_is_kept(const PieceGraph& graph, const Piece& piece,
+                    std::span<const elf::Instruction> code) {
+  constexpr std::array<std::string_view, 6> kept_over_calls{"bx", "bp", "12", "13", "14", "15"};
+  std::set<std::string, std::less<>> copies{"ax"};
+  for (const elf::Instruction& insn : code) {
+    const std::string line =
+        graph.arch().text(graph.bytes(piece).subspan(insn.offset, insn.length), 0);
+    const std::string_view text = line;
+    if (text.starts_with("call")) {
+      std::erase_if(copies, [&](const std::string& copy) {
+        return std::ranges::find(kept_over_calls, copy) == kept_over_calls.end();
+      });
+      continue;
+    }
+    const std::size_t comma = text.rfind(", ");
+    const std::size_t from = text.find('%');
+    if (comma == std::string_view::npos || text.starts_with("cmp") || text.starts_with("test")) {
+      continue;
+    }
+    const std::string_view to = text.substr(comma + 2);
+    const bool is_copy = text.starts_with("mov") && from < comma &&
+                         copies.contains(register_of(text.substr(from, comma - from)));
+    if (is_copy && !to.starts_with('%') && !to.contains("(%rsp")) {
+      return true;
+    }
+    if (to.starts_with('%') && is_copy) {
+      copies.emplace(register_of(to));
+    } else if (to.starts_with('%')) {
+      copies.erase(std::string(register_of(to)));
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
 std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
                                         const std::vector<elf::Instruction>& code) {
   const std::set<std::uint64_t> numbers = numbers_in(graph, piece, code);
   std::set<std::uint64_t> out;
-  std::set<std::uint64_t> since_last_call;
+  std::map<std::string, std::uint64_t> given;  // by register, since the last call
   auto reference = piece.references.begin();
-  for (const elf::Instruction& insn : code) {
+  for (std::size_t i = 0; i < code.size(); ++i) {
+    const elf::Instruction& insn = code[i];
     const std::string text =
         graph.arch().text(graph.bytes(piece).subspan(insn.offset, insn.length), 0);
     if (const std::uint64_t value = number_of(text);
-        text.starts_with("mov") && numbers.contains(value)) {
-      since_last_call.insert(value);
+        text.starts_with("mov") && numbers.contains(value) && text.size() > 2) {
+      given[text.substr(text.size() - 2)] = value;
     }
     for (; reference != piece.references.end() &&
            reference->offset < std::uint64_t{insn.offset} + insn.length;
          ++reference) {
       if (reference->is_branch && reference->target_piece < 0) {
-        if (gives_out_memory(name_of(graph, *reference))) {
-          out.merge(since_last_call);
+        const auto size = given.find(std::string(size_register(name_of(graph, *reference))));
+        if (size != given.end() && result_is_kept(graph, piece, std::span(code).subspan(i + 1))) {
+          out.insert(size->second);
         }
-        since_last_call.clear();
+        given.clear();
       }
     }
   }

@@ -407,7 +407,7 @@ class Judge {
   }
 
   // The same for what run-time code has allocated before the patch came. What is only used while
-  // the allocating function runs is of the new size.
+  // the allocating function runs is of the new size, and so is what each user allocates itself.
   void judge_numbers_of_allocations() {
     for (const auto& [maker, all] : numbers_of_replaced()) {
       const ChangedNumbers sizes =
@@ -418,7 +418,9 @@ class Judge {
       const Nodes called = after_.called_from({maker});
       for (const auto& [node, numbers] : numbers_of_replaced()) {
         const auto same = called.contains(node) ? std::nullopt : shared(sizes, numbers);
-        if (same && same->limit.second > same->limit.first) {
+        const bool grows = same && same->limit.second > same->limit.first;
+        if (grows &&
+            !shared(changed_numbers(*pre_of(node), node, allocated_sizes), {same->limit})) {
           refuse_number(node, *same, Code::layout_changed,
                         fmt::format("{}, which allocates memory, by {} instead of {}: what it has "
                                     "allocated so far may be of the old size",

@@ -167,7 +167,7 @@ TEST_F(BootNeedsTest, AVariableThatNoFileOfThePatchDefines) {
 
 TEST_F(BootNeedsTest, ATableThatRunTimeCodeAllocatedHasTheOldSize) {
   const auto table = [](int bytes) {
-    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\n", bytes));
+    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, 8(%rbx)\n", bytes));
   };
   const auto user = [](int mask) { return code("find", fmt::format("and ${}, %edi\n", mask)); };
   file(table(128) + user(15), table(256) + user(31));
@@ -193,6 +193,37 @@ TEST_F(BootNeedsTest, MemoryThatIsUsedWhileTheAllocatingFunctionRuns) {
            code("fill", fmt::format("cmp ${}, %edi\n", bytes));
   };
   file(text(128), text(256));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, ABufferThatItsFunctionDoesNotKeep) {
+  const auto text = [](int bytes) {
+    return code("get", fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, %rbp\n"
+                                   "mov %rax, 8(%rsp)\nmovl $1, (%rax)\nmov %rbp, %rdi\n"
+                                   "call kfree\n",
+                                   bytes)) +
+           code("check", fmt::format("cmp ${}, %edi\n", bytes));
+  };
+  file(text(2048), text(4096));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, FlagsOfAllocationsAreNoSize) {
+  const auto text = [](int flags) {
+    return code("make", fmt::format("mov $96, %edi\nmov ${}, %esi\ncall __kmalloc\n", flags)) +
+           code("other", fmt::format("mov $64, %edi\nmov ${}, %esi\ncall __kmalloc\n", flags));
+  };
+  file(text(0xa20), text(0xc40));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, BuffersThatEachFunctionAllocatesForItself) {
+  const auto text = [](int bytes) {
+    const auto buffer =
+        fmt::format("mov ${}, %edi\ncall __kmalloc\nmov ${}, %esi\ncall fill\n", bytes, bytes);
+    return code("one", buffer) + code("two", "nop\n" + buffer);
+  };
+  file(text(2048), text(4096));
   EXPECT_THAT(refusals(), IsEmpty());
 }
 
