@@ -251,6 +251,19 @@ bool result_is_kept(const PieceGraph& graph, const Piece& piece,
 
 }  // namespace
 
+std::set<std::uint64_t> shifts_in(const PieceGraph& graph, const Piece& piece,
+                                  const std::vector<elf::Instruction>& code) {
+  std::set<std::uint64_t> out;
+  for (const elf::Instruction& insn : code) {
+    const std::string text =
+        graph.arch().text(graph.bytes(piece).subspan(insn.offset, insn.length), 0);
+    if (const std::uint64_t value = number_of(text); text.starts_with("shr") && value != 0) {
+      out.insert(value);
+    }
+  }
+  return out;
+}
+
 std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
                                         const std::vector<elf::Instruction>& code) {
   const std::set<std::uint64_t> numbers = numbers_in(graph, piece, code);

@@ -34,7 +34,11 @@ HandingOut handing_out(const PieceGraph& graph, const Piece& piece, const Refere
 std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
                                    const std::vector<elf::Instruction>& code);
 
-// Those that it gives to functions which give out memory, where it keeps what they give.
+// By how much it shifts to the right: what is left of a hash is a place in a table.
+std::set<std::uint64_t> shifts_in(const PieceGraph& graph, const Piece& piece,
+                                  const std::vector<elf::Instruction>& code);
+
+// Those numbers that it gives to functions which give out memory, where it keeps what they give.
 std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
                                         const std::vector<elf::Instruction>& code);
 

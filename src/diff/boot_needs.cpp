@@ -43,6 +43,16 @@ struct Variable {
   auto operator<=>(const Variable&) const = default;
 };
 
+// A number that goes with one that comes.
+struct NumberChange {
+  std::uint64_t was = 0;
+  std::uint64_t is = 0;
+  bool shift = false;  // what is left of a hash that is shifted to the right is a place in a table
+
+  bool grows() const { return shift ? is < was : is > was; }
+};
+using ChangedNumbers = std::vector<NumberChange>;
+
 struct Effects {
   std::set<std::string> all;
   std::string_view first;          // the function that has the first of them
@@ -75,17 +85,14 @@ class Judge {
     find_effects();
     find_cared_for();
     judge_what_was_handed_out();
-    // A callback of the patch may answer for these.
-    if (callbacks().empty()) {
-      for (Node boot : before_.boot_functions()) {
-        const auto after = post_of(boot);
-        if (after && after_.is_boot_only(*after)) {
-          judge_ways_of_handing_out(boot, *after);
-          judge_shared_numbers(boot, *after);
-        }
+    for (Node boot : before_.boot_functions()) {
+      const auto after = post_of(boot);
+      if (after && after_.is_boot_only(*after)) {
+        judge_ways_of_handing_out(boot, *after);
+        judge_shared_numbers(boot, *after);
       }
-      judge_numbers_of_allocations();
     }
+    judge_numbers_of_allocations();
     after_.for_each([&](Node node) {
       if (fate(node) != Fate::out && !never_run_.contains(node) && !after_.is_boot_only(node)) {
         judge(node);
@@ -166,6 +173,12 @@ class Judge {
       }
     }
     return out;
+  }
+
+  // A callback in the function's file may see to what objects and registrations need.
+  bool answered_for(Node node) const {
+    return std::ranges::any_of(callbacks(),
+                               [&](Node callback) { return callback.file == node.file; });
   }
 
   // New functions that only boot code would have brought to life.
@@ -377,7 +390,7 @@ class Judge {
       const bool as_before = std::ranges::any_of(known->second, [&](const HandingOut& old) {
         return old.to == now.to && std::ranges::includes(old.beside, now.beside);
       });
-      if (!as_before) {
+      if (!as_before && !answered_for(*given)) {
         files_[given->file].diff.refusals.push_back(
             Error{Code::init_needed, std::string(after_.name(*given)),
                   fmt::format("with the diff, {} would register it in another way, or with other "
@@ -397,11 +410,14 @@ class Judge {
       return;
     }
     for (const auto& [node, numbers] : numbers_of_replaced()) {
+      if (answered_for(node)) {
+        continue;
+      }
       if (const auto same = shared(boots, numbers)) {
         refuse_number(node, *same, Code::init_needed,
                       fmt::format("{} by {} instead of {}; that only runs at boot or load, and has "
                                   "run without the diff: what it set up may be of the old size",
-                                  after_.name(after), same->size.second, same->size.first));
+                                  after_.name(after), same->size.is, same->size.was));
       }
     }
   }
@@ -417,30 +433,29 @@ class Judge {
       }
       const Nodes called = after_.called_from({maker});
       for (const auto& [node, numbers] : numbers_of_replaced()) {
-        const auto same = called.contains(node) ? std::nullopt : shared(sizes, numbers);
-        const bool grows = same && same->limit.second > same->limit.first;
-        if (grows &&
+        const auto same =
+            called.contains(node) || answered_for(node) ? std::nullopt : shared(sizes, numbers);
+        if (same && same->limit.grows() &&
             !shared(changed_numbers(*pre_of(node), node, allocated_sizes), {same->limit})) {
           refuse_number(node, *same, Code::layout_changed,
                         fmt::format("{}, which allocates memory, by {} instead of {}: what it has "
                                     "allocated so far may be of the old size",
-                                    after_.name(maker), same->size.second, same->size.first));
+                                    after_.name(maker), same->size.is, same->size.was));
         }
       }
     }
   }
 
   struct SharedNumber {
-    std::pair<std::uint64_t, std::uint64_t> size;   // where it is made: before, after
-    std::pair<std::uint64_t, std::uint64_t> limit;  // where it is used
+    NumberChange size;   // where it is made
+    NumberChange limit;  // where it is used
   };
 
-  static std::optional<SharedNumber> shared(
-      const std::vector<std::pair<std::uint64_t, std::uint64_t>>& sizes,
-      const std::vector<std::pair<std::uint64_t, std::uint64_t>>& limits) {
-    for (const auto& limit : limits) {
+  static std::optional<SharedNumber> shared(const ChangedNumbers& sizes,
+                                            const ChangedNumbers& limits) {
+    for (const NumberChange& limit : limits) {
       const auto same = std::ranges::find_if(
-          sizes, [&](const auto& size) { return is_same_change(size, limit); });
+          sizes, [&](const NumberChange& size) { return is_same_change(size, limit); });
       if (same != sizes.end()) {
         return SharedNumber{.size = *same, .limit = limit};
       }
@@ -449,33 +464,34 @@ class Judge {
   }
 
   void refuse_number(Node node, const SharedNumber& same, Code code, std::string_view other) {
-    files_[node.file].diff.refusals.push_back(
-        Error{code, std::string(after_.name(node)),
-              fmt::format("it goes by {} instead of {} after the diff, and {}", same.limit.second,
-                          same.limit.first, other),
-              "keep the number, or see to what was set up in a callback of the patch "
-              "(SUTURE_PRE_PATCH)"});
+    files_[node.file].diff.refusals.push_back(Error{
+        code, std::string(after_.name(node)),
+        fmt::format("it {} by {} instead of {} after the diff, and {}",
+                    same.limit.shift ? "shifts" : "goes", same.limit.is, same.limit.was, other),
+        "keep the number, or see to what was set up in a callback of the patch "
+        "(SUTURE_PRE_PATCH)"});
   }
 
   // Both grow alike: the same numbers, or what goes by a limit or by its last place, and the size
   // of a table.
-  static bool is_same_change(std::pair<std::uint64_t, std::uint64_t> size,
-                             std::pair<std::uint64_t, std::uint64_t> limit) {
+  static bool is_same_change(const NumberChange& size, const NumberChange& limit) {
     constexpr std::uint64_t most = std::uint64_t{1} << 31;  // the products stay exact
-    const auto [was, is] = limit;
-    if (size == limit) {
-      return true;
+    const auto [was, is, shift] = limit;
+    if (std::max({size.was, size.is, was, is}) >= most) {
+      return size.was == was && size.is == is && !shift;
     }
-    return std::max({size.first, size.second, was, is}) < most &&
-           (size.first * is == size.second * was ||
-            size.first * (is + 1) == size.second * (was + 1) ||
-            (size.first + 1) * is == (size.second + 1) * was);
+    if (shift) {
+      return was <= 64 && is <= 64 &&
+             (is < was ? size.is == size.was << (was - is) : size.was == size.is << (is - was));
+    }
+    return (size.was == was && size.is == is) || size.was * is == size.is * was ||
+           size.was * (is + 1) == size.is * (was + 1) || (size.was + 1) * is == (size.is + 1) * was;
   }
 
+  using Numbers = decltype(&numbers_in);
+
   // Each number that goes with each that comes.
-  using ChangedNumbers = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
-  ChangedNumbers changed_numbers(Node before, Node after,
-                                 decltype(&numbers_in) numbers = &numbers_in) const {
+  ChangedNumbers changed_numbers(Node before, Node after, Numbers numbers = &numbers_in) const {
     ChangedNumbers out;
     if (is_same_code(after)) {
       return out;
@@ -486,7 +502,7 @@ class Judge {
     for (std::uint64_t was : old) {
       for (std::uint64_t is : now) {
         if (!now.contains(was) && !old.contains(is)) {
-          out.emplace_back(was, is);
+          out.push_back({.was = was, .is = is, .shift = numbers == &shifts_in});
         }
       }
     }
@@ -500,7 +516,8 @@ class Judge {
       after_.for_each([&](Node node) {
         const auto old = fate(node) == Fate::changed ? pre_of(node) : std::nullopt;
         if (old && !after_.is_boot_only(node)) {
-          (*numbers_of_replaced_)[node] = changed_numbers(*old, node);
+          ChangedNumbers& numbers = (*numbers_of_replaced_)[node] = changed_numbers(*old, node);
+          std::ranges::move(changed_numbers(*old, node, &shifts_in), std::back_inserter(numbers));
         }
       });
     }

@@ -165,6 +165,7 @@ class LostState {
     std::int32_t piece = -1;  // of post; -1 for another file's
     std::string_view name;
     std::uint64_t size = 0;
+    std::string_view variable;  // where `name` is a function's
   };
 
   bool is_lost(std::int32_t index) const {
@@ -235,8 +236,8 @@ class LostState {
 
   void judge(std::int32_t index) {
     std::vector<Fresh> candidates = fresh_;
-    for (const auto& [name, size] : globals_) {
-      candidates.push_back({-1, name, size});
+    for (const auto& [name, global] : globals_) {
+      candidates.push_back({-1, name, global.size, global.variable});
     }
     const auto [users, others] = users_of(index);
     for (const Fresh& fresh : candidates) {
@@ -269,7 +270,7 @@ class LostState {
       return;
     }
     out_.refusals.push_back(
-        Error{Code::data_changed, std::string(fresh.name),
+        Error{Code::data_changed, std::string(fresh.variable.empty() ? fresh.name : fresh.variable),
               fmt::format("it takes the place of {}, and what the running kernel keeps there would "
                           "be lost",
                           lost),
@@ -294,11 +295,35 @@ void judge_lost_state(const Side& pre, const Side& post, const NewGlobals& globa
 
 NewGlobals new_globals(const PieceGraph& post, const ObjectDiff& diff) {
   NewGlobals out;
+  const auto is_new = [&](std::int32_t index) {
+    const auto slot = static_cast<std::size_t>(index);
+    return diff.correlation.pre_of[slot] < 0 && diff.fate[slot] == Fate::fresh;
+  };
+  // The first new variable that a piece is, or uses by itself or by new functions.
+  const auto variable_of = [&](std::int32_t first) -> const Piece* {
+    std::set<std::int32_t> seen;
+    std::vector<std::int32_t> work{first};
+    while (!work.empty()) {
+      const std::int32_t index = work.back();
+      work.pop_back();
+      if (index < 0 || !is_new(index) || !seen.insert(index).second) {
+        continue;
+      }
+      const Piece& piece = post.piece(index);
+      if (is_writable_variable(post, index) && !holds_nothing(piece.name)) {
+        return &piece;
+      }
+      for (const Reference& reference : piece.references) {
+        work.push_back(reference.target_piece);
+      }
+    }
+    return nullptr;
+  };
   for (std::size_t i = 0; i < post.pieces().size(); ++i) {
-    const Piece& piece = post.pieces()[i];
-    if (piece.global && diff.correlation.pre_of[i] < 0 && diff.fate[i] == Fate::fresh &&
-        is_writable_variable(post, static_cast<std::int32_t>(i))) {
-      out.emplace(piece.name, piece.size);
+    const auto index = static_cast<std::int32_t>(i);
+    const Piece& piece = post.piece(index);
+    if (const Piece* variable = piece.global && is_new(index) ? variable_of(index) : nullptr) {
+      out.emplace(piece.name, NewGlobal{.variable = variable->name, .size = variable->size});
     }
   }
   return out;

@@ -14,7 +14,13 @@ namespace suture::diff {
 // running one holds would be lost. A callback of the patch that names the new one sees to it; then
 // it is a note.
 // `globals`: the new ones of all the object's files.
-using NewGlobals = std::map<std::string_view, std::uint64_t>;  // sizes, by name
+// What a file of the patch newly gives the others: writable variables, and functions that use such
+// ones of their own file. By name, with the variable's name and size.
+struct NewGlobal {
+  std::string_view variable;
+  std::uint64_t size = 0;
+};
+using NewGlobals = std::map<std::string_view, NewGlobal>;
 void judge_lost_state(const Side& pre, const Side& post, const NewGlobals& globals,
                       ObjectDiff& out);
 NewGlobals new_globals(const PieceGraph& post, const ObjectDiff& diff);

@@ -177,6 +177,17 @@ TEST_F(BootNeedsTest, ATableThatRunTimeCodeAllocatedHasTheOldSize) {
                           "allocated so far may be of the old size"));
 }
 
+TEST_F(BootNeedsTest, ATableWhosePlacesAreWhatIsLeftOfAHash) {
+  const auto text = [](int bytes, int shift) {
+    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, 8(%rbx)\n", bytes)) +
+           code("find", fmt::format("shr ${}, %edi\n", shift));
+  };
+  file(text(1024, 25), text(2048, 24));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("layout-changed find: it shifts by 24 instead of 25 "
+                                    "after the diff, and make, which allocates")));
+}
+
 TEST_F(BootNeedsTest, ATableThatWasLargerThanItIsUsedNow) {
   const auto text = [](int bytes, int mask) {
     return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\n", bytes)) +
