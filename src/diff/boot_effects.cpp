@@ -156,14 +156,18 @@ std::uint64_t number_of(std::string_view text) {
 
 // The register in which a function that gives out memory is told how much; empty where it is none.
 std::string_view size_register(std::string_view function) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 14> starts{{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 20> starts{{
       {"__kmalloc_cache", "dx"},
       {"kmalloc_trace", "dx"},
       {"kmalloc_node_trace", "dx"},
       {"kmem_cache_alloc_trace", "dx"},
+      {"dma_pool_create", "dx"},
       {"kmem_cache_create", "si"},
       {"dma_alloc_", "si"},
+      {"usb_alloc_coherent", "si"},
       {"devm_kmalloc", "si"},
+      {"sock_kmalloc", "si"},
+      {"__kfifo_alloc", "si"},
       {"__kmalloc", "di"},
       {"kmalloc_large", "di"},
       {"kvmalloc", "di"},
@@ -171,6 +175,8 @@ std::string_view size_register(std::string_view function) {
       {"vmalloc", "di"},
       {"vzalloc", "di"},
       {"__alloc_percpu", "di"},
+      {"bitmap_zalloc", "di"},
+      {"alloc_netdev_mqs", "di"},
   }};
   const auto it = std::ranges::find_if(
       starts, [&](const auto& start) { return function.starts_with(start.first); });
@@ -181,7 +187,7 @@ std::string_view size_register(std::string_view function) {
 
 std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
                                    const std::vector<elf::Instruction>& code) {
-  constexpr std::uint64_t smallest = 8;
+  constexpr std::uint64_t smallest = 7;
   constexpr std::uint64_t small = 64;
   constexpr std::uint64_t error_codes = ~std::uint64_t{4095};
   std::set<std::uint64_t> out;
@@ -213,8 +219,16 @@ std::string_view register_of(std::string_view operand) {
              : operand;
 }
 
-// The result of the call that `code` follows is stored: in a global, or by a register other than
-// the stack's. It is looked for in the order of the code, whatever jumps there are.
+bool is_return(const PieceGraph& graph, const Piece& piece, const elf::Instruction& insn) {
+  return std::ranges::any_of(piece.references, [&](const Reference& reference) {
+    return reference.offset >= insn.offset &&
+           reference.offset < std::uint64_t{insn.offset} + insn.length &&
+           graph.arch().is_return_thunk(name_of(graph, reference));
+  });
+}
+
+// The result of the call that `code` follows is stored, in a global or by a register other than the
+// stack's, or it is returned. It is looked for in the order of the code, whatever jumps there are.
 bool result_is_kept(const PieceGraph& graph, const Piece& piece,
                     std::span<const elf::Instruction> code) {
   constexpr std::array<std::string_view, 6> kept_over_calls{"bx", "bp", "12", "13", "14", "15"};
@@ -223,6 +237,9 @@ bool result_is_kept(const PieceGraph& graph, const Piece& piece,
     const std::string line =
         graph.arch().text(graph.bytes(piece).subspan(insn.offset, insn.length), 0);
     const std::string_view text = line;
+    if (copies.contains("ax") && (text.starts_with("ret") || is_return(graph, piece, insn))) {
+      return true;
+    }
     if (text.starts_with("call")) {
       std::erase_if(copies, [&](const std::string& copy) {
         return std::ranges::find(kept_over_calls, copy) == kept_over_calls.end();
@@ -237,7 +254,7 @@ bool result_is_kept(const PieceGraph& graph, const Piece& piece,
     const std::string_view to = text.substr(comma + 2);
     const bool is_copy = text.starts_with("mov") && from < comma &&
                          copies.contains(register_of(text.substr(from, comma - from)));
-    if (is_copy && !to.starts_with('%') && !to.contains("(%rsp")) {
+    if (is_copy && (to == "%rax" || (!to.starts_with('%') && !to.contains("(%rsp")))) {
       return true;
     }
     if (to.starts_with('%') && is_copy) {
@@ -262,6 +279,20 @@ std::set<std::uint64_t> shifts_in(const PieceGraph& graph, const Piece& piece,
     }
   }
   return out;
+}
+
+int bytes_taken(const PieceGraph& graph, const Piece& piece,
+                const std::vector<elf::Instruction>& code) {
+  return static_cast<int>(std::ranges::count_if(code, [&](const elf::Instruction& insn) {
+    const std::string text =
+        graph.arch().text(graph.bytes(piece).subspan(insn.offset, insn.length), 0);
+    // "movzx %al, %ecx"; what is read from memory was a byte all along.
+    const std::size_t from = text.find(" %");
+    const std::string_view source = std::string_view(text).substr(std::min(from + 2, text.size()));
+    const std::string_view name = source.substr(0, source.find(','));
+    return text.starts_with("movz") && from != std::string::npos &&
+           (name.ends_with('l') || name.ends_with('b'));
+  }));
 }
 
 std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,

@@ -38,6 +38,10 @@ std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
 std::set<std::uint64_t> shifts_in(const PieceGraph& graph, const Piece& piece,
                                   const std::vector<elf::Instruction>& code);
 
+// How often it takes the lowest byte of something: the mask 255, which needs no number.
+int bytes_taken(const PieceGraph& graph, const Piece& piece,
+                const std::vector<elf::Instruction>& code);
+
 // Those numbers that it gives to functions which give out memory, where it keeps what they give.
 std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
                                         const std::vector<elf::Instruction>& code);

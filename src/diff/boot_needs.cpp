@@ -21,6 +21,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <set>
 #include <string>
@@ -49,7 +50,10 @@ struct NumberChange {
   std::uint64_t is = 0;
   bool shift = false;  // what is left of a hash that is shifted to the right is a place in a table
 
-  bool grows() const { return shift ? is < was : is > was; }
+  // What was made by the old number is too small; or it is found by another mask.
+  bool does_harm() const {
+    return shift || is > was || (std::has_single_bit(was + 1) && std::has_single_bit(is + 1));
+  }
 };
 using ChangedNumbers = std::vector<NumberChange>;
 
@@ -425,6 +429,7 @@ class Judge {
   // The same for what run-time code has allocated before the patch came. What is only used while
   // the allocating function runs is of the new size, and so is what each user allocates itself.
   void judge_numbers_of_allocations() {
+    Nodes told;
     for (const auto& [maker, all] : numbers_of_replaced()) {
       const ChangedNumbers sizes =
           all.empty() ? all : changed_numbers(*pre_of(maker), maker, allocated_sizes);
@@ -435,8 +440,9 @@ class Judge {
       for (const auto& [node, numbers] : numbers_of_replaced()) {
         const auto same =
             called.contains(node) || answered_for(node) ? std::nullopt : shared(sizes, numbers);
-        if (same && same->limit.grows() &&
+        if (same && same->limit.does_harm() && !told.contains(node) &&
             !shared(changed_numbers(*pre_of(node), node, allocated_sizes), {same->limit})) {
+          told.insert(node);
           refuse_number(node, *same, Code::layout_changed,
                         fmt::format("{}, which allocates memory, by {} instead of {}: what it has "
                                     "allocated so far may be of the old size",
@@ -509,15 +515,40 @@ class Judge {
     return out;
   }
 
+  // 255 goes with each number that comes, or comes with each that goes.
+  void add_byte_masks(Node before, Node after, ChangedNumbers& out) const {
+    constexpr std::uint64_t mask = 255;
+    const auto count = [&](const BootGraph& half, Node node) {
+      return bytes_taken(half.graph(node.file), half.piece(node), code_of(half, node));
+    };
+    const int more = count(after_, after) - count(before_, before);
+    const auto old =
+        numbers_in(before_.graph(before.file), before_.piece(before), code_of(before_, before));
+    const auto now =
+        numbers_in(after_.graph(after.file), after_.piece(after), code_of(after_, after));
+    for (std::uint64_t was : more > 0 ? old : std::set<std::uint64_t>{}) {
+      if (!now.contains(was)) {
+        out.push_back({.was = was, .is = mask});
+      }
+    }
+    for (std::uint64_t is : more < 0 ? now : std::set<std::uint64_t>{}) {
+      if (!old.contains(is)) {
+        out.push_back({.was = mask, .is = is});
+      }
+    }
+  }
+
   // Read once, when boot code has changed numbers at all.
   const std::map<Node, ChangedNumbers>& numbers_of_replaced() {
     if (!numbers_of_replaced_) {
       numbers_of_replaced_.emplace();
       after_.for_each([&](Node node) {
-        const auto old = fate(node) == Fate::changed ? pre_of(node) : std::nullopt;
-        if (old && !after_.is_boot_only(node)) {
+        // What has no entry for ftrace comes as new code beside its callers.
+        const auto old = fate(node) != Fate::out ? pre_of(node) : std::nullopt;
+        if (old && after_.is_function(node) && !after_.is_boot_only(node)) {
           ChangedNumbers& numbers = (*numbers_of_replaced_)[node] = changed_numbers(*old, node);
           std::ranges::move(changed_numbers(*old, node, &shifts_in), std::back_inserter(numbers));
+          add_byte_masks(*old, node, numbers);
         }
       });
     }

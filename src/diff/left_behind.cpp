@@ -43,6 +43,26 @@ bool holds_nothing(std::string_view name) {
   return may_start_anew(base) || is_key_of_a_once(base);
 }
 
+// All that is done with it is to ask it whether a message is due (DEFINE_RATELIMIT_STATE).
+bool only_limits(const PieceGraph& graph, std::int32_t variable) {
+  bool limits = false;
+  for (const Piece& user : graph.pieces()) {
+    for (auto it = user.references.begin(); it != user.references.end(); ++it) {
+      if (it->target_piece != variable) {
+        continue;
+      }
+      const auto call = std::find_if(it, user.references.end(), [](const Reference& reference) {
+        return reference.is_branch;
+      });
+      if (call == user.references.end() || name_of(graph, *call) != "___ratelimit") {
+        return false;
+      }
+      limits = true;
+    }
+  }
+  return limits;
+}
+
 // What the callbacks name, and what they call.
 std::set<std::int32_t> named_by_callbacks(const PieceGraph& graph, const Directives& directives) {
   std::set<std::int32_t> seen;
@@ -145,7 +165,7 @@ class LostState {
     for (std::size_t i = 0; i < post.graph.pieces().size(); ++i) {
       const auto index = static_cast<std::int32_t>(i);
       if (is_writable_variable(post.graph, index) && is_fresh(index) &&
-          !holds_nothing(post.graph.piece(index).name)) {
+          !holds_nothing(post.graph.piece(index).name) && !only_limits(post.graph, index)) {
         fresh_.push_back({index, post.graph.piece(index).name, post.graph.piece(index).size});
       }
     }

@@ -188,13 +188,32 @@ TEST_F(BootNeedsTest, ATableWhosePlacesAreWhatIsLeftOfAHash) {
                                     "after the diff, and make, which allocates")));
 }
 
-TEST_F(BootNeedsTest, ATableThatWasLargerThanItIsUsedNow) {
+TEST_F(BootNeedsTest, ATableThatIsLookedIntoByASmallerMask) {
   const auto text = [](int bytes, int mask) {
-    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\n", bytes)) +
+    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, 8(%rbx)\n", bytes)) +
            code("find", fmt::format("and ${}, %edi\n", mask));
   };
   file(text(256, 31), text(128, 15));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("layout-changed find: it goes by 15 instead of 31")));
+}
+
+TEST_F(BootNeedsTest, ABufferThatWasLargerThanTheLimitIsNow) {
+  const auto text = [](int bytes) {
+    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, 8(%rbx)\n", bytes)) +
+           code("check", fmt::format("cmp ${}, %edi\n", bytes));
+  };
+  file(text(300), text(200));
   EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, ATableThatIsLookedIntoByTheLowestByte) {
+  file(code("make", "mov $1024, %edi\ncall __kmalloc\n") +
+           code("find", "movzbl %al, %ecx\nand $127, %edi\n"),
+       code("make", "mov $2048, %edi\ncall __kmalloc\n") +
+           code("find", "movzbl %al, %ecx\nmovzbl %dil, %edi\n"));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("layout-changed find: it goes by 255 instead of 127")));
 }
 
 TEST_F(BootNeedsTest, MemoryThatIsUsedWhileTheAllocatingFunctionRuns) {
