@@ -18,6 +18,7 @@
 #include <array>
 #include <charconv>
 #include <map>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -59,20 +60,150 @@ bool is_per_cpu(const PieceGraph& graph, const Reference& reference) {
          is_per_cpu_section(graph.section_of(graph.piece(reference.target_piece)).name);
 }
 
+// "ax" of "%rax" and of "%eax", "12" of "%r12" and of "%r12d".
+std::string_view register_of(std::string_view operand) {
+  operand.remove_prefix(std::min<std::size_t>(2, operand.size()));
+  return operand.ends_with('d') && operand.size() > 1 && operand[0] >= '0' && operand[0] <= '9'
+             ? operand.substr(0, operand.size() - 1)
+             : operand;
+}
+
+// The registers that hold a value, followed in the order of the code, and by jumps forward.
+class Copies {
+ public:
+  Copies(const PieceGraph& graph, const Piece& piece, std::string_view first)
+      : graph_(graph), piece_(piece), registers_{std::string(first)} {}
+
+  bool has(std::string_view name) const { return registers_.contains(name); }
+  // Takes in what jumps to the instruction.
+  void come_to(const elf::Instruction& insn) {
+    if (const auto at = jumped_with_.find(insn.offset); at != jumped_with_.end()) {
+      registers_.insert(at->second.begin(), at->second.end());
+    }
+  }
+
+  // True where the instruction stores the value, in a global or by a register other than the
+  // stack's, or returns it.
+  bool step(const elf::Instruction& insn) {
+    constexpr std::array<std::string_view, 6> kept_over_calls{"bx", "bp", "12", "13", "14", "15"};
+    const std::string line =
+        graph_.arch().text(graph_.bytes(piece_).subspan(insn.offset, insn.length), 0);
+    const std::string_view text = line;
+    come_to(insn);
+    if (has("ax") && (text.starts_with("ret") || is_return(insn))) {
+      return true;
+    }
+    if (text.starts_with("call")) {
+      std::erase_if(registers_, [&](const std::string& name) {
+        return std::ranges::find(kept_over_calls, name) == kept_over_calls.end();
+      });
+      return false;
+    }
+    if (insn.is_branch) {
+      if (insn.target > static_cast<std::int64_t>(insn.offset)) {
+        jumped_with_[static_cast<std::uint64_t>(insn.target)].insert(registers_.begin(),
+                                                                     registers_.end());
+      }
+      if (!insn.goes_on) {
+        registers_.clear();
+      }
+      return false;
+    }
+    const std::size_t comma = text.rfind(", ");
+    const std::size_t from = text.find('%');
+    if (comma == std::string_view::npos || text.starts_with("cmp") || text.starts_with("test")) {
+      return false;
+    }
+    const std::string_view to = text.substr(comma + 2);
+    const bool is_copy = text.starts_with("mov") && from < comma &&
+                         has(register_of(text.substr(from, comma - from)));
+    if (is_copy && (to == "%rax" || (!to.starts_with('%') && !to.contains("(%rsp")))) {
+      return true;
+    }
+    if (to.starts_with('%') && is_copy) {
+      registers_.emplace(register_of(to));
+    } else if (to.starts_with('%')) {
+      registers_.erase(std::string(register_of(to)));
+    }
+    return false;
+  }
+
+ private:
+  bool is_return(const elf::Instruction& insn) const {
+    return std::ranges::any_of(piece_.references, [&](const Reference& reference) {
+      return reference.offset >= insn.offset &&
+             reference.offset < std::uint64_t{insn.offset} + insn.length &&
+             graph_.arch().is_return_thunk(name_of(graph_, reference));
+    });
+  }
+
+  using Registers = std::set<std::string, std::less<>>;
+
+  const PieceGraph& graph_;
+  const Piece& piece_;
+  Registers registers_;
+  std::map<std::uint64_t, Registers> jumped_with_;  // to an offset
+};
+
+// The result of the call that `code` follows is stored or returned.
+bool result_is_kept(const PieceGraph& graph, const Piece& piece,
+                    std::span<const elf::Instruction> code) {
+  Copies copies(graph, piece, "ax");
+  return std::ranges::any_of(code, [&](const elf::Instruction& insn) { return copies.step(insn); });
+}
+
+// A store by a register, and the register: "mov 32 0x1 at 0x30" and "dx".
+std::optional<std::pair<std::string, std::string>> store_by_register(const PieceGraph& graph,
+                                                                     const Piece& piece,
+                                                                     const elf::Instruction& insn) {
+  const ByteView bytes = graph.bytes(piece).subspan(insn.offset, insn.length);
+  const std::string effect = graph.arch().memory_effect(bytes);
+  const std::string text = effect.empty() ? std::string{} : graph.arch().text(bytes, 0);
+  const std::size_t bracket = text.find("(%");
+  if (bracket == std::string::npos || text.contains("(%rsp") || text.contains("(%rip")) {
+    return std::nullopt;
+  }
+  const std::size_t begin = text.find_last_of(" ,", bracket) + 1;
+  const std::size_t end = text.find_first_of(",)", bracket);
+  return std::pair(fmt::format("{} at {}", effect, text.substr(begin, bracket - begin)),
+                   std::string(register_of(text.substr(bracket + 1, end - bracket - 1))));
+}
+
 // What the function stores by way of registers, wherever these point to.
 std::set<std::string> stores_by_registers(const PieceGraph& graph, const Piece& piece,
                                           const std::vector<elf::Instruction>& code) {
   std::set<std::string> out;
   for (const elf::Instruction& insn : code) {
-    const ByteView bytes = graph.bytes(piece).subspan(insn.offset, insn.length);
-    const std::string effect = graph.arch().memory_effect(bytes);
-    const std::string text = effect.empty() ? std::string{} : graph.arch().text(bytes, 0);
-    const std::size_t bracket = text.find('(');
-    if (bracket == std::string::npos || text.contains("(%rsp") || text.contains("(%rip")) {
-      continue;
+    if (auto store = store_by_register(graph, piece, insn)) {
+      out.insert(std::move(store->first));
     }
-    const std::size_t begin = text.find_last_of(" ,", bracket) + 1;
-    out.insert(fmt::format("{} at {}", effect, text.substr(begin, bracket - begin)));
+  }
+  return out;
+}
+
+// What it stores where the pointer leads that the first of `code` reads from a variable, or puts
+// there.
+std::set<std::string> stores_by_pointer(const PieceGraph& graph, const Piece& piece,
+                                        std::span<const elf::Instruction> code) {
+  std::set<std::string> out;
+  const std::string text =
+      graph.arch().text(graph.bytes(piece).subspan(code[0].offset, code[0].length), 0);
+  std::size_t from = text.find("%r");
+  while (from != std::string::npos && text.substr(from).starts_with("%rip")) {
+    from = text.find("%r", from + 1);
+  }
+  if (!text.starts_with("mov") || from == std::string::npos) {
+    return out;
+  }
+  const std::size_t end = std::min(text.find_first_of(",)", from), text.size());
+  Copies copies(graph, piece, register_of(std::string_view(text).substr(from, end - from)));
+  for (const elf::Instruction& insn : code.subspan(1)) {
+    copies.come_to(insn);
+    auto store = store_by_register(graph, piece, insn);
+    if (store && copies.has(store->second)) {
+      out.insert(std::move(store->first));
+    }
+    copies.step(insn);
   }
   return out;
 }
@@ -109,6 +240,11 @@ std::string effect_of(const PieceGraph& graph, const Piece& piece,
       graph.arch().memory_effect(graph.bytes(piece).subspan(insn->offset, insn->length));
   if (!effect.empty()) {
     effect += fmt::format(" at {}", reference.target_offset);
+  }
+  const auto through = stores_by_pointer(
+      graph, piece, std::span(code).subspan(static_cast<std::size_t>(insn - code.begin())));
+  if (!through.empty()) {
+    effect += fmt::format(" and there {}", fmt::join(through, ", "));
   }
   for (const Reference& other : piece.references) {
     if (!effect.empty() && &other != &reference && other.offset > insn->offset &&
@@ -209,64 +345,7 @@ std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
   return out;
 }
 
-namespace {
-
-// "ax" of "%rax" and of "%eax", "12" of "%r12" and of "%r12d".
-std::string_view register_of(std::string_view operand) {
-  operand.remove_prefix(std::min<std::size_t>(2, operand.size()));
-  return operand.ends_with('d') && operand.size() > 1 && operand[0] >= '0' && operand[0] <= '9'
-             ? operand.substr(0, operand.size() - 1)
-             : operand;
-}
-
-bool is_return(const PieceGraph& graph, const Piece& piece, const elf::Instruction& insn) {
-  return std::ranges::any_of(piece.references, [&](const Reference& reference) {
-    return reference.offset >= insn.offset &&
-           reference.offset < std::uint64_t{insn.offset} + insn.length &&
-           graph.arch().is_return_thunk(name_of(graph, reference));
-  });
-}
-
-// The result of the call that `code` follows is stored, in a global or by a register other than the
-// stack's, or it is returned. It is looked for in the order of the code, whatever jumps there are.
-bool result_is_kept(const PieceGraph& graph, const Piece& piece,
-                    std::span<const elf::Instruction> code) {
-  constexpr std::array<std::string_view, 6> kept_over_calls{"bx", "bp", "12", "13", "14", "15"};
-  std::set<std::string, std::less<>> copies{"ax"};
-  for (const elf::Instruction& insn : code) {
-    const std::string line =
-        graph.arch().text(graph.bytes(piece).subspan(insn.offset, insn.length), 0);
-    const std::string_view text = line;
-    if (copies.contains("ax") && (text.starts_with("ret") || is_return(graph, piece, insn))) {
-      return true;
-    }
-    if (text.starts_with("call")) {
-      std::erase_if(copies, [&](const std::string& copy) {
-        return std::ranges::find(kept_over_calls, copy) == kept_over_calls.end();
-      });
-      continue;
-    }
-    const std::size_t comma = text.rfind(", ");
-    const std::size_t from = text.find('%');
-    if (comma == std::string_view::npos || text.starts_with("cmp") || text.starts_with("test")) {
-      continue;
-    }
-    const std::string_view to = text.substr(comma + 2);
-    const bool is_copy = text.starts_with("mov") && from < comma &&
-                         copies.contains(register_of(text.substr(from, comma - from)));
-    if (is_copy && (to == "%rax" || (!to.starts_with('%') && !to.contains("(%rsp")))) {
-      return true;
-    }
-    if (to.starts_with('%') && is_copy) {
-      copies.emplace(register_of(to));
-    } else if (to.starts_with('%')) {
-      copies.erase(std::string(register_of(to)));
-    }
-  }
-  return false;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 std::set<std::uint64_t> shifts_in(const PieceGraph& graph, const Piece& piece,
                                   const std::vector<elf::Instruction>& code) {

@@ -289,6 +289,27 @@ TEST_F(BootNeedsTest, BootCodeThatWritesEachProcessorsCopy) {
                                                 "set in another way after the diff; only boot")));
 }
 
+TEST_F(BootNeedsTest, BootCodeThatWritesWhereAPointerLeads) {
+  const auto start = [](const std::string& more) {
+    return boot("start",
+                "call make\nmov %rax, mnt(%rip)\ntest %rax, %rax\nje 1f\n" + more + "1:\n");
+  };
+  const std::string reader = "mov mnt(%rip), %rax\ntestb $8, 32(%rax)\n";
+  file(start("") + code("look", "nop\n"), start("orl $8, 32(%rax)\n") + code("look", reader));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("init-needed look: it uses mnt, which start would set "
+                                    "in another way after the diff")));
+}
+
+TEST_F(BootNeedsTest, BootCodeThatWritesWhereAnotherPointerLeads) {
+  const auto start = [](const std::string& more) {
+    return boot("start", "mov mnt(%rip), %rax\nmov 8(%rax), %rdx\n" + more + "call done\n");
+  };
+  file(start("") + code("look", "nop\n"),
+       start("orl $8, 32(%rdx)\n") + code("look", "mov mnt(%rip), %rax\n"));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
 TEST_F(BootNeedsTest, BootCodeThatWritesEachProcessorsCopyAsBefore) {
   const std::string data =
       ".section .data..percpu,\"aw\",@progbits\n.type data, @object\ndata: .zero 64\n.size data, "
