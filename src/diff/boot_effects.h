@@ -21,6 +21,11 @@ bool may_be_state(const PieceGraph& graph, const Reference& reference);
 std::string effect_of(const PieceGraph& graph, const Piece& piece,
                       const std::vector<elf::Instruction>& code, const Reference& reference);
 
+// What the code then does where the variable leads: through a pointer that it holds, or to each
+// processor's copy of it.
+std::string effect_behind(const PieceGraph& graph, const Piece& piece,
+                          const std::vector<elf::Instruction>& code, const Reference& reference);
+
 // The function that is given the address that `reference` takes, and what else the caller names
 // between the call before and that one.
 struct HandingOut {
@@ -28,22 +33,5 @@ struct HandingOut {
   std::set<std::string> beside;
 };
 HandingOut handing_out(const PieceGraph& graph, const Piece& piece, const Reference& reference);
-
-// The numbers that the code of a function holds, but for those that every other function has:
-// small ones that are no limits, error codes, and flags for allocations.
-std::set<std::uint64_t> numbers_in(const PieceGraph& graph, const Piece& piece,
-                                   const std::vector<elf::Instruction>& code);
-
-// By how much it shifts to the right: what is left of a hash is a place in a table.
-std::set<std::uint64_t> shifts_in(const PieceGraph& graph, const Piece& piece,
-                                  const std::vector<elf::Instruction>& code);
-
-// How often it takes the lowest byte of something: the mask 255, which needs no number.
-int bytes_taken(const PieceGraph& graph, const Piece& piece,
-                const std::vector<elf::Instruction>& code);
-
-// Those numbers that it gives to functions which give out memory, where it keeps what they give.
-std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
-                                        const std::vector<elf::Instruction>& code);
 
 }  // namespace suture::diff

@@ -21,13 +21,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <map>
 #include <set>
 #include <string>
 
 #include "diff/boot_effects.h"
 #include "diff/boot_graph.h"
+#include "diff/code_numbers.h"
 #include "diff/makers.h"
 
 namespace suture::diff {
@@ -43,19 +43,6 @@ struct Variable {
   std::string_view outside;
   auto operator<=>(const Variable&) const = default;
 };
-
-// A number that goes with one that comes.
-struct NumberChange {
-  std::uint64_t was = 0;
-  std::uint64_t is = 0;
-  bool shift = false;  // what is left of a hash that is shifted to the right is a place in a table
-
-  // What was made by the old number is too small; or it is found by another mask.
-  bool does_harm() const {
-    return shift || is > was || (std::has_single_bit(was + 1) && std::has_single_bit(is + 1));
-  }
-};
-using ChangedNumbers = std::vector<NumberChange>;
 
 struct Effects {
   std::set<std::string> all;
@@ -258,9 +245,11 @@ class Judge {
     const std::vector<elf::Instruction> code = code_of(half, node);
     for (const Reference& reference : half.piece(node).references) {
       const auto variable = variable_of(half, node.file, reference);
-      std::string effect = variable
-                               ? effect_of(half.graph(node.file), half.piece(node), code, reference)
-                               : std::string{};
+      std::string effect;
+      if (variable) {
+        effect = effect_of(half.graph(node.file), half.piece(node), code, reference) +
+                 effect_behind(half.graph(node.file), half.piece(node), code, reference);
+      }
       if (!effect.empty()) {
         Effects& effects = out[*variable];
         effects.all.insert(std::move(effect));
@@ -409,15 +398,16 @@ class Judge {
 
   // A size or a limit that boot code went by, and that a function goes by which is replaced.
   void judge_shared_numbers(Node before, Node after) {
-    const ChangedNumbers boots = changed_numbers(before, after);
+    const ChangedNumbers boots = is_same_code(after)
+                                     ? ChangedNumbers{}
+                                     : changed_numbers(numbers_of(before_, before).numbers,
+                                                       numbers_of(after_, after).numbers);
     if (boots.empty()) {
       return;
     }
-    for (const auto& [node, numbers] : numbers_of_replaced()) {
-      if (answered_for(node)) {
-        continue;
-      }
-      if (const auto same = shared(boots, numbers)) {
+    for (const auto& [node, limits] : limits_of_replaced()) {
+      const auto same = answered_for(node) ? std::nullopt : shared_number(boots, limits);
+      if (same) {
         refuse_number(node, *same, Code::init_needed,
                       fmt::format("{} by {} instead of {}; that only runs at boot or load, and has "
                                   "run without the diff: what it set up may be of the old size",
@@ -430,18 +420,18 @@ class Judge {
   // the allocating function runs is of the new size, and so is what each user allocates itself.
   void judge_numbers_of_allocations() {
     Nodes told;
-    for (const auto& [maker, all] : numbers_of_replaced()) {
-      const ChangedNumbers sizes =
-          all.empty() ? all : changed_numbers(*pre_of(maker), maker, allocated_sizes);
-      if (sizes.empty()) {
+    for (const auto& [maker, before] : replaced()) {
+      const ChangedNumbers sizes = changed_sizes(before, maker);
+      if (sizes.empty() || limits_of_replaced().at(maker).empty()) {
         continue;
       }
       const Nodes called = after_.called_from({maker});
-      for (const auto& [node, numbers] : numbers_of_replaced()) {
-        const auto same =
-            called.contains(node) || answered_for(node) ? std::nullopt : shared(sizes, numbers);
+      for (const auto& [node, limits] : limits_of_replaced()) {
+        const auto same = called.contains(node) || answered_for(node)
+                              ? std::nullopt
+                              : shared_number(sizes, limits);
         if (same && same->limit.does_harm() && !told.contains(node) &&
-            !shared(changed_numbers(*pre_of(node), node, allocated_sizes), {same->limit})) {
+            !shared_number(changed_sizes(*pre_of(node), node), {same->limit})) {
           told.insert(node);
           refuse_number(node, *same, Code::layout_changed,
                         fmt::format("{}, which allocates memory, by {} instead of {}: what it has "
@@ -450,23 +440,6 @@ class Judge {
         }
       }
     }
-  }
-
-  struct SharedNumber {
-    NumberChange size;   // where it is made
-    NumberChange limit;  // where it is used
-  };
-
-  static std::optional<SharedNumber> shared(const ChangedNumbers& sizes,
-                                            const ChangedNumbers& limits) {
-    for (const NumberChange& limit : limits) {
-      const auto same = std::ranges::find_if(
-          sizes, [&](const NumberChange& size) { return is_same_change(size, limit); });
-      if (same != sizes.end()) {
-        return SharedNumber{.size = *same, .limit = limit};
-      }
-    }
-    return std::nullopt;
   }
 
   void refuse_number(Node node, const SharedNumber& same, Code code, std::string_view other) {
@@ -478,81 +451,43 @@ class Judge {
         "(SUTURE_PRE_PATCH)"});
   }
 
-  // Both grow alike: the same numbers, or what goes by a limit or by its last place, and the size
-  // of a table.
-  static bool is_same_change(const NumberChange& size, const NumberChange& limit) {
-    constexpr std::uint64_t most = std::uint64_t{1} << 31;  // the products stay exact
-    const auto [was, is, shift] = limit;
-    if (std::max({size.was, size.is, was, is}) >= most) {
-      return size.was == was && size.is == is && !shift;
-    }
-    if (shift) {
-      return was <= 64 && is <= 64 &&
-             (is < was ? size.is == size.was << (was - is) : size.was == size.is << (is - was));
-    }
-    return (size.was == was && size.is == is) || size.was * is == size.is * was ||
-           size.was * (is + 1) == size.is * (was + 1) || (size.was + 1) * is == (size.is + 1) * was;
+  CodeNumbers numbers_of(const BootGraph& half, Node node) const {
+    return numbers_in(half.graph(node.file), half.piece(node), code_of(half, node));
   }
 
-  using Numbers = decltype(&numbers_in);
+  ChangedNumbers changed_sizes(Node before, Node after) const {
+    const auto sizes = [&](const BootGraph& half, Node node) {
+      return allocated_sizes(half.graph(node.file), half.piece(node), code_of(half, node));
+    };
+    return is_same_code(after) ? ChangedNumbers{}
+                               : changed_numbers(sizes(before_, before), sizes(after_, after));
+  }
 
-  // Each number that goes with each that comes.
-  ChangedNumbers changed_numbers(Node before, Node after, Numbers numbers = &numbers_in) const {
-    ChangedNumbers out;
-    if (is_same_code(after)) {
-      return out;
-    }
-    const auto old =
-        numbers(before_.graph(before.file), before_.piece(before), code_of(before_, before));
-    const auto now = numbers(after_.graph(after.file), after_.piece(after), code_of(after_, after));
-    for (std::uint64_t was : old) {
-      for (std::uint64_t is : now) {
-        if (!now.contains(was) && !old.contains(is)) {
-          out.push_back({.was = was, .is = is, .shift = numbers == &shifts_in});
-        }
+  // The run-time functions that go in and were there before, and what they were. What has no entry
+  // for ftrace comes as new code beside its callers.
+  std::vector<std::pair<Node, Node>> replaced() const {
+    std::vector<std::pair<Node, Node>> out;
+    after_.for_each([&](Node node) {
+      const auto before = fate(node) != Fate::out ? pre_of(node) : std::nullopt;
+      if (before && after_.is_function(node) && !after_.is_boot_only(node)) {
+        out.emplace_back(node, *before);
       }
-    }
+    });
     return out;
   }
 
-  // 255 goes with each number that comes, or comes with each that goes.
-  void add_byte_masks(Node before, Node after, ChangedNumbers& out) const {
-    constexpr std::uint64_t mask = 255;
-    const auto count = [&](const BootGraph& half, Node node) {
-      return bytes_taken(half.graph(node.file), half.piece(node), code_of(half, node));
-    };
-    const int more = count(after_, after) - count(before_, before);
-    const auto old =
-        numbers_in(before_.graph(before.file), before_.piece(before), code_of(before_, before));
-    const auto now =
-        numbers_in(after_.graph(after.file), after_.piece(after), code_of(after_, after));
-    for (std::uint64_t was : more > 0 ? old : std::set<std::uint64_t>{}) {
-      if (!now.contains(was)) {
-        out.push_back({.was = was, .is = mask});
+  // Read once, when a size has changed at all.
+  const std::map<Node, ChangedNumbers>& limits_of_replaced() {
+    if (!limits_of_replaced_) {
+      limits_of_replaced_.emplace();
+      for (const auto& [node, before] : replaced()) {
+        (*limits_of_replaced_)[node] =
+            is_same_code(node)
+                ? ChangedNumbers{}
+                : changed_limits(numbers_of(before_, before), numbers_of(after_, node));
       }
     }
-    for (std::uint64_t is : more < 0 ? now : std::set<std::uint64_t>{}) {
-      if (!old.contains(is)) {
-        out.push_back({.was = mask, .is = is});
-      }
-    }
-  }
-
-  // Read once, when boot code has changed numbers at all.
-  const std::map<Node, ChangedNumbers>& numbers_of_replaced() {
-    if (!numbers_of_replaced_) {
-      numbers_of_replaced_.emplace();
-      after_.for_each([&](Node node) {
-        // What has no entry for ftrace comes as new code beside its callers.
-        const auto old = fate(node) != Fate::out ? pre_of(node) : std::nullopt;
-        if (old && after_.is_function(node) && !after_.is_boot_only(node)) {
-          ChangedNumbers& numbers = (*numbers_of_replaced_)[node] = changed_numbers(*old, node);
-          std::ranges::move(changed_numbers(*old, node, &shifts_in), std::back_inserter(numbers));
-          add_byte_masks(*old, node, numbers);
-        }
-      });
-    }
-    return *numbers_of_replaced_;
+    return *limits_of_replaced_;
   }
 
   // What boot code has handed out is called for ever, and where its name is gone nothing redirects
@@ -614,7 +549,7 @@ class Judge {
     bool runs = false;
     bool idle = false;
     for (std::size_t i = 0; i < diff.fate.size(); ++i) {
-      if (diff.fate[i] != Fate::changed && diff.fate[i] != Fate::moved) {
+      if (!replaces(diff.fate[i])) {
         continue;
       }
       const Node node{file, static_cast<std::int32_t>(i)};
@@ -637,7 +572,7 @@ class Judge {
   std::map<Node, Node> moved_to_;  // pre → post
   Nodes never_run_;
   std::set<Variable> cared_for_;
-  std::optional<std::map<Node, ChangedNumbers>> numbers_of_replaced_;
+  std::optional<std::map<Node, ChangedNumbers>> limits_of_replaced_;
   EffectMap effects_before_;
   EffectMap effects_after_;
 };

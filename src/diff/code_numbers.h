@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The numbers by which code goes: sizes of what it allocates, and limits and masks of what it looks
+// into. Two functions may go by one number of the source.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "diff/pieces.h"
+
+namespace suture::diff {
+
+struct CodeNumbers {
+  // But for those that every other function has: small ones that are no limits, error codes, and
+  // flags for allocations.
+  std::set<std::uint64_t> numbers;
+  std::set<std::uint64_t> shifts;  // to the right: what is left of a hash is a place in a table
+  int bytes_taken = 0;             // how often it takes the lowest byte: 255 without a number
+};
+CodeNumbers numbers_in(const PieceGraph& graph, const Piece& piece,
+                       const std::vector<elf::Instruction>& code);
+// What the function gives as a size to those that give out memory, where it keeps what they give.
+std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
+                                        const std::vector<elf::Instruction>& code);
+
+// A number that goes with one that comes.
+struct NumberChange {
+  std::uint64_t was = 0;
+  std::uint64_t is = 0;
+  bool shift = false;
+
+  // What was made by the old number is too small; or it is found by another mask.
+  bool does_harm() const;
+};
+using ChangedNumbers = std::vector<NumberChange>;
+
+// Each number that goes with each that comes.
+ChangedNumbers changed_numbers(const std::set<std::uint64_t>& before,
+                               const std::set<std::uint64_t>& after);
+// The same of shifts and of masks, too.
+ChangedNumbers changed_limits(const CodeNumbers& before, const CodeNumbers& after);
+
+struct SharedNumber {
+  NumberChange size;   // where it is made
+  NumberChange limit;  // where it is used
+};
+// The first of the limits that changes as a size does.
+std::optional<SharedNumber> shared_number(const ChangedNumbers& sizes,
+                                          const ChangedNumbers& limits);
+
+}  // namespace suture::diff
