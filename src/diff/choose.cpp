@@ -190,8 +190,8 @@ class Chooser {
         }
       }
       if (found) {
-        add_note(fmt::format("{} stays as it is in the running kernel, as the author says: {}",
-                             ignored.name, ignored.reason));
+        out_.add_note(fmt::format("{} stays as it is in the running kernel, as the author says: {}",
+                                  ignored.name, ignored.reason));
       } else {
         refuse(
             Code::bad_manifest, ignored.name,
@@ -253,7 +253,8 @@ class Chooser {
       if (boot_only(post_.graph, piece)) {
         out_.init_changed = true;
         if (!piece.name.empty()) {
-          add_note(fmt::format("{} {}: its change is left out", describe(piece), lifetime(piece)));
+          out_.add_note(
+              fmt::format("{} {}: its change is left out", describe(piece), lifetime(piece)));
         }
       } else if (piece.kind == PieceKind::function && at_exit(post_.graph, piece)) {
         refuse_exit(piece, "its code changes");
@@ -301,9 +302,10 @@ class Chooser {
     }
     out_.init_changed = true;
     if (piece.kind == PieceKind::function) {
-      add_note(fmt::format("{} is new and {}: it is left out", describe(piece), lifetime(piece)));
+      out_.add_note(
+          fmt::format("{} is new and {}: it is left out", describe(piece), lifetime(piece)));
     } else if (!is_freed_section(section) || is_entry_of_a_list(index)) {
-      add_note(
+      out_.add_note(
           fmt::format("{} is new and only read at boot or load: it is left out", describe(piece)));
     }
   }
@@ -328,8 +330,8 @@ class Chooser {
           section != btf_lists_section && !at_exit(pre_.graph, piece)) {
         out_.init_changed = true;
         if (piece.kind == PieceKind::function && find_function(piece.name) < 0) {
-          add_note(fmt::format("{} goes, and has run at boot or load: what it did stays",
-                               authors_name(pre_.graph, piece)));
+          out_.add_note(fmt::format("{} goes, and has run at boot or load: what it did stays",
+                                    authors_name(pre_.graph, piece)));
         }
       }
     }
@@ -361,7 +363,7 @@ class Chooser {
         return;
       }
       out_.init_changed = true;
-      add_note(
+      out_.add_note(
           fmt::format("{} is only used at boot or load: its change is left out", describe(piece)));
       return;
     }
@@ -387,8 +389,8 @@ class Chooser {
   void note_past_use(const Piece& boot, const Piece& used) {
     out_.init_changed = true;
     if (!boot.name.empty() && !is_exit_section(post_.graph.section_of(boot).name)) {
-      add_note(fmt::format("{} only runs at boot or load, and has used {} as it was",
-                           describe(boot), describe(used)));
+      out_.add_note(fmt::format("{} only runs at boot or load, and has used {} as it was",
+                                describe(boot), describe(used)));
     }
   }
 
@@ -692,12 +694,6 @@ class Chooser {
            pre_.graph.neighbours(partner(first)).second == partner(second);
   }
 
-  void add_note(std::string text) {
-    if (std::ranges::find(out_.notes, text) == out_.notes.end()) {
-      out_.notes.push_back(std::move(text));
-    }
-  }
-
   struct Referrer {
     std::int32_t piece;
     bool branch;
@@ -721,10 +717,14 @@ class Chooser {
 
 }  // namespace
 
+void ObjectDiff::add_note(std::string text) {
+  if (std::ranges::find(notes, text) == notes.end()) {
+    notes.push_back(std::move(text));
+  }
+}
+
 bool ObjectDiff::any_changed() const {
-  return std::ranges::any_of(fate,
-                             [](Fate one) { return one == Fate::changed || one == Fate::moved; }) ||
-         !directives.callbacks.empty();
+  return std::ranges::any_of(fate, replaces) || !directives.callbacks.empty();
 }
 
 bool ObjectDiff::takes_anything() const {

@@ -54,16 +54,20 @@ enum class Fate : std::uint8_t {
   fresh,    // new code or data, or a private copy of constant data
 };
 
+// A function of that fate takes the place of a running one.
+constexpr bool replaces(Fate fate) { return fate == Fate::changed || fate == Fate::moved; }
+
 struct ObjectDiff {
   Correlation correlation;
-  std::vector<Fate> fate;          // per post piece
-  Directives directives;           // what post says to Suture
-  std::vector<std::string> notes;  // what was seen and left out, for people
-  std::vector<Error> refusals;     // why this object cannot be patched; empty when it can
-  bool init_changed = false;       // something that only runs at boot or load changed
-  bool only_boot_changed = false;  // all that is replaced is called by nothing but the boot
-  bool any_changed() const;        // a function is replaced, or a callback added
-  bool takes_anything() const;     // changed or fresh
+  std::vector<Fate> fate;           // per post piece
+  Directives directives;            // what post says to Suture
+  std::vector<std::string> notes;   // what was seen and left out, for people
+  std::vector<Error> refusals;      // why this object cannot be patched; empty when it can
+  bool init_changed = false;        // something that only runs at boot or load changed
+  bool only_boot_changed = false;   // all that is replaced is called by nothing but the boot
+  void add_note(std::string text);  // once
+  bool any_changed() const;         // a function is replaced, or a callback added
+  bool takes_anything() const;      // changed or fresh
 };
 
 // What an object becomes part of: exit code only ever runs of modules.

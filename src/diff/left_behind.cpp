@@ -25,12 +25,6 @@ namespace suture::diff {
 
 namespace {
 
-void add_note(ObjectDiff& out, std::string text) {
-  if (std::ranges::find(out.notes, text) == out.notes.end()) {
-    out.notes.push_back(std::move(text));
-  }
-}
-
 bool is_writable_variable(const PieceGraph& graph, std::int32_t index) {
   const Piece& piece = graph.piece(index);
   return piece.kind == PieceKind::data && (graph.section_of(piece).flags & SHF_WRITE) != 0 &&
@@ -111,18 +105,19 @@ void note_exports(const PieceGraph& pre, const PieceGraph& post, ObjectDiff& out
     const auto old = before.find(name);
     if (old == before.end()) {
       if (!still.contains(name)) {
-        add_note(out, fmt::format("the new export of {} is left out", name));
+        out.add_note(fmt::format("the new export of {} is left out", name));
       }
     } else if (old->second != licence) {
       out.init_changed = true;
-      add_note(out, fmt::format("which modules may use the export of {} stays as it is until the "
-                                "next boot",
-                                name));
+      out.add_note(
+          fmt::format("which modules may use the export of {} stays as it is until the "
+                      "next boot",
+                      name));
     }
   }
   for (const auto& [name, licence] : before) {
     if (!after.contains(name) && !still.contains(name)) {
-      add_note(out, fmt::format("{} stays exported until the next boot", name));
+      out.add_note(fmt::format("{} stays exported until the next boot", name));
     }
   }
 }
@@ -149,9 +144,8 @@ void note_information(const PieceGraph& pre, const PieceGraph& post, ObjectDiff&
     return;
   }
   out.init_changed = true;
-  add_note(out,
-           fmt::format("what the module says of itself changes ({}{}): its file stays as it is",
-                       changed.front(), changed.size() > 1 ? ", ..." : ""));
+  out.add_note(fmt::format("what the module says of itself changes ({}{}): its file stays as it is",
+                           changed.front(), changed.size() > 1 ? ", ..." : ""));
 }
 
 class LostState {
@@ -284,9 +278,10 @@ class LostState {
 
   void tell(std::string_view lost, const Fresh& fresh) {
     if (fresh.piece >= 0 && seen_to_.contains(fresh.piece)) {
-      add_note(out_, fmt::format("{} takes the place of {}: what that holds is for the callback to "
-                                 "hand on",
-                                 fresh.name, lost));
+      out_.add_note(
+          fmt::format("{} takes the place of {}: what that holds is for the callback to "
+                      "hand on",
+                      fresh.name, lost));
       return;
     }
     out_.refusals.push_back(

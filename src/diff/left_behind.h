@@ -10,10 +10,6 @@
 
 namespace suture::diff {
 
-// Refuses (data-changed) a variable that takes another's place in code that goes in: what the
-// running one holds would be lost. A callback of the patch that names the new one sees to it; then
-// it is a note.
-// `globals`: the new ones of all the object's files.
 // What a file of the patch newly gives the others: writable variables, and functions that use such
 // ones of their own file. By name, with the variable's name and size.
 struct NewGlobal {
@@ -21,9 +17,14 @@ struct NewGlobal {
   std::uint64_t size = 0;
 };
 using NewGlobals = std::map<std::string_view, NewGlobal>;
+NewGlobals new_globals(const PieceGraph& post, const ObjectDiff& diff);
+
+// Refuses (data-changed) a variable that takes another's place in code that goes in: what the
+// running one holds would be lost. A callback of the patch that names the new one sees to it; then
+// it is a note.
+// `globals`: the new ones of all the object's files.
 void judge_lost_state(const Side& pre, const Side& post, const NewGlobals& globals,
                       ObjectDiff& out);
-NewGlobals new_globals(const PieceGraph& post, const ObjectDiff& diff);
 
 // Notes what a patch cannot change although no code differs: exports, and what modules say of
 // themselves.

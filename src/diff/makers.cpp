@@ -8,8 +8,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 namespace suture::diff {
 
 namespace {
@@ -83,10 +81,8 @@ class Makers {
   void tell(Node function, std::string_view what) {
     ObjectDiff& diff = files_[function.file].diff;
     const auto slot = static_cast<std::size_t>(function.piece);
-    const std::string note = fmt::format("{} {}", after_.name(function), what);
-    if (after_.is_function(function) && diff.fate[slot] == Fate::changed &&
-        std::ranges::find(diff.notes, note) == diff.notes.end()) {
-      diff.notes.push_back(note);
+    if (after_.is_function(function) && diff.fate[slot] == Fate::changed) {
+      diff.add_note(fmt::format("{} {}", after_.name(function), what));
     }
   }
 

@@ -61,10 +61,9 @@ std::string output_name(const std::string& section) {
 
 std::string symbol_name(const Source& source, std::size_t index) {
   const Piece& piece = source.graph->pieces()[index];
-  const bool replaces = source.input != nullptr && piece.kind == diff::PieceKind::function &&
-                        (source.input->diff->fate[index] == diff::Fate::changed ||
-                         source.input->diff->fate[index] == diff::Fate::moved);
-  return fmt::format("{}{}", piece.name, replaces ? patched_suffix : "");
+  const bool takes_a_place = source.input != nullptr && piece.kind == diff::PieceKind::function &&
+                             diff::replaces(source.input->diff->fate[index]);
+  return fmt::format("{}{}", piece.name, takes_a_place ? patched_suffix : "");
 }
 
 }  // namespace
