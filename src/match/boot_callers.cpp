@@ -142,14 +142,13 @@ void BootCallers::survey(std::set<std::uint64_t> functions) {
     std::vector<Hit> hits;
   };
   std::vector<Stretch> stretches;
-  run_.any_part([&](const RunObject::Part& part) {
+  run_.for_each_part([&](const RunObject::Part& part) {
     const std::uint64_t end = tells_nothing(part.section.name) || part.bytes.size() < field_width
                                   ? 0
                                   : part.bytes.size() - field_width + 1;
     for (std::uint64_t begin = 0; begin < end; begin += most_bytes) {
       stretches.push_back({part, begin, std::min(begin + most_bytes, end), {}});
     }
-    return false;
   });
   const Filter filter(functions);
   parallel_for(stretches.size(), [&](std::size_t i) {

@@ -227,15 +227,17 @@ bool RunObject::has_entry_call(std::uint32_t symbol) const {
   return std::ranges::find(names, "__fentry__") != names.end();
 }
 
-bool RunObject::any_part(const std::function<bool(const Part&)>& wanted) const {
-  if (image_ != nullptr) {
-    return std::ranges::any_of(image_->elf().sections(), [&](const elf::Section& section) {
-      return (section.flags & SHF_ALLOC) != 0 && wanted({section, section.address, section.data});
-    });
+void RunObject::for_each_part(const std::function<void(const Part&)>& visit) const {
+  for (const Area& area : areas_) {
+    visit({module_->elf().sections()[area.section], area.address, area.bytes});
   }
-  return std::ranges::any_of(areas_, [&](const Area& area) {
-    return wanted({module_->elf().sections()[area.section], area.address, area.bytes});
-  });
+  for (const elf::Section& section : image_ != nullptr
+                                         ? std::span<const elf::Section>(image_->elf().sections())
+                                         : std::span<const elf::Section>{}) {
+    if ((section.flags & SHF_ALLOC) != 0) {
+      visit({section, section.address, section.data});
+    }
+  }
 }
 
 std::size_t RunObject::direct_calls(std::uint64_t address) const {
@@ -243,16 +245,17 @@ std::size_t RunObject::direct_calls(std::uint64_t address) const {
   constexpr std::uint8_t jump_opcode = 0xe9;
   constexpr std::uint64_t length = 5;
   std::size_t out = 0;
-  any_part([&](const Part& part) {
+  for_each_part([&](const Part& part) {
     const ByteView code = part.bytes;
-    for (std::uint64_t i = 0;
-         (part.section.flags & SHF_EXECINSTR) != 0 && i + length <= code.size(); ++i) {
+    if ((part.section.flags & SHF_EXECINSTR) == 0) {
+      return;
+    }
+    for (std::uint64_t i = 0; i + length <= code.size(); ++i) {
       if (code[i] == call_opcode || code[i] == jump_opcode) {
         const std::int64_t distance = *read_le<std::int32_t>(code, i + 1);
         out += part.start + i + length + static_cast<std::uint64_t>(distance) == address ? 1U : 0U;
       }
     }
-    return false;
   });
   return out;
 }
@@ -269,13 +272,15 @@ bool RunObject::is_freed(std::uint64_t address) const {
 // objtool lists what apply_seal_endbr() overwrites: distances, each from its own place to a
 // function's entry.
 void RunObject::read_seals() {
-  any_part([this](const Part& part) {
-    for (std::uint64_t i = 0; part.section.name == ".ibt_endbr_seal" && i + 4 <= part.bytes.size();
-         i += 4) {
+  for_each_part([this](const Part& part) {
+    constexpr std::uint64_t width = 4;
+    if (part.section.name != ".ibt_endbr_seal") {
+      return;
+    }
+    for (std::uint64_t i = 0; i + width <= part.bytes.size(); i += width) {
       const std::int64_t distance = *read_le<std::int32_t>(part.bytes, i);
       sealed_.push_back(part.start + i + static_cast<std::uint64_t>(distance));
     }
-    return false;
   });
   std::ranges::sort(sealed_);
 }

@@ -80,7 +80,7 @@ class RunObject {
     std::uint64_t start = 0;  // its address
     ByteView bytes;
   };
-  bool any_part(const std::function<bool(const Part&)>& wanted) const;
+  void for_each_part(const std::function<void(const Part&)>& visit) const;
   // A module's files see a symbol of that name that one of them defines: a reference from any of
   // them means this one, whatever else has the name. Never true of vmlinux, where names that are
   // visible everywhere are unique.
