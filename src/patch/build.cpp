@@ -511,8 +511,10 @@ class Builder {
     double start = now_seconds();
     std::set<std::string> told;
     source::TypeNames names;
-    for (const source::ChangedFile& file : intake_.files) {
-      names.add(file.before, file.after);
+    if (std::ranges::any_of(works_, [](const Work& work) { return work.unit.types; })) {
+      for (const source::ChangedFile& file : intake_.files) {
+        names.add(file.before, file.after);
+      }
     }
     for (Work& work : works_) {
       const std::string& source = work.unit.command.source;

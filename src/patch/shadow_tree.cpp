@@ -36,10 +36,12 @@ fs::path kept_links(const fs::path& directory, const TreePaths& paths) {
 
 Status link_to(const fs::path& target, const fs::path& link, const fs::path& kept) {
   std::error_code ec;
-  if (fs::read_symlink(kept, ec) != target) {
-    fs::create_symlink(target, kept, ec);  // that it is there now, or cannot be, shows below
+  bool leads_there = fs::read_symlink(kept, ec) == target;
+  if (!leads_there) {
+    fs::create_symlink(target, kept, ec);
+    leads_there = !ec || fs::read_symlink(kept, ec) == target;  // another build may have made it
   }
-  if (fs::read_symlink(kept, ec) == target) {
+  if (leads_there) {
     fs::create_hard_link(kept, link, ec);
     if (!ec) {
       return {};

@@ -161,15 +161,11 @@ std::optional<bool> Configuration::value(const Directive& directive) const {
 }
 
 std::string Configuration::without_excluded_branches(std::string text) const {
-  struct Frame {
-    bool taken = false;  // a branch before this one, for sure
-    bool excluded = false;
-  };
   text = joined_lines(std::move(text));
   std::string out = text;
-  std::vector<Frame> frames;
-  std::size_t outside = 0;  // of the frames: how many are not within an excluded branch
-  std::size_t begin = 0;    // where that branch begins
+  std::vector<bool> frames;  // of each condition: a branch was taken, for sure
+  std::size_t outside = 0;   // of the frames: how many are not within an excluded branch
+  std::size_t begin = 0;     // where that branch begins
   Lexer lexer(text);
   for (Token token = lexer.next(); token.kind != TokenKind::end; token = lexer.next()) {
     if (token.kind != TokenKind::directive) {
@@ -182,7 +178,7 @@ std::string Configuration::without_excluded_branches(std::string text) const {
       continue;
     }
     if (opens) {
-      frames.emplace_back();
+      frames.push_back(false);
     }
     if (frames.empty()) {
       break;  // an #else or #endif of nothing: whatever it means, it stays
@@ -190,7 +186,6 @@ std::string Configuration::without_excluded_branches(std::string text) const {
     const bool was_excluded = outside < frames.size() - (opens ? 1 : 0);
     const bool in_excluded = outside < frames.size() - 1;  // in one around this condition
     const auto at = static_cast<std::size_t>(token.text.data() - text.data());
-    Frame& frame = frames.back();
     if (was_excluded && !in_excluded && !opens) {
       // The '#' stands before it.
       std::ranges::replace_if(
@@ -203,10 +198,10 @@ std::string Configuration::without_excluded_branches(std::string text) const {
       continue;
     }
     const std::optional<bool> holds = directive.word == "else" ? std::nullopt : value(directive);
-    frame.excluded = frame.taken || holds == false;
-    frame.taken = frame.taken || holds == true;
+    const bool excluded = frames.back() || holds == false;
+    frames.back() = frames.back() || holds == true;
     if (!in_excluded) {
-      outside = frame.excluded ? frames.size() - 1 : frames.size();
+      outside = excluded ? frames.size() - 1 : frames.size();
       begin = at + token.text.size();
     }
   }
