@@ -84,7 +84,8 @@ Result<std::vector<compare::ComparedWay>> run_guest(const kernel::Kernel& kernel
                          .deadline = 1200,
                          .cpus = options.cpus};
   std::string said;
-  const vm::TrialWatcher watcher{.started = [](const std::string&) {},
+  const vm::TrialWatcher watcher{.progress = [](std::string_view) {},
+                                 .started = [](const std::string&) {},
                                  .output = [&said](const std::string& text) { said += text; },
                                  .finished = [](const vm::TrialPhase&) {}};
   const vm::TrialReport report = TRY(vm::try_modules(kernel, trial, watcher));

@@ -57,7 +57,8 @@ vm::TrialWatcher watcher(int fd, bool several) {
   FILE* stream = fd == STDERR_FILENO ? stderr : stdout;
   auto at_start = std::make_shared<bool>(true);
   return {
-      .started = [](const std::string&) {},
+      .progress = progress(),
+      .started = [](const std::string&) { clear_progress(); },
       .output =
           [stream, at_start](const std::string& text) {
             for (char c : text) {
@@ -106,6 +107,7 @@ Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel, const 
            {"model", report.model.empty() ? options.trial.model : report.model},
            {"pause_ns", report.pause_ns},
            {"transition_seconds", report.transition_seconds},
+           {"restored", report.restored},
            {"boot_seconds", report.boot_seconds},
            {"seconds", report.seconds}};
   if (!report.passed) {
@@ -300,6 +302,8 @@ void register_test(Commands& commands) {
   command.option("--memory MIB", trial.memory_mib, "MiB of the guest (default: 1024)")
       .between(128, 1 << 20);
   command.option("--cpus", trial.cpus, "CPUs of the guest (default: 2)").between(1, 255);
+  command.flag("--fresh-boot", trial.fresh_boot,
+               "Boot the kernel; without this a guest that has booted is kept, and gone on from");
   command.option("--keep-log FILE", options->keep_log, "Write the guest's kernel log to this file");
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }

@@ -2,11 +2,12 @@
 //
 // Problem: carry out a test in a machine that may die at any moment, so that the host knows how far
 // it came and why it stopped.
-// Method: every phase is announced before it begins and reported when it ends; the kernel's log
-// goes out record by record from a thread of its own, which also says "alive" when nothing else
-// happens. Load and unload are the very functions that `suture load` and `suture unload` call.
-// Invariant: `end` is sent after the last log record; a host that did not see it knows that the
-// guest died in the phase announced last.
+// Method: process 1 first waits for the files of the trial: it may be saved then, and go on from
+// there for one trial after another. Every phase is announced before it begins and reported when it
+// ends; the kernel's log goes out record by record from a thread of its own, which also says
+// "alive" when nothing else happens. Load and unload are the very functions that `suture load` and
+// `suture unload` call. Invariant: `end` is sent after the last log record; a host that did not see
+// it knows that the guest died in the phase announced last.
 #include "guest/guest_init.h"
 
 #include <fcntl.h>
@@ -29,6 +30,7 @@
 #include "base/process.h"
 #include "guest/background_script.h"
 #include "guest/guest_plan.h"
+#include "guest/shared_memory.h"
 #include "live/core_module.h"
 #include "live/load.h"
 #include "machine/kernel_log.h"
@@ -38,6 +40,7 @@ namespace suture::guest {
 namespace {
 
 constexpr double alive_every = 5;
+constexpr useconds_t ready_every = 20'000;  // microseconds
 
 class Answers {
  public:
@@ -390,6 +393,20 @@ class Run {
   std::vector<BackgroundScript> leave_running_;
 };
 
+Status wait_for_files(Answers& answers) {
+  const SharedMemory memory = TRY(SharedMemory::open());
+  while (!memory.has_files()) {
+    answers.send(Event{.kind = EventKind::ready});
+    ::usleep(ready_every);
+  }
+  return memory.receive("/");
+}
+
+Result<GuestPlan> read_plan(Answers& answers) {
+  TRY(wait_for_files(answers));
+  return parse_plan(TRY(read_text(plan_path)));
+}
+
 void mount_all() {
   const auto mount_at = [](const char* type, const char* where) {
     ::mkdir(where, 0755);
@@ -413,13 +430,12 @@ Status guest_init() {
                 "run `suture test`, which starts it there");
   }
   mount_all();
-  std::ignore = ::chdir("/test");
   const machine::Machine machine;
   Answers answers{std::string(answer_device)};
+  auto plan = read_plan(answers);
+  std::ignore = ::chdir("/test");
   {
     LogForwarder log(answers, machine);
-    auto text = read_text(plan_path);
-    auto plan = text ? parse_plan(*text) : Result<GuestPlan>(std::unexpected(text.error()));
     if (plan) {
       Run(std::move(*plan), answers, machine).all();
     } else {

@@ -11,7 +11,8 @@ namespace suture::guest {
 
 namespace {
 
-constexpr std::array<std::pair<EventKind, std::string_view>, 7> event_names = {{
+constexpr std::array<std::pair<EventKind, std::string_view>, 8> event_names = {{
+    {EventKind::ready, "ready"},
     {EventKind::alive, "alive"},
     {EventKind::started, "started"},
     {EventKind::output, "output"},
@@ -88,6 +89,7 @@ std::string to_line(const Event& event) {
       line["seconds"] = event.seconds;
       line["text"] = event.text;
       break;
+    case EventKind::ready:
     case EventKind::alive:
     case EventKind::log_lost:
     case EventKind::end: break;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// What the host and the guest of a test say to each other. The host puts one plan into the guest's
-// file system; the guest answers on its second serial port, one JSON event a line.
+// What the host and the guest of a test say to each other. The host hands one plan over with the
+// guest's files; the guest answers on its second serial port, one JSON event a line.
 #pragma once
 
 #include <optional>
@@ -54,6 +54,7 @@ std::string to_json(const GuestPlan& plan);
 Result<GuestPlan> parse_plan(std::string_view json);
 
 enum class EventKind {
+  ready,     // process 1 waits for its files (shared_memory.h), said again and again
   alive,     // nothing else happened for a while
   started,   // a phase begins: patch, phase
   output,    // of a phase's script: phase, text

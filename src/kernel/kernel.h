@@ -9,8 +9,8 @@
 //     vmlinuz vmlinux config Module.symvers System.map
 //     modules/              what the package has under /lib/modules/REL
 //     source/               the prepared tree; never written again
-//   derived/KEY/            what builds make for that kernel (glue, pre objects, headers, links),
-//                           removable at any time; KEY is the vmlinux build id
+//   derived/KEY/            what builds make for that kernel (glue, pre objects, headers, links)
+//                           and booted guests, removable at any time; KEY is the vmlinux build id
 //   downloads/              packages, kept by version
 //   lock                    held while an entry is made
 #pragma once

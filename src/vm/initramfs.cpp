@@ -9,6 +9,7 @@
 #include <memory>
 #include <sstream>
 
+#include "base/digest.h"
 #include "base/process.h"
 #include "vm/libraries.h"
 
@@ -105,6 +106,24 @@ Status Initramfs::add_busybox() {
     }
   }
   return {};
+}
+
+std::uint64_t Initramfs::size() const {
+  std::uint64_t bytes = 0;
+  for (const auto& [name, entry] : entries_) {
+    bytes += entry.content.size();
+  }
+  return bytes;
+}
+
+std::string Initramfs::sha256() const {
+  Sha256 hash;
+  for (const auto& [name, entry] : entries_) {
+    hash.add(as_bytes(fmt::format("{}\n{} {:o} {}\n", name, static_cast<int>(entry.kind),
+                                  entry.mode, entry.content.size())));
+    hash.add(entry.content);
+  }
+  return hash.hex();
 }
 
 Status Initramfs::write(const fs::path& path) const {

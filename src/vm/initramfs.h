@@ -5,6 +5,7 @@
 // emulation unpacking costs more than copying.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -16,6 +17,10 @@ namespace suture::vm {
 
 class Initramfs {
  public:
+  Initramfs() = default;
+  // What comes on top of another, which stays: what that one has is not added again.
+  explicit Initramfs(const Initramfs* below) : below_(below) {}
+
   // Paths in the guest are absolute; the directories above them come by themselves.
   void add_directory(const std::string& path);
   void add_link(const std::string& path, const std::string& target);
@@ -30,8 +35,14 @@ class Initramfs {
   // Busybox as /bin/busybox, with a link for each of its commands.
   Status add_busybox();
 
-  bool contains(const std::string& path) const { return entries_.contains(path.substr(1)); }
+  bool contains(const std::string& path) const {
+    return entries_.contains(path.substr(1)) || (below_ != nullptr && below_->contains(path));
+  }
 
+  // Bytes of all files.
+  std::uint64_t size() const;
+  // Of all entries: their paths, kinds, modes and contents.
+  std::string sha256() const;
   Status write(const fs::path& archive) const;
 
  private:
@@ -43,6 +54,7 @@ class Initramfs {
   };
   void put(const std::string& path, Entry entry);
 
+  const Initramfs* below_ = nullptr;
   std::map<std::string, Entry> entries_;  // by path without the leading slash: parents come first
 };
 

@@ -18,11 +18,13 @@
 
 #include "base/process.h"
 #include "guest/guest_plan.h"
+#include "guest/shared_memory.h"
 #include "kernel/decompress.h"
 #include "kernel/module_image.h"
 #include "vm/guest.h"
 #include "vm/initramfs.h"
 #include "vm/log_scan.h"
+#include "vm/saved_guest.h"
 
 namespace suture::vm {
 
@@ -131,14 +133,22 @@ Status add_patches(Initramfs& files, const kernel::Kernel& kernel, const TrialOp
   return {};
 }
 
+// What every guest boots with: nothing of the trial, so that it can be kept for the next one.
+Result<Initramfs> boot_files(const fs::path& program) {
+  Initramfs files;
+  files.add_directory("/tmp");
+  files.add_directory("/test");
+  TRY(files.add_program(std::string(guest_program), program));
+  TRY(files.add_busybox());
+  return files;
+}
+
+// The files of this trial.
 Status fill(Initramfs& files, const kernel::Kernel& kernel, const TrialOptions& options) {
   guest::GuestPlan plan{.model = options.model,
                         .module_order = options.module_order,
                         .rounds = options.rounds,
                         .transition_timeout = options.transition_timeout};
-  files.add_directory("/tmp");
-  TRY(files.add_program(std::string(guest_program), options.program));
-  TRY(files.add_busybox());
   if (!options.core.empty()) {
     plan.core = "/test/core/suture.ko";
     TRY(files.add_file(plan.core, options.core, 0644));
@@ -166,7 +176,6 @@ class Listener {
  public:
   Listener(TrialReport& report, const TrialWatcher& watcher) : report_(report), watcher_(watcher) {}
 
-  bool any() const { return any_; }
   bool log_lost() const { return log_lost_; }
   const std::string& phase() const { return phase_; }
   const std::string& patch() const { return patch_; }
@@ -176,10 +185,6 @@ class Listener {
     std::optional<guest::Event> event = guest::parse_line(line);
     if (!event) {
       return true;
-    }
-    if (!any_) {
-      any_ = true;
-      report_.boot_seconds = now_seconds() - start_;
     }
     switch (event->kind) {
       case guest::EventKind::started:
@@ -195,6 +200,7 @@ class Listener {
       case guest::EventKind::phase: end_phase(*event); break;
       case guest::EventKind::log: take_log(*event); break;
       case guest::EventKind::log_lost: log_lost_ = true; break;
+      case guest::EventKind::ready:
       case guest::EventKind::alive: break;
       case guest::EventKind::end: return false;
     }
@@ -242,8 +248,6 @@ class Listener {
 
   TrialReport& report_;
   const TrialWatcher& watcher_;
-  const double start_ = now_seconds();
-  bool any_ = false;
   bool log_lost_ = false;
   std::string patch_;  // as announced
   std::string phase_;
@@ -364,31 +368,33 @@ Result<std::vector<fs::path>> load_order(const fs::path& modules,
 Result<TrialReport> try_modules(const kernel::Kernel& kernel, const TrialOptions& options,
                                 const TrialWatcher& watcher) {
   TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-test"));
-  const fs::path archive = scratch.path() / "initramfs";
+  const fs::path archive = scratch.path() / "files";
+  const Initramfs boots_with = TRY(boot_files(options.program));
+  const bool keep = !options.fresh_boot && !kernel.derived.empty();
+  GuestWanted wanted{.hardware = {.memory_mib = options.memory_mib, .cpus = options.cpus},
+                     .vmlinuz = kernel.vmlinuz,
+                     .files = &boots_with,
+                     .init = fmt::format("{} guest-init", guest_program),
+                     .arguments = options.arguments,
+                     .limits = {.deadline = options.deadline},
+                     .keep = keep ? kernel.derived / "guests" : fs::path{},
+                     .progress = watcher.progress};
   {
-    Initramfs files;
+    Initramfs files(&boots_with);
     TRY(fill(files, kernel, options));
     TRY(files.write(archive));
+    while (wanted.hardware.shared_bytes < fs::file_size(archive) + guest::archive_offset) {
+      wanted.hardware.shared_bytes *= 2;
+    }
   }
-  TrialReport report;
+  auto [guest, restored] = TRY(ready_guest(wanted));
+  TrialReport report{.restored = restored, .boot_seconds = guest.seconds()};
   Listener listener(report, watcher);
-  GuestEnd end = TRY(run_guest(GuestOptions{.vmlinuz = kernel.vmlinuz,
-                                            .initramfs = archive,
-                                            .init = fmt::format("{} guest-init", guest_program),
-                                            .arguments = options.arguments,
-                                            .memory_mib = options.memory_mib,
-                                            .cpus = options.cpus,
-                                            .deadline = options.deadline},
-                               [&](std::string_view line) { return listener.take(line); }));
-  report.console = std::move(end.console);
+  TRY(guest.hand_over(archive));
+  const GuestEnd end =
+      TRY(guest.watch(wanted.limits, [&](std::string_view line) { return listener.take(line); }));
+  report.console = guest.console();
   report.seconds = end.seconds;
-  if (!listener.any()) {
-    return fail(Code::guest_failed, kernel.release,
-                fmt::format("the guest did not come up in {:.0f} s; its console ends with:\n{}",
-                            end.seconds, console_tail(report.console, 10)),
-                "give it more memory or time (--memory, --timeout), or check the kernel image: "
-                "suture kernel add");
-  }
   judge(report, end, listener);
   judge_each(report, options, end, listener);
   return report;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Trying a patch module on the stock kernel it is for: boot, load, look, take back, and judge.
+// Trying a patch module on the stock kernel it is for: boot, or go on from a booted guest that is
+// kept in the kernel's derived directory; load, look, take back, and judge.
 #pragma once
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -36,6 +38,7 @@ struct TrialOptions {
   double transition_timeout = 120;
   unsigned memory_mib = 1024;
   unsigned cpus = 2;
+  bool fresh_boot = false;  // also where a booted guest is kept
 };
 
 struct TrialPhase {
@@ -72,6 +75,7 @@ struct TrialReport {
   double transition_seconds = 0;       // the longest way to the patch of all rounds
   std::string model;                   // of the last load; empty where nothing was loaded
   long pause_ns = 0;                   // the longest that the machine stood still for a load
+  bool restored = false;               // the guest went on from a kept one that had booted before
   double boot_seconds = 0;             // wall time until the guest's process 1 spoke
   double seconds = 0;                  // wall time in all
   std::vector<TrialPhase> phases;
@@ -81,6 +85,7 @@ struct TrialReport {
 };
 
 struct TrialWatcher {
+  std::function<void(std::string_view text)> progress;
   std::function<void(const std::string& phase)> started;
   std::function<void(const std::string& text)> output;
   std::function<void(const TrialPhase& phase)> finished;

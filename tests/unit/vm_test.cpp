@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "guest/shared_memory.h"
 #include "vm/guest.h"
 #include "vm/initramfs.h"
 #include "vm/libraries.h"
@@ -150,6 +151,100 @@ TEST_F(InitramfsTest, BusyboxBringsItsCommands) {
   ASSERT_TRUE(files.add_busybox());
   EXPECT_TRUE(files.contains("/bin/sh"));
   EXPECT_TRUE(files.contains("/bin/busybox"));
+}
+
+TEST_F(InitramfsTest, WhatIsBelowIsNotBroughtAgain) {
+  Initramfs below;
+  below.add_link("/bin/sh", "/bin/busybox");
+  Initramfs files(&below);
+  EXPECT_TRUE(files.contains("/bin/sh"));
+  ASSERT_TRUE(files.add_script("/test/a", put("a", "#!/bin/sh\nexit 0\n")));
+  EXPECT_FALSE(files.contains("/lib/libc.so.6"));
+  EXPECT_FALSE(round_trip(files).contains("bin/sh"));
+}
+
+TEST_F(InitramfsTest, EachPartOfAnEntryCountsInTheHash) {
+  const auto hash = [](const std::string& path, Bytes content, unsigned mode) {
+    Initramfs files;
+    files.add_bytes(path, std::move(content), mode);
+    return files.sha256();
+  };
+  const std::string one = hash("/a", {1}, 0644);
+  EXPECT_EQ(one, hash("/a", {1}, 0644));
+  EXPECT_NE(one, hash("/b", {1}, 0644));
+  EXPECT_NE(one, hash("/a", {2}, 0644));
+  EXPECT_NE(one, hash("/a", {1}, 0755));
+  Initramfs link;
+  link.add_link("/a", "\1");
+  EXPECT_NE(one, link.sha256());
+}
+
+TEST_F(InitramfsTest, AGuestUnpacksWhatTheHostPacked) {
+  Initramfs files;
+  files.add_bytes("/test/deep/data", Bytes{'a', 0, 'b'}, 0640);
+  files.add_link("/bin/sh", "/bin/busybox");
+  const fs::path archive = dir_.path() / "archive";
+  ASSERT_TRUE(files.write(archive));
+  const fs::path root = dir_.path() / "root";
+  ASSERT_TRUE(make_directories(root / "test"));
+  ASSERT_TRUE(write_file(root / "test/there", std::string_view("stays")));
+  ASSERT_TRUE(guest::unpack_files(*read_bytes(archive), root));
+  EXPECT_EQ(*read_text(root / "test/deep/data"), std::string("a\0b", 3));
+  EXPECT_EQ(fs::status(root / "test/deep/data").permissions(), fs::perms(0640));
+  EXPECT_EQ(fs::read_symlink(root / "bin/sh"), "/bin/busybox");
+  EXPECT_EQ(*read_text(root / "test/there"), "stays");
+}
+
+TEST_F(InitramfsTest, ACutOffArchiveIsNotUnpackedInSilence) {
+  Initramfs files;
+  files.add_bytes("/data", Bytes(5000, 'x'), 0644);
+  const fs::path archive = dir_.path() / "archive";
+  ASSERT_TRUE(files.write(archive));
+  const Bytes bytes = *read_bytes(archive);
+  for (std::size_t size : {std::size_t{0}, std::size_t{50}, std::size_t{2000}}) {
+    auto unpacked = guest::unpack_files(ByteView(bytes).first(size), dir_.path());
+    ASSERT_FALSE(unpacked) << size;
+    EXPECT_EQ(unpacked.error().code, Code::guest_failed);
+  }
+}
+
+// A directory like /sys/bus/pci/devices, whose devices are files.
+class SharedMemoryTest : public InitramfsTest {
+ protected:
+  void add_device(const std::string& name, const std::string& vendor, const std::string& device,
+                  std::string_view memory) {
+    const fs::path at = dir_.path() / "devices" / name;
+    ASSERT_TRUE(make_directories(at));
+    ASSERT_TRUE(write_file(at / "vendor", vendor + "\n"));
+    ASSERT_TRUE(write_file(at / "device", device + "\n"));
+    ASSERT_TRUE(write_file(at / "resource2", memory));
+  }
+};
+
+TEST_F(SharedMemoryTest, IsFoundAmongOtherDevices) {
+  add_device("0000:00:01.0", "0x8086", "0x1237", "");
+  add_device("0000:00:02.0", "0x1af4", "0x1110", std::string(8192, '\0'));
+  auto memory = guest::SharedMemory::open(dir_.path() / "devices");
+  ASSERT_TRUE(memory);
+  EXPECT_FALSE(memory->has_files());
+}
+
+TEST_F(SharedMemoryTest, AGuestWithoutTheDeviceSaysSo) {
+  add_device("0000:00:01.0", "0x8086", "0x1237", "");
+  auto memory = guest::SharedMemory::open(dir_.path() / "devices");
+  ASSERT_FALSE(memory);
+  EXPECT_EQ(memory.error().code, Code::guest_failed);
+}
+
+TEST_F(SharedMemoryTest, MoreFilesThanItHoldsAreRefused) {
+  guest::HandedOver header{.mark = guest::handed_over_mark, .size = 8192};
+  std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
+  bytes.resize(8192);
+  add_device("0000:00:02.0", "0x1af4", "0x1110", bytes);
+  auto memory = guest::SharedMemory::open(dir_.path() / "devices");
+  ASSERT_TRUE(memory);
+  EXPECT_TRUE(memory->has_files());
+  EXPECT_FALSE(memory->receive(dir_.path()));
 }
 
 TEST_F(InitramfsTest, UnwritableArchiveIsAnError) {

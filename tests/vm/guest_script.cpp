@@ -34,7 +34,8 @@ int main(int argc, char** argv) {
   if (const char* arguments = std::getenv("SUTURE_GUEST_ARGUMENTS")) {
     options.arguments = arguments;
   }
-  const vm::TrialWatcher watcher{.started = [](const std::string&) {},
+  const vm::TrialWatcher watcher{.progress = [](std::string_view) {},
+                                 .started = [](const std::string&) {},
                                  .output =
                                      [](const std::string& text) {
                                        std::fputs(text.c_str(), stdout);

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: most of a short trial is the kernel's boot, which is always the same.
+// Method: the machine is saved when it has booted and has no files yet, under the hash of all that
+// it is made of: the kernel, QEMU, its hardware, its arguments, and each byte of the files that it
+// boots with (this program is one of them).
+// Invariants: KEY/ is there whole or not at all, as it is renamed into place. One process makes it
+// at a time, the others wait. What is damaged, or does not come up, is thrown away and made again,
+// once.
+#include "vm/saved_guest.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/digest.h"
+#include "base/process.h"
+#include "kernel/cache.h"
+
+namespace suture::vm {
+
+namespace {
+
+constexpr const char* state_name = "state";
+constexpr const char* hash_name = "state.sha256";
+constexpr std::size_t most_kept = 6;  // for each kernel; each takes some 200 MiB
+constexpr double lock_seconds = 1800;
+
+// Which file a path leads to now: an upgrade of it is another.
+Result<std::string> identity(const fs::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    return fail_errno(errno, path.string(), "look at file");
+  }
+  return fmt::format("{} {} {}.{:09}", path.string(), info.st_size, info.st_mtim.tv_sec,
+                     info.st_mtim.tv_nsec);
+}
+
+Result<std::string> key_of(const GuestWanted& wanted) {
+  const fs::path qemu = TRY(find_program("qemu-system-x86_64", "qemu-system-x86"));
+  const std::string parts = fmt::format(
+      "1\n{}\n{}\n{}\n{} {} {}\n{}\n{}\n", TRY(identity(qemu)), TRY(sha256_file(wanted.vmlinuz)),
+      wanted.files->sha256(), wanted.hardware.memory_mib, wanted.hardware.cpus,
+      wanted.hardware.shared_bytes, wanted.init, wanted.arguments);
+  return sha256_hex(as_bytes(parts)).substr(0, 32);
+}
+
+Result<Guest> boot(const GuestWanted& wanted, const Limits& limits) {
+  TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-test"));
+  const fs::path archive = scratch.path() / "initramfs";
+  TRY(wanted.files->write(archive));
+  Guest guest = TRY(Guest::boot(wanted.hardware, {.vmlinuz = wanted.vmlinuz,
+                                                  .initramfs = archive,
+                                                  .init = wanted.init,
+                                                  .arguments = wanted.arguments}));
+  TRY(guest.wait_until_ready(limits));
+  return guest;
+}
+
+Result<Guest> restore(const GuestWanted& wanted, const fs::path& kept) {
+  const std::string sha256 = TRY(read_text(kept / hash_name));
+  Guest guest = TRY(Guest::restore(wanted.hardware, kept / state_name, sha256));
+  TRY(guest.wait_until_ready(wanted.limits));
+  std::error_code ec;
+  fs::last_write_time(kept, fs::file_time_type::clock::now(), ec);  // it was of use
+  return guest;
+}
+
+// The oldest go where there are too many.
+void keep_few(const fs::path& directory) {
+  std::error_code ec;
+  std::vector<std::pair<fs::file_time_type, fs::path>> kept;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory, ec)) {
+    if (fs::exists(entry.path() / hash_name, ec)) {
+      kept.emplace_back(entry.last_write_time(ec), entry.path());
+    }
+  }
+  std::ranges::sort(kept, std::greater{});
+  for (std::size_t i = most_kept; i < kept.size(); ++i) {
+    fs::remove_all(kept[i].second, ec);
+  }
+}
+
+// Writes KEY/. The guest has stopped then.
+Status keep(Guest& guest, const fs::path& kept) {
+  TempDir entry = TRY(TempDir::create(kept.parent_path(), kernel::temporary_prefix));
+  const std::string sha256 = TRY(guest.save(entry.path() / state_name));
+  TRY(write_file(entry.path() / hash_name, sha256));
+  std::error_code ec;
+  fs::remove_all(kept, ec);  // a damaged one
+  TRY(rename_path(entry.path(), kept));
+  entry.release();
+  keep_few(kept.parent_path());
+  return {};
+}
+
+// One process makes it; who waited for that finds it made.
+Status make(const GuestWanted& wanted, const fs::path& kept, bool again) {
+  const fs::path lock_path = wanted.keep / "lock";
+  auto lock = FileLock::try_acquire(lock_path);
+  if (!lock && lock.error().code == Code::busy) {
+    wanted.progress("waiting for another suture that boots a guest");
+    lock = FileLock::acquire(lock_path, lock_seconds);
+    again = false;
+  }
+  if (!lock) {
+    return std::unexpected(lock.error());
+  }
+  if (!again && fs::exists(kept / hash_name)) {
+    return {};
+  }
+  kernel::remove_leftovers(wanted.keep);
+  wanted.progress("booting the kernel; later tests go on from there");
+  // It is for later trials, too: the time limit of this one is for what comes then.
+  Limits limits;
+  limits.deadline = std::max(limits.deadline, wanted.limits.deadline);
+  Guest guest = TRY(boot(wanted, limits));
+  return keep(guest, kept);
+}
+
+}  // namespace
+
+Result<ReadyGuest> ready_guest(const GuestWanted& wanted) {
+  if (wanted.keep.empty()) {
+    return ReadyGuest{.guest = TRY(boot(wanted, wanted.limits))};
+  }
+  const fs::path kept = wanted.keep / TRY(key_of(wanted));
+  TRY(make_directories(wanted.keep));
+  TRY(kernel::check_cache_owner(wanted.keep));
+  bool damaged = false;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (damaged || !fs::exists(kept / hash_name)) {
+      const Status made = make(wanted, kept, damaged);
+      if (!made &&
+          (made.error().code == Code::interrupted || made.error().code == Code::guest_failed)) {
+        return std::unexpected(made.error());
+      }
+      if (!made) {
+        wanted.progress(fmt::format("the booted guest cannot be kept: {}: {}", made.error().where,
+                                    made.error().reason));
+        break;
+      }
+    }
+    auto guest = restore(wanted, kept);
+    if (guest) {
+      return ReadyGuest{.guest = std::move(*guest), .restored = true};
+    }
+    if (guest.error().code == Code::interrupted) {
+      return std::unexpected(guest.error());
+    }
+    damaged = true;
+  }
+  return ReadyGuest{.guest = TRY(boot(wanted, wanted.limits))};
+}
+
+}  // namespace suture::vm
