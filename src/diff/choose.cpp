@@ -12,7 +12,8 @@
 //      left out.
 //   3. A changed function that ftrace cannot redirect (no entry call) is new code, and its callers
 //      are changed instead, up to functions that can be redirected.
-//   4. Everything that the chosen pieces refer to and that the kernel does not have, or that has no
+//   4. A table of labels of a function that is replaced is copied, as is one that has changed.
+//   5. Everything that the chosen pieces refer to and that the kernel does not have, or that has no
 //      identity, comes along.
 //
 // Invariants: every piece with fate `changed` is a traceable function that pre has too; nothing
@@ -71,7 +72,9 @@ class Chooser {
         out_.refusals.push_back(std::move(*refusal));
       }
     }
-    spread_to_callers();
+    do {
+      spread_to_callers();
+    } while (copy_labels());
     for (std::size_t i = 0; i < count_; ++i) {
       if (differs_[i]) {
         take(static_cast<std::int32_t>(i), Fate::changed);
@@ -545,6 +548,36 @@ class Chooser {
     }
   }
 
+  // Step 4. A table of labels (`goto *table[i]`) leads into one function: a new one needs its own,
+  // also where no label has moved in it. True where that replaces more functions.
+  bool copy_labels() {
+    bool more = false;
+    for (std::size_t i = 0; i < count_; ++i) {
+      const auto index = static_cast<std::int32_t>(i);
+      const Piece& piece = post_piece(index);
+      if (piece.kind == PieceKind::data && partner(index) >= 0 && !copied_[i] && !ignored_[i] &&
+          !judged_labels_.contains(index) && !boot_only(post_.graph, piece) &&
+          std::ranges::any_of(piece.references, [&](const Reference& reference) {
+            return leads_into_new_code(reference);
+          })) {
+        judge_data(index);
+        more = more || copied_[i];
+        judged_labels_.insert(index);
+      }
+    }
+    return more;
+  }
+
+  bool leads_into_new_code(const Reference& reference) const {
+    const std::int32_t target = reference.target_piece;
+    if (target < 0 || post_piece(target).kind != PieceKind::function) {
+      return false;
+    }
+    const std::int32_t owner = owner_of(target);
+    const auto slot = static_cast<std::size_t>(owner);
+    return (reference.target_offset != 0 || owner != target) && (differs_[slot] || copied_[slot]);
+  }
+
   // What a .cold part does is done by the function that it belongs to.
   std::int32_t owner_of(std::int32_t index) const {
     std::string_view parent = parent_name(post_piece(index).name);
@@ -706,9 +739,10 @@ class Chooser {
   AddressWatch after_addresses_;
   std::size_t count_;
   std::vector<std::vector<Referrer>> referrers_;
-  std::vector<bool> differs_;  // to be redirected
-  std::vector<bool> copied_;   // not the kernel's but a changed copy of it is used
-  std::vector<bool> ignored_;  // by the author's word
+  std::vector<bool> differs_;             // to be redirected
+  std::vector<bool> copied_;              // not the kernel's but a changed copy of it is used
+  std::vector<bool> ignored_;             // by the author's word
+  std::set<std::int32_t> judged_labels_;  // tables of labels that were judged
   std::vector<bool> taken_;
   NameMap before_names_;
   NameMap after_names_;

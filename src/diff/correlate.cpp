@@ -4,14 +4,14 @@
 // numbers static locals ("warned.11") and clones (".isra.0") as it goes, so one added line renames
 // things that did not change.
 //
-// Method: exact names first, aliases included. Clones that are left over are paired where one of a
-// kind is left a side. Static locals are settled by who refers to them: what a function and its
-// clones and .cold part name in one order before and after is the same, where their code is the
-// same. In changed code the order proves nothing, so there only what is alone in its group, or
-// alone in having its size and contents (strings that it points to count), is paired. A static
-// local that is paired settles those that it names, as code does. What is left is paired if it is
-// alone and still has a user in common. What DO_ONCE() makes goes with the variable that it fills,
-// and with nothing else.
+// Method: exact names first, aliases included. Functions that assembly names by a counter are told
+// by their order. Clones that are left over are paired where one of a kind is left a side. Static
+// locals are settled by who refers to them: what a function and its clones and .cold part name in
+// one order before and after is the same, where their code is the same. In changed code the order
+// proves nothing, so there only what is alone in its group, or alone in having its size and
+// contents (strings that it points to count), is paired. A static local that is paired settles
+// those that it names, as code does. What is left is paired if it is alone and still has a user in
+// common. What DO_ONCE() makes goes with the variable that it fills, and with nothing else.
 //
 // Invariants: a pre piece has at most one post piece and the other way round; strings, constants
 // and blobs are never paired (they are compared by content). Nothing is paired with what the kernel
@@ -45,6 +45,7 @@ class Correlator {
 
   Correlation run() {
     by_exact_name();
+    by_order_of_unique_functions();
     by_place_at_boot();
     by_clone();
     families_before_ = families(pre_);
@@ -114,6 +115,42 @@ class Correlator {
         }
       }
     }
+  }
+
+  // Functions that assembly names by a counter (__UNIQUE_ID_nop381, KVM's empty operations): those
+  // of one name are the same in their order, where none was added or taken away and no code
+  // differs.
+  void by_order_of_unique_functions() {
+    auto before = unique_functions(pre_);
+    for (const auto& [name, after] : unique_functions(post_)) {
+      auto it = before.find(name);
+      if (it != before.end() &&
+          std::ranges::equal(it->second, after, [&](std::int32_t pre, std::int32_t post) {
+            return same_bytes(pre_.piece(pre), post_.piece(post));
+          })) {
+        for (std::size_t k = 0; k < after.size(); ++k) {
+          pair(it->second[k], after[k]);
+        }
+      }
+    }
+  }
+
+  static std::map<std::string, Pieces> unique_functions(const PieceGraph& graph) {
+    std::map<std::string, Pieces> out;
+    for (std::size_t i = 0; i < graph.pieces().size(); ++i) {
+      const Piece& piece = graph.pieces()[i];
+      if (piece.kind == PieceKind::function && stem(piece.name) == piece.name &&
+          numbered(piece.name)) {
+        out[base_name(piece.name)].push_back(static_cast<std::int32_t>(i));
+      }
+    }
+    return out;
+  }
+
+  bool same_bytes(const Piece& before, const Piece& after) const {
+    return std::ranges::equal(pre_.bytes(before), post_.bytes(after)) &&
+           std::ranges::equal(before.references, after.references, {}, &Reference::offset,
+                              &Reference::offset);
   }
 
   // What is read at boot or load and has no name, or one with the line and a number that the
@@ -208,12 +245,8 @@ class Correlator {
 
   bool same_code(const Pieces& before, const Pieces& after) const {
     return std::ranges::equal(before, after, [&](std::int32_t pre, std::int32_t post) {
-      const Piece& a = pre_.piece(pre);
-      const Piece& b = post_.piece(post);
       return result_.pre_of[static_cast<std::size_t>(post)] == pre &&
-             std::ranges::equal(pre_.bytes(a), post_.bytes(b)) &&
-             std::ranges::equal(a.references, b.references, {}, &Reference::offset,
-                                &Reference::offset);
+             same_bytes(pre_.piece(pre), post_.piece(post));
     });
   }
 

@@ -110,13 +110,18 @@ class Search {
       return false;
     }
     if (piece.kind == PieceKind::function) {
-      return piece.name.find(".cold") == std::string_view::npos;
+      return !is_cold(piece);
     }
     // A copy of constant data points to what the kernel has, and its own address stays.
     return piece.kind == PieceKind::data && piece.size != 0 &&
            (holds_addresses(file, index) || (file.input.diff->correlation.pre_of[index] < 0 &&
                                              !diff::may_start_anew(diff::base_name(piece.name)) &&
                                              !diff::is_copyable(file.graph(), piece)));
+  }
+
+  // Nobody can call it: what has its address is a table of labels.
+  static bool is_cold(const Piece& piece) {
+    return piece.name.find(".cold") != std::string_view::npos;
   }
 
   // By the author's word.
@@ -135,7 +140,8 @@ class Search {
       const auto target = static_cast<std::size_t>(reference.target_piece);
       const PieceKind kind = file.piece(target).kind;
       return file.input.diff->fate[target] == Fate::fresh &&
-             ((kind == PieceKind::function && reference.target_offset == 0) ||
+             ((kind == PieceKind::function && reference.target_offset == 0 &&
+               !is_cold(file.piece(target))) ||
               (kind == PieceKind::data && !diff::is_copyable(file.graph(), file.piece(target))));
     });
   }

@@ -157,7 +157,7 @@ class Finder {
       for (const Field& field : post_.fields[i]) {
         if (field.target.part >= 0 && field.target.part != static_cast<std::int32_t>(i)) {
           users_[static_cast<std::size_t>(field.target.part)].push_back(
-              {static_cast<std::int32_t>(i), field.branch, field.address});
+              {static_cast<std::int32_t>(i), field.branch, field.address, is_label(i, field)});
         }
       }
     }
@@ -181,9 +181,15 @@ class Finder {
     std::int32_t part;
     bool branch;
     bool address;
+    bool label;  // data with an address inside a function: for its own `goto *`
   };
 
   const Part& part(std::int32_t index) const { return post_.object.part(index); }
+  bool is_label(std::size_t holder, const Field& field) const {
+    const Part& target = part(field.target.part);
+    return post_.object.parts()[holder].kind == PartKind::data && target.kind == PartKind::code &&
+           (field.target.offset != 0 || !split_from(post_.object.name(target)).empty());
+  }
   bool boot_only(std::int32_t index) const { return boot_only(post_.object, part(index)); }
   bool boot_only(const Object& object, const Part& part) const {
     const std::string& section = object.section_of(part).name;
@@ -284,6 +290,7 @@ class Finder {
       const std::int32_t index = work_.back();
       work_.pop_back();
       join_cold(index);
+      take_labels(index);
       if (!redirectable(index) && pairing_.pre(index) >= 0) {
         if (runs_at_exit(index)) {
           lose(index, "it differs, and the module runs it when it is unloaded");
@@ -306,6 +313,18 @@ class Finder {
     }
   }
 
+  // A table of labels is the new function's own, wherever they lie now: the running kernel's leads
+  // into the old one.
+  void take_labels(std::int32_t index) {
+    for (const User& user : users_[static_cast<std::size_t>(index)]) {
+      if (user.label && !boot_only(user.part) &&
+          !out_.differs[static_cast<std::size_t>(user.part)]) {
+        out_.differs[static_cast<std::size_t>(user.part)] = true;
+        judge_data(user.part);
+      }
+    }
+  }
+
   void spread_to_callers(std::int32_t index) {
     const bool cold = !split_from(post_.object.name(part(index))).empty();
     if (post_.object.global(part(index))) {
@@ -317,7 +336,7 @@ class Finder {
       }
       if (part(user.part).kind == PartKind::code && (user.branch || cold)) {
         make_stale(user.part);
-      } else {
+      } else if (!user.label) {
         lose(index, fmt::format("it differs, ftrace cannot redirect it, and {} holds its address",
                                 name(user.part)));
       }

@@ -230,8 +230,10 @@ void Meaning::check_inside(const Holder& holder, const Field& field, std::uint64
                        describe(side, field.target)));
     return;
   }
-  // Pointers to functions outlive the patch, and are compared with others.
-  const bool taken = holder.table.empty() && !field.branch && field.target.offset == 0;
+  // Pointers to functions outlive the patch, and are compared with others. Nobody calls a .cold
+  // part: its address is a label's, which the function itself goes to.
+  const bool taken = holder.table.empty() && !field.branch && field.target.offset == 0 &&
+                     split_from(side.post.object.name(part)).empty();
   if (kept && !is_data && taken) {
     accuse(describe(holder, field.offset),
            fmt::format("it takes the address of the new {}, where the original's is meant",

@@ -4,6 +4,7 @@
 // gives to static locals and clones.
 //
 // Method: names without a number pair at once, a clone where one of its kind is left on both sides.
+// Assembly's functions with a counter in their names pair in their order, where all are alike.
 // Static locals are paired by their users: code that is the same on both sides names the same ones
 // in the same order; in other code one pairs that is alone of its name, or alone of its size and
 // contents; a paired static local is a user as code is; last, one that is alone of its name in the
@@ -39,6 +40,7 @@ class Pairer {
   Pairing run() {
     by_name(true);
     by_name(false);
+    by_counter();
     by_clone();
     const Families before = families(pre_);
     const Families after = families(post_);
@@ -99,6 +101,33 @@ class Pairer {
     for (const auto& [name, post] : names(post_.object, first_only)) {
       if (auto it = old.find(name); it != old.end()) {
         pair(it->second, post);
+      }
+    }
+  }
+
+  // Code whose name has a counter of the assembler's in it: each with the one in its place, where
+  // as many are there as before and all are alike.
+  void by_counter() {
+    const auto counted = [](const Read& side) {
+      std::map<std::string_view, Parts> out;
+      for (std::size_t i = 0; i < side.object.parts().size(); ++i) {
+        const Part& part = side.object.parts()[i];
+        const std::string_view name = side.object.name(part);
+        if (part.kind == PartKind::code && is_numbered(name) && family(name) == name) {
+          out[unnumbered(name)].push_back(static_cast<std::int32_t>(i));
+        }
+      }
+      return out;
+    };
+    auto old = counted(pre_);
+    for (const auto& [name, now] : counted(post_)) {
+      const Parts& were = old[name];
+      if (std::ranges::equal(were, now, [&](std::int32_t pre, std::int32_t post) {
+            return alike(pre_, pre, post_, post);
+          })) {
+        for (std::size_t i = 0; i < now.size(); ++i) {
+          pair(were[i], now[i]);
+        }
       }
     }
   }

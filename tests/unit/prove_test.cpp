@@ -116,6 +116,45 @@ TEST_F(Prove, AcceptsAKeyOfItsOwnForAnotherVariableThatIsFilled) {
   EXPECT_THAT(all(proof_against(fills, same)), HasSubstr("it should point at"));
 }
 
+// `goto *labels[i]`: no label moves, and the running kernel's table leads into the old function.
+TEST_F(Prove, WantsATableOfLabelsToGoWithTheirFunction) {
+  auto code = [](const char* number, const char* labels, const std::string& section = {}) {
+    return traced(
+               "f",
+               fmt::format("mov labels(,%rdi,8), %rax; jmp *%rax; .Lf: mov ${}, %eax; ret", number),
+               section) +
+           traced("g", "nop; .Lg: nop; ret", section) +
+           fmt::format(
+               ".section .rodata.labels,\"a\",@progbits; .type labels, @object\n"
+               "labels: .quad {0}, {0}; .size labels, 16\n",
+               labels);
+  };
+  EXPECT_EQ(all(proof(make(code("1", ".Lf"), code("2", ".Lf"), code("1", ".Lf", ".text")))), "");
+  // Made of objects whose table leads into another function.
+  const Bytes module = make(code("1", ".Lg"), code("2", ".Lg"), code("1", ".Lg", ".text"));
+  EXPECT_EQ(all(proof(module)), "");
+  object_ = elf::ObjectFile::open(assemble("another_pre", code("1", ".Lf"))).value();
+  EXPECT_THAT(all(proof_against(module, code("2", ".Lf"))),
+              HasSubstr("it uses the running kernel's labels, which changes"));
+}
+
+TEST_F(Prove, PairsFunctionsThatAssemblyCountsByTheirOrder) {
+  auto code = [](int from, const std::string& f, const std::string& section = {}) {
+    std::string out = traced("f", f, section);
+    for (int i : {from, from + 1}) {
+      out += fmt::format(
+          ".section .text.n{0},\"ax\"; .type __UNIQUE_ID_nop{0}, @function\n"
+          "__UNIQUE_ID_nop{0}: ret; .size __UNIQUE_ID_nop{0}, 1\n",
+          i);
+    }
+    return out + fmt::format(
+                     ".data; .type table, @object\ntable: .quad __UNIQUE_ID_nop{}, "
+                     "__UNIQUE_ID_nop{}; .size table, 16\n",
+                     from, from + 1);
+  };
+  EXPECT_EQ(all(proof(make(code(10, old_f), code(11, new_f), code(10, old_f, ".text")))), "");
+}
+
 TEST_F(Prove, AccusesARedirectOfWhatWasNotMatched) {
   const Bytes module = make(traced("f", old_f), traced("f", new_f), traced("f", old_f, ".text"));
   Case without = about();
