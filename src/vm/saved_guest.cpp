@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include "base/digest.h"
 #include "base/process.h"
@@ -96,20 +97,31 @@ Status keep(Guest& guest, const fs::path& kept) {
   return {};
 }
 
-// One process makes it; who waited for that finds it made.
-Status make(const GuestWanted& wanted, const fs::path& kept, bool again) {
-  const fs::path lock_path = wanted.keep / "lock";
-  auto lock = FileLock::try_acquire(lock_path);
+// Who waits for the lock may find it made: then `again` is not wanted any more.
+Result<FileLock> lock(const GuestWanted& wanted, bool& again) {
+  const fs::path path = wanted.keep / "lock";
+  auto lock = FileLock::try_acquire(path);
   if (!lock && lock.error().code == Code::busy) {
     wanted.progress("waiting for another suture that boots a guest");
-    lock = FileLock::acquire(lock_path, lock_seconds);
     again = false;
+    return FileLock::acquire(path, lock_seconds);
   }
-  if (!lock) {
-    return std::unexpected(lock.error());
+  return lock;
+}
+
+// Boots one and keeps it. Where it cannot be kept: the booted one itself, and progress is told.
+Result<std::optional<Guest>> make(const GuestWanted& wanted, const fs::path& kept, bool again) {
+  const auto cannot = [&](const Error& error) {
+    wanted.progress(
+        fmt::format("the booted guest cannot be kept: {}: {}", error.where, error.reason));
+  };
+  auto held = lock(wanted, again);
+  if (held && !again && fs::exists(kept / hash_name)) {
+    return std::nullopt;
   }
-  if (!again && fs::exists(kept / hash_name)) {
-    return {};
+  if (!held) {
+    cannot(held.error());
+    return TRY(boot(wanted, wanted.limits));
   }
   kernel::remove_leftovers(wanted.keep);
   wanted.progress("booting the kernel; later tests go on from there");
@@ -117,7 +129,16 @@ Status make(const GuestWanted& wanted, const fs::path& kept, bool again) {
   Limits limits;
   limits.deadline = std::max(limits.deadline, wanted.limits.deadline);
   Guest guest = TRY(boot(wanted, limits));
-  return keep(guest, kept);
+  const Status saved = keep(guest, kept);
+  if (saved) {
+    return std::nullopt;
+  }
+  if (saved.error().code == Code::interrupted) {
+    return std::unexpected(saved.error());
+  }
+  cannot(saved.error());
+  TRY(guest.wait_until_ready(limits));  // it has gone on
+  return guest;
 }
 
 }  // namespace
@@ -127,20 +148,15 @@ Result<ReadyGuest> ready_guest(const GuestWanted& wanted) {
     return ReadyGuest{.guest = TRY(boot(wanted, wanted.limits))};
   }
   const fs::path kept = wanted.keep / TRY(key_of(wanted));
-  TRY(make_directories(wanted.keep));
-  TRY(kernel::check_cache_owner(wanted.keep));
+  if (fs::exists(wanted.keep)) {
+    TRY(kernel::check_cache_owner(wanted.keep));
+  }
+  std::ignore = make_directories(wanted.keep);  // then the lock says why not
   bool damaged = false;
   for (int attempt = 0; attempt < 2; ++attempt) {
     if (damaged || !fs::exists(kept / hash_name)) {
-      const Status made = make(wanted, kept, damaged);
-      if (!made &&
-          (made.error().code == Code::interrupted || made.error().code == Code::guest_failed)) {
-        return std::unexpected(made.error());
-      }
-      if (!made) {
-        wanted.progress(fmt::format("the booted guest cannot be kept: {}: {}", made.error().where,
-                                    made.error().reason));
-        break;
+      if (auto guest = TRY(make(wanted, kept, damaged))) {
+        return ReadyGuest{.guest = std::move(*guest)};
       }
     }
     auto guest = restore(wanted, kept);

@@ -8,7 +8,7 @@ cd /test
 mount -t debugfs none /sys/kernel/debug 2>/dev/null
 echo full >/sys/kernel/debug/sched/preempt || die "no preemption"
 insmod suture.ko && insmod pair.ko threads=3 thread_us=1
-for round in 1 2 3 4 5 6; do
+for round in $(seq $(cat rounds)); do
   for model in hybrid stop; do
     enabled pair_n2 $model || continue
     until_true take_back pair_n2

@@ -7,7 +7,7 @@ cd /test
 . ./words.sh
 insmod suture.ko && insmod pair.ko threads=8
 (while [ -e /sys/module/suture ]; do cat $S/pair_v2/settled; done) >/dev/null 2>&1 &
-for round in 1 2 3 4; do
+for round in $(seq $(cat rounds)); do
   for model in hybrid stop; do
     until_true enable pair_v2 $model
     until_true switched pair_v2
