@@ -7,6 +7,10 @@
 // lies between semicolons and braces, with one blank between tokens. A structure's name is marked
 // in them: variables may have the same one. A typedef may take the place of a structure.
 //
+// A declared variable may get another name along with its type, if a name beside it stays. A place
+// that outlives functions is a member or a result that is called private data, by custom: only the
+// code tells which type is there.
+//
 // Invariant: the line that only opens a type's definition is no statement: it names the new type in
 // place of the old one wherever a diff puts one type where another was.
 #include "source/type_names.h"
@@ -14,6 +18,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "source/c_text.h"
@@ -27,12 +32,12 @@ bool is_tag(std::string_view word) { return word == "struct" || word == "union" 
 constexpr char tag_mark = '@';
 std::string tagged(std::string_view name) { return fmt::format("{}{}", tag_mark, name); }
 
-class Reading {
+class Text {
  public:
   std::set<std::string, std::less<>> types;
   std::map<std::string, int> statements;
 
-  explicit Reading(std::string_view text) {
+  explicit Text(std::string_view text) {
     const std::string joined = joined_lines(std::string(text));
     Lexer lexer(joined);
     for (Token token = lexer.next(); token.kind != TokenKind::end; token = lexer.next()) {
@@ -125,28 +130,93 @@ std::string_view take_word(std::string_view& text) {
   return word;
 }
 
-// What stands in `after` wherever `old` stands in `before`, if they are the same otherwise.
+bool is_name(std::string_view word) {
+  return !word.empty() && (word[0] == '_' || (word[0] >= 'A' && word[0] <= 'Z') ||
+                           (word[0] >= 'a' && word[0] <= 'z'));
+}
+
+// A name that means something by itself.
+bool tells_something(std::string_view word) {
+  constexpr std::array<std::string_view, 14> everywhere{
+      "static", "inline",   "extern", "const", "volatile", "void", "NULL",
+      "char",   "unsigned", "long",   "int",   "return",   "bool", "__init"};
+  return is_name(word) && std::ranges::find(everywhere, word) == everywhere.end();
+}
+
+// What stands in `after` wherever `old` stands in `before`, if they are the same otherwise. The
+// variable that is declared by it may have another name, too.
 std::optional<std::string_view> put_for(std::string_view old, std::string_view before,
                                         std::string_view after) {
   std::optional<std::string_view> out;
+  std::string_view old_variable, variable;
+  bool declares = false;  // the word before is the type, or one of its asterisks
+  bool something_stays = false;
   while (!before.empty() && !after.empty()) {
     const std::string_view was = take_word(before);
     const std::string_view is = take_word(after);
-    const bool other = was != is;
-    if (other && (was != old || (out && *out != is))) {
+    if (was == is) {
+      declares = declares && was == "*";
+      something_stays = something_stays || tells_something(was);
+    } else if (was == old && (!out || *out == is)) {
+      out = is;
+      declares = true;
+    } else if (is_name(was) && is_name(is) &&
+               (old_variable.empty() ? declares : was == old_variable && is == variable)) {
+      old_variable = was;
+      variable = is;
+      declares = false;
+    } else {
       return std::nullopt;
     }
-    out = other ? is : out;
   }
-  return before.empty() && after.empty() ? out : std::nullopt;
+  const bool same = before.empty() && after.empty() && (variable.empty() || something_stays);
+  return same ? out : std::nullopt;
+}
+
+// "@a * x = file -> private_data", taken apart.
+struct Declaration {
+  std::string_view type;  // as it stands there
+  std::string_view value;
+};
+std::optional<Declaration> declaration_of(std::string_view statement) {
+  const std::size_t equals = statement.find(" = ");
+  if (equals == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const Declaration out{.type = statement.substr(0, statement.find(' ')),
+                        .value = statement.substr(equals + 3)};
+  const std::string_view behind = statement.substr(out.type.size(), equals - out.type.size());
+  return behind.starts_with(" * ") && is_name(behind.substr(3)) && !behind.substr(3).contains(' ')
+             ? std::optional(out)
+             : std::nullopt;
+}
+
+std::string without_blanks(std::string_view text) {
+  std::string out(text);
+  std::erase(out, ' ');
+  return out;
+}
+
+// Whoever put a pointer there may have done so long ago.
+bool outlives_functions(std::string_view value) {
+  const std::size_t call = value.find(" (");
+  const std::string_view place = value.ends_with(')') ? value.substr(0, call) : value;
+  const std::string_view name = place.substr(place.rfind(' ') + 1);
+  const bool is_member =
+      value.ends_with(fmt::format("> {}", name)) || value.ends_with(fmt::format(". {}", name));
+  const bool is_call = value.ends_with(')') && name == place;
+  return (is_member && (name.contains("priv") || name == "context" ||
+                        (name.ends_with("data") && name != "data"))) ||
+         (is_call && (name.ends_with("priv") || name.ends_with("data")));
 }
 
 }  // namespace
 
 void TypeNames::add(std::string_view before, std::string_view after) {
-  Reading old(before);
-  Reading now(after);
+  Text old(before);
+  Text now(after);
   before_.merge(old.types);
+  after_.merge(now.types);
   gone_.push_back(more_often(old.statements, now.statements));
   come_.push_back(more_often(now.statements, old.statements));
 }
@@ -159,6 +229,29 @@ TypeNames::Names TypeNames::replaced(std::string_view name, bool is_tagged) cons
       for (const auto& [after, more] : come_[i]) {
         if (auto now = put_for(old, before, after)) {
           out.emplace(now->starts_with(tag_mark) ? now->substr(1) : *now);
+        }
+      }
+    }
+  }
+  return out;
+}
+
+std::set<TypeNames::Reading> TypeNames::new_readings() const {
+  std::set<Reading> out;
+  for (std::size_t i = 0; i < gone_.size(); ++i) {
+    for (const auto& [statement, count] : come_[i]) {
+      const auto now = declaration_of(statement);
+      const std::string type(now && now->type.starts_with(tag_mark) ? now->type.substr(1) : "");
+      if (!after_.contains(type) || before_.contains(type) || !outlives_functions(now->value)) {
+        continue;
+      }
+      for (const auto& [old_statement, old_count] : gone_[i]) {
+        const auto old = declaration_of(old_statement);
+        if (old && old->value == now->value && old->type != now->type) {
+          const bool is_structure = old->type.starts_with(tag_mark);
+          out.insert({.type = type,
+                      .before = is_structure ? std::string(old->type.substr(1)) : std::string(),
+                      .place = without_blanks(now->value)});
         }
       }
     }
