@@ -28,6 +28,7 @@
 #include "diff/boot_effects.h"
 #include "diff/boot_graph.h"
 #include "diff/code_numbers.h"
+#include "diff/freed_memory.h"
 #include "diff/makers.h"
 
 namespace suture::diff {
@@ -84,6 +85,8 @@ class Judge {
       }
     }
     judge_numbers_of_allocations();
+    judge_freed_memory(before_, after_, files_, going_in(),
+                       [&](Node node) { return answered_for(node); });
     after_.for_each([&](Node node) {
       if (fate(node) != Fate::out && !never_run_.contains(node) && !after_.is_boot_only(node)) {
         judge(node);
@@ -422,7 +425,7 @@ class Judge {
     Nodes told;
     for (const auto& [maker, before] : replaced()) {
       const ChangedNumbers sizes = changed_sizes(before, maker);
-      if (sizes.empty() || limits_of_replaced().at(maker).empty()) {
+      if (sizes.empty()) {
         continue;
       }
       const Nodes called = after_.called_from({maker});
@@ -471,6 +474,20 @@ class Judge {
       const auto before = fate(node) != Fate::out ? pre_of(node) : std::nullopt;
       if (before && after_.is_function(node) && !after_.is_boot_only(node)) {
         out.emplace_back(node, *before);
+      }
+    });
+    return out;
+  }
+
+  // These, and new ones.
+  std::vector<GoingIn> going_in() const {
+    std::vector<GoingIn> out;
+    after_.for_each([&](Node node) {
+      const bool counts = fate(node) != Fate::out && after_.is_function(node) &&
+                          !after_.is_boot_only(node) && !never_run_.contains(node);
+      const auto before = counts ? pre_of(node) : std::nullopt;
+      if (before || (counts && is_new(node))) {
+        out.push_back({node, before});
       }
     });
     return out;

@@ -41,6 +41,23 @@ class BootNeedsTest : public test::Assembled {
                 [](std::string_view, elf::AddressArguments) { return elf::AddressFate::leaves; });
   }
 
+  // The last file gets a callback, a function of it.
+  void call_back(std::string_view function) {
+    Work& work = works_.back();
+    for (std::size_t i = 0; i < work.post.graph.pieces().size(); ++i) {
+      if (work.post.graph.pieces()[i].name == function) {
+        work.diff.directives.callbacks.push_back(
+            {.kind = "post_patch", .function = static_cast<std::int32_t>(i)});
+      }
+    }
+  }
+
+  // What run-time code allocates and keeps.
+  static std::string maker(int bytes, const std::string& after = {}) {
+    return code("make",
+                fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, 8(%rbx)\n{}", bytes, after));
+  }
+
   std::vector<std::string> refusals() {
     std::vector<Side> sides;
     for (Work& work : works_) {
@@ -218,8 +235,9 @@ TEST_F(BootNeedsTest, ATableThatIsLookedIntoByTheLowestByte) {
 
 TEST_F(BootNeedsTest, MemoryThatIsUsedWhileTheAllocatingFunctionRuns) {
   const auto text = [](int bytes) {
-    return code("make",
-                fmt::format("mov ${}, %edi\ncall __kmalloc\ncall fill\ncall kfree\n", bytes)) +
+    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, (%rbx)\ncall fill\n"
+                                    "call kfree\n",
+                                    bytes)) +
            code("fill", fmt::format("cmp ${}, %edi\n", bytes));
   };
   file(text(128), text(256));
@@ -240,7 +258,9 @@ TEST_F(BootNeedsTest, ABufferThatItsFunctionDoesNotKeep) {
 
 TEST_F(BootNeedsTest, FlagsOfAllocationsAreNoSize) {
   const auto text = [](int flags) {
-    return code("make", fmt::format("mov $96, %edi\nmov ${}, %esi\ncall __kmalloc\n", flags)) +
+    return code("make", fmt::format("mov $96, %edi\nmov ${}, %esi\ncall __kmalloc\n"
+                                    "mov %rax, (%rbx)\n",
+                                    flags)) +
            code("other", fmt::format("mov $64, %edi\nmov ${}, %esi\ncall __kmalloc\n", flags));
   };
   file(text(0xa20), text(0xc40));
@@ -250,7 +270,8 @@ TEST_F(BootNeedsTest, FlagsOfAllocationsAreNoSize) {
 TEST_F(BootNeedsTest, BuffersThatEachFunctionAllocatesForItself) {
   const auto text = [](int bytes) {
     const auto buffer =
-        fmt::format("mov ${}, %edi\ncall __kmalloc\nmov ${}, %esi\ncall fill\n", bytes, bytes);
+        fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, (%rbx)\nmov ${}, %esi\ncall fill\n",
+                    bytes, bytes);
     return code("one", buffer) + code("two", "nop\n" + buffer);
   };
   file(text(2048), text(4096));
@@ -260,7 +281,9 @@ TEST_F(BootNeedsTest, BuffersThatEachFunctionAllocatesForItself) {
 TEST_F(BootNeedsTest, NumbersThatAreNoSizeOfWhatIsAllocated) {
   const auto text = [](int number) {
     return code("make",
-                fmt::format("mov $96, %edi\ncall __kmalloc\nmov ${}, %edi\ncall wait\n", number)) +
+                fmt::format("mov $96, %edi\ncall __kmalloc\nmov %rax, (%rbx)\nmov ${}, %edi\n"
+                            "call wait\n",
+                            number)) +
            code("other", fmt::format("cmp ${}, %edi\n", number));
   };
   file(text(128), text(256));
@@ -331,6 +354,336 @@ TEST_F(BootNeedsTest, WhatBootCodeNewlyCallsIsNotSaidToRunAtBootAlone) {
   EXPECT_THAT(refusals(),
               ElementsAre(HasSubstr("it uses limit, which set_limit would set in another way after "
                                     "the diff; that is because of what boot code calls")));
+}
+
+TEST_F(BootNeedsTest, ABufferThatIsSmallerThanTheLimitIsNow) {
+  const auto text = [](int bytes) {
+    return maker(bytes) + code("check", fmt::format("cmp ${}, %edi\n", bytes));
+  };
+  file(text(200), text(300));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("check: it goes by 300 instead of 200")));
+}
+
+TEST_F(BootNeedsTest, ATableThatWasLookedIntoByTheLowestByte) {
+  file(maker(2048) + code("find", "movzbl %al, %ecx\nmovzbl %dil, %edi\n"),
+       maker(4096) + code("find", "movzbl %al, %ecx\nand $511, %edi\n"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("find: it goes by 511 instead of 255")));
+}
+
+TEST_F(BootNeedsTest, AByteThatIsReadFromMemoryIsNoLimit) {
+  file(maker(1024) + code("find", "and $127, %edi\n"),
+       maker(2048) + code("find", "movzbl 8(%rdi), %edi\n"));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, ALimitThatCountsElementsOfAnySize) {
+  file(maker(480) + code("next", "cmp $10, %edi\n"), maker(960) + code("next", "cmp $20, %edi\n"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("next: it goes by 20 instead of 10")));
+}
+
+TEST_F(BootNeedsTest, AMaskOfBootCodeAndTheNumberOfPlaces) {
+  file(boot("start", "and $31, %edi\n") + code("next", "cmp $32, %edi\n"),
+       boot("start", "and $63, %edi\n") + code("next", "cmp $64, %edi\n"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("init-needed next: it goes by 64 instead of 32 "
+                                                "after the diff, and start by 63 instead of 31")));
+}
+
+TEST_F(BootNeedsTest, ALimitThatGrowsInAnotherWayThanTheTable) {
+  file(maker(128) + code("next", "cmp $96, %edi\n"), maker(256) + code("next", "cmp $100, %edi\n"));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, ErrorCodesAreNoNumbersThatCodeGoesBy) {
+  for (const char* to : {"%eax", "%rax"}) {
+    const auto text = [&](int error) {
+      const std::string move = fmt::format("mov ${}, {}\n", error, to);
+      return boot("start", move) + code("next", move);
+    };
+    file(text(-12), text(-22));
+    EXPECT_THAT(refusals(), IsEmpty()) << to;
+  }
+}
+
+TEST_F(BootNeedsTest, SmallNumbersThatAreAddedAreNoLimits) {
+  file(boot("start", "mov $128, %edi\n") + code("next", "add $16, %rax\n"),
+       boot("start", "mov $256, %edi\n") + code("next", "add $32, %rax\n"));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, RoomOnTheStackIsNoLimit) {
+  file(boot("start", "mov $128, %edi\n") + code("next", "sub $128, %rsp\nadd $128, %rsp\n"),
+       boot("start", "mov $256, %edi\n") + code("next", "sub $256, %rsp\nadd $256, %rsp\n"));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, WhatIsGivenToTheCallBeforeIsNoSize) {
+  const auto text = [](int number) {
+    return code("make", fmt::format("mov ${}, %edi\ncall wait\ncall __kmalloc\n"
+                                    "mov %rax, (%rbx)\n",
+                                    number)) +
+           code("other", fmt::format("cmp ${}, %edi\n", number));
+  };
+  file(text(128), text(256));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, ASizeThatIsOverwrittenBeforeTheCallIsNone) {
+  const auto text = [](int number) {
+    return code("make", fmt::format("mov ${}, %edi\nmov %rdi, %rdx\nmov %rsi, %rdi\n"
+                                    "call __kmalloc\nmov %rax, (%rbx)\n",
+                                    number)) +
+           code("other", fmt::format("cmp ${}, %edi\n", number));
+  };
+  file(text(128), text(256));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, PagesThatAreAllocatedByTheirOrder) {
+  for (const char* function : {"__get_free_pages", "__alloc_pages_noprof"}) {
+    const auto text = [&](int order, int bytes) {
+      return code("make", fmt::format("mov $0xcc0, %edi\nmov ${}, %esi\ncall {}\n"
+                                      "mov %rax, (%rbx)\n",
+                                      order, function)) +
+             code("fill", fmt::format("cmp ${}, %edi\n", bytes));
+    };
+    file(text(1, 8192), text(2, 16384));
+  }
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("fill: it goes by 16384 instead of 8192 after the diff, and "
+                                    "make, which allocates memory, by 16384 instead of 8192"),
+                          HasSubstr("fill: it goes by 16384")));
+}
+
+TEST_F(BootNeedsTest, OnePageGivesWayToTwo) {
+  const auto text = [](const char* order, int bytes) {
+    return code("make", fmt::format("{}, %esi\ncall __get_free_pages\nmov %rax, (%rbx)\n", order)) +
+           code("fill", fmt::format("cmp ${}, %edi\n", bytes));
+  };
+  file(text("xor %esi", 4096), text("mov $1", 8192));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("fill: it goes by 8192 instead of 4096")));
+}
+
+TEST_F(BootNeedsTest, ASizeThatIsGivenToAnAllocatorOfADriver) {
+  const auto text = [](int bytes) {
+    return code("make",
+                fmt::format("mov ${}, %ecx\ncall foo_alloc_ring\nmov %rax, (%rbx)\n", bytes)) +
+           code("next", fmt::format("cmp ${}, %edi\n", bytes));
+  };
+  file(text(512), text(1024));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("next: it goes by 1024 instead of 512")));
+}
+
+TEST_F(BootNeedsTest, FlagsThatAreGivenToAnAllocatorOfADriver) {
+  const auto text = [](int flags) {
+    return code("make",
+                fmt::format("mov ${}, %esi\ncall foo_alloc_ring\nmov %rax, (%rbx)\n", flags)) +
+           code("other", fmt::format("nop\nmov ${}, %esi\ncall send\n", flags));
+  };
+  file(text(0xa20), text(0xc40));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+// A table of another size whose address goes through `moves` before it is stored, if it is.
+class KeptResultTest : public BootNeedsTest {
+ protected:
+  bool is_kept(const std::string& moves) {
+    const auto text = [&](int bytes) {
+      return ".globl make\n" +
+             test::function("make", std::string(entry) +
+                                        fmt::format("mov ${}, %edi\ncall __kmalloc\n", bytes) +
+                                        moves) +
+             code("find", fmt::format("and ${}, %edi\n", bytes / 8 - 1));
+    };
+    file(text(128), text(256));
+    return !refusals().empty();
+  }
+};
+
+TEST_F(KeptResultTest, ByAWayThroughOtherRegisters) {
+  EXPECT_TRUE(is_kept("mov %rax, %r12\nmov %r12, %rdx\nmov %rdx, 8(%rbx)\nxor %eax, %eax\nret\n"));
+}
+
+TEST_F(KeptResultTest, ByAJumpOverWhatOverwritesIt) {
+  EXPECT_TRUE(
+      is_kept("mov %rax, %rdx\ntest %rax, %rax\njne 1f\nxor %edx, %edx\nxor %eax, %eax\n"
+              "1: mov %rdx, 8(%rbx)\nxor %eax, %eax\nret\n"));
+}
+
+TEST_F(KeptResultTest, AsWhatTheFunctionReturns) { EXPECT_TRUE(is_kept("ret\n")); }
+
+TEST_F(KeptResultTest, AsWhatTheFunctionReturnsByAThunk) {
+  EXPECT_TRUE(is_kept("jmp __x86_return_thunk\n"));
+}
+
+TEST_F(KeptResultTest, NotWhatAnotherValueHasOverwritten) {
+  EXPECT_FALSE(
+      is_kept("mov %rax, %rdx\nxor %eax, %eax\nmov (%rsi), %rdx\nmov %rdx, 8(%rbx)\n"
+              "ret\n"));
+}
+
+TEST_F(KeptResultTest, NotBehindAJumpThatLeavesIt) {
+  EXPECT_FALSE(
+      is_kept("mov %rax, %rdx\nxor %eax, %eax\njmp 2f\n1: mov %rdx, 8(%rbx)\n"
+              "2: mov (%rsi), %rdx\nret\n"));
+}
+
+TEST_F(BootNeedsTest, ACallbackSeesToWhatWasAllocated) {
+  const auto text = [](int bytes) {
+    return maker(bytes) + code("find", fmt::format("and ${}, %edi\n", bytes / 8 - 1));
+  };
+  file(text(128), text(256) + code("again", "nop\n"));
+  call_back("again");
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, ACallbackSeesToWhatBootCodeSetUp) {
+  file(
+      boot("start", "mov $128, %edi\n") + code("find", "and $15, %edi\n"),
+      boot("start", "mov $256, %edi\n") + code("find", "and $31, %edi\n") + code("again", "nop\n"));
+  call_back("again");
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, ACallbackRegistersAgain) {
+  const auto start = [](int number) {
+    return boot("start",
+                fmt::format("mov $tick, %rdi\nmov $data{}, %rsi\ncall register_it\n", number));
+  };
+  file(start(1) + code("tick", "nop\n"),
+       start(2) + code("tick", "mov $1, %eax\n") + code("again", "nop\n"));
+  call_back("again");
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, BootCodeThatRegistersWithOtherDataAndNoCallback) {
+  const auto start = [](int number) {
+    return boot("start",
+                fmt::format("mov $tick, %rdi\nmov $data{}, %rsi\ncall register_it\n", number));
+  };
+  file(start(1) + code("tick", "nop\n"), start(2) + code("tick", "mov $1, %eax\n"));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("init-needed tick: with the diff, start would register")));
+}
+
+TEST_F(BootNeedsTest, ACallbackOfAnotherFileSeesToNothingHere) {
+  const auto text = [](int bytes) {
+    return maker(bytes) + code("find", fmt::format("and ${}, %edi\n", bytes / 8 - 1));
+  };
+  file(text(128), text(256));
+  file(code("other", "nop\n"), code("other", "nop\n") + code("again", "nop\n"));
+  call_back("again");
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("layout-changed find")));
+}
+
+TEST_F(BootNeedsTest, BootCodeThatTurnsAKeyOfAnotherFileOn) {
+  const auto start = [](const std::string& more) { return boot("start", more + "call done\n"); };
+  file(start("") + code("look", "nop\n"), start("mov $some_key, %rdi\ncall static_key_enable\n") +
+                                              code("look", "mov some_key(%rip), %eax\n"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("init-needed look: it uses some_key")));
+}
+
+TEST_F(BootNeedsTest, BootCodeThatSetsTheAddressOfAnotherThing) {
+  const auto start = [](const std::string& thing) {
+    return boot("start", "movq $" + thing + ", handler(%rip)\n");
+  };
+  file(start("old_one") + code("look", "nop\n"),
+       start("new_one") + code("look", "mov handler(%rip), %rax\n"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("init-needed look: it uses handler")));
+}
+
+TEST_F(BootNeedsTest, BootCodeThatWritesToItsStackBesideEachProcessorsCopy) {
+  const std::string data =
+      ".section .data..percpu,\"aw\",@progbits\n.type data, @object\ndata: .zero 64\n.size data, "
+      "64\n";
+  const auto start = [](const std::string& more) {
+    return boot("start", "mov $data, %rdx\nadd __per_cpu_offset(,%rax,8), %rdx\n" + more);
+  };
+  file(start("") + code("look", "nop\n") + data,
+       start("movl $1, 8(%rsp)\n") + code("look", "mov $data, %rdx\nmov 48(%rdx), %eax\n") + data);
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+// Memory that is allocated in one function and freed in another.
+TEST_F(BootNeedsTest, WhatWasAllocatedOtherwiseIsFreedByTheWrongFunction) {
+  file(code("make", "call __kmalloc\n") + code("drop", "call kfree\n"),
+       code("make", "call vmalloc\n") + code("drop", "call vfree\n"));
+  EXPECT_THAT(
+      refusals(),
+      ElementsAre("layout-changed drop: it frees by vfree() after the diff, and make, which "
+                  "allocates memory, does so by vmalloc() instead of __kmalloc(): what it "
+                  "has allocated so far would be freed by the wrong function"));
+}
+
+TEST_F(BootNeedsTest, WhatFreesBothKindsFreesWhatThereIs) {
+  file(code("make", "call __kmalloc\n") + code("drop", "call kfree\n"),
+       code("make", "call kvmalloc_node\n") + code("drop", "call kvfree\n"));
+  file(code("make", "call vmalloc\n") + code("drop", "call vfree\n"),
+       code("make", "call kvmalloc_node\n") + code("drop", "call kvfree\n"));
+  file(code("make", "call kmem_cache_alloc\n") + code("drop", "call kmem_cache_free\n"),
+       code("make", "call kmalloc_trace\n") + code("drop", "call kfree\n"));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, WhatFreesOneOfTwoKinds) {
+  file(code("make", "call kvmalloc_node\n") + code("drop", "call kvfree\n"),
+       code("make", "call __kmalloc\n") + code("drop", "call kfree\n"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("layout-changed drop: it frees by kfree()")));
+}
+
+TEST_F(BootNeedsTest, AFunctionThatAllocatesAndFreesForItself) {
+  const std::string before = "call __kmalloc\ncall fill\ncall kfree\n";
+  const std::string after = "call vmalloc\ncall fill\ncall vfree\n";
+  file(code("one", before) + code("two", "nop\n" + before),
+       code("one", after) + code("two", "nop\n" + after));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, ANewFunctionFreesByTheWrongFunction) {
+  file(code("make", "call __kmalloc\n") + code("drop", "call kfree\n"),
+       code("make", "call vmalloc\n") + code("drop", "call drop_one\n") +
+           test::function("drop_one", std::string(entry) + "call vfree\nret\n"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("layout-changed drop_one: it frees by vfree()")));
+}
+
+TEST_F(BootNeedsTest, AFunctionThatFreesSomethingMore) {
+  file(code("make", "call __kmalloc\n") + code("drop", "nop\n"),
+       code("make", "call vmalloc\n") + code("drop", "call vfree\n"));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, MemoryOfADeviceIsFreedByHand) {
+  file(code("probe", "call devm_kmalloc\n") + code("remove", "nop\n"),
+       code("probe", "call kmalloc_trace\n") + code("remove", "call kfree\n"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("layout-changed remove: it frees by kfree()")));
+}
+
+TEST_F(BootNeedsTest, PagesAreFreedByAnotherOrder) {
+  const auto text = [](int order) {
+    return code("make", fmt::format("mov ${}, %esi\ncall __get_free_pages\n", order)) +
+           code("drop", fmt::format("mov ${}, %esi\ncall free_pages\n", order));
+  };
+  file(text(3), text(4));
+  EXPECT_THAT(refusals(),
+              ElementsAre("layout-changed drop: it gives free_pages() the number 4 instead of 3 "
+                          "after the diff, and make gives it to __get_free_pages(): what that has "
+                          "allocated so far is of the old size"));
+}
+
+TEST_F(BootNeedsTest, PagesThatAFunctionAllocatesAndFreesForItself) {
+  const auto text = [](int order) {
+    const std::string pages = fmt::format(
+        "mov ${}, %esi\ncall __get_free_pages\nmov ${}, %esi\ncall free_pages\n", order, order);
+    return code("one", pages) + code("two", "nop\n" + pages);
+  };
+  file(text(3), text(4));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, ACallbackSeesToWhatIsFreed) {
+  file(code("make", "call __kmalloc\n") + code("drop", "call kfree\n"),
+       code("make", "call vmalloc\n") + code("drop", "call vfree\n") + code("again", "nop\n"));
+  call_back("again");
+  EXPECT_THAT(refusals(), IsEmpty());
 }
 
 }  // namespace
