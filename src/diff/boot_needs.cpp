@@ -21,6 +21,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 #include <string>
@@ -85,6 +86,7 @@ class Judge {
       }
     }
     judge_numbers_of_allocations();
+    judge_numbers_of_templates();
     judge_freed_memory(before_, after_, files_, going_in(),
                        [&](Node node) { return answered_for(node); });
     after_.for_each([&](Node node) {
@@ -443,6 +445,52 @@ class Judge {
         }
       }
     }
+  }
+
+  // The same for a constant table by which a function makes objects: they have its numbers.
+  void judge_numbers_of_templates() {
+    Nodes told;
+    for (const auto& [maker, before] : replaced()) {
+      for (const Reference& reference : after_.piece(maker).references) {
+        const ChangedNumbers sizes = numbers_of_template(maker, reference);
+        if (sizes.empty()) {
+          continue;
+        }
+        for (const auto& [node, limits] : limits_of_replaced()) {
+          const auto same =
+              node == maker || answered_for(node) ? std::nullopt : shared_number(sizes, limits);
+          if (same && same->limit.does_harm() && told.insert(node).second) {
+            refuse_number(node, *same, Code::layout_changed,
+                          fmt::format("{} has {} instead of {}, by which {} makes objects: those "
+                                      "that there are may be of the old size",
+                                      diff::name_of(after_.graph(maker.file), reference),
+                                      same->size.is, same->size.was, after_.name(maker)));
+          }
+        }
+      }
+    }
+  }
+
+  ChangedNumbers numbers_of_template(Node maker, const Reference& reference) const {
+    const auto table = after_.target(maker.file, reference);
+    if (!table || !reference.takes_address || after_.is_function(*table) ||
+        fate(*table) == Fate::out) {
+      return {};
+    }
+    const auto before = pre_of(*table);
+    const elf::Section& section = after_.graph(table->file).section_of(after_.piece(*table));
+    if (!before || (section.flags & SHF_WRITE) != 0 ||
+        !makes_objects(handing_out(after_.graph(maker.file), after_.piece(maker), reference).to)) {
+      return {};
+    }
+    return changed_data(before_.graph(before->file), before_.piece(*before),
+                        after_.graph(table->file), after_.piece(*table));
+  }
+
+  static bool makes_objects(std::string_view function) {
+    constexpr std::array<std::string_view, 7> words{"create", "alloc", "dup",  "register",
+                                                    "init",   "new",   "setup"};
+    return std::ranges::any_of(words, [&](auto word) { return function.contains(word); });
   }
 
   void refuse_number(Node node, const SharedNumber& same, Code code, std::string_view other) {

@@ -269,6 +269,38 @@ ChangedNumbers changed_limits(const CodeNumbers& before, const CodeNumbers& afte
   return out;
 }
 
+// A member's width is not known: two bytes are one number, unless one of them belongs to another.
+ChangedNumbers changed_data(const PieceGraph& pre, const Piece& before, const PieceGraph& post,
+                            const Piece& after) {
+  constexpr std::uint64_t width = 4;
+  constexpr std::uint64_t half = 0xffff;
+  const ByteView old = pre.bytes(before);
+  const ByteView now = post.bytes(after);
+  ChangedNumbers out;
+  for (std::uint64_t at = 0; at + width <= std::min(old.size(), now.size()); at += width) {
+    const std::uint64_t was = read_le<std::uint32_t>(old, at).value_or(0);
+    const std::uint64_t is = read_le<std::uint32_t>(now, at).value_or(0);
+    const bool is_address = std::ranges::any_of(after.references, [&](const Reference& field) {
+      return at >= field.offset && at < field.offset + sizeof(std::uint64_t);
+    });
+    if (was == is || is_address) {
+      continue;
+    }
+    const bool is_low = (was & ~half) == (is & ~half);
+    const bool is_high = (was & half) == (is & half);
+    const NumberChange change{.was = is_low    ? was & half
+                                     : is_high ? was >> 16U
+                                               : was,
+                              .is = is_low    ? is & half
+                                    : is_high ? is >> 16U
+                                              : is};
+    if (may_be_a_limit("mov", change.was) && may_be_a_limit("mov", change.is)) {
+      out.push_back(change);
+    }
+  }
+  return out;
+}
+
 std::optional<SharedNumber> shared_number(const ChangedNumbers& sizes,
                                           const ChangedNumbers& limits) {
   for (const NumberChange& limit : limits) {

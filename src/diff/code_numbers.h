@@ -57,6 +57,10 @@ ChangedNumbers changed_numbers(const std::set<std::uint64_t>& before,
 // The same of shifts and of masks, too.
 ChangedNumbers changed_limits(const CodeNumbers& before, const CodeNumbers& after);
 
+// The numbers that differ at the same places of constant data.
+ChangedNumbers changed_data(const PieceGraph& pre, const Piece& before, const PieceGraph& post,
+                            const Piece& after);
+
 struct SharedNumber {
   NumberChange size;   // where it is made
   NumberChange limit;  // where it is used

@@ -36,9 +36,8 @@ class BootNeedsTest : public test::Assembled {
     Work& work = works_.emplace_back();
     open(work.pre, fmt::format("pre{}", works_.size()), pre);
     open(work.post, fmt::format("post{}", works_.size()), post);
-    work.diff =
-        compare(work.pre.side(), work.post.side(), Home::vmlinux, Directives{},
-                [](std::string_view, elf::AddressArguments) { return elf::AddressFate::leaves; });
+    work.diff = compare(work.pre.side(), work.post.side(), Home::vmlinux, Directives{},
+                        [this](std::string_view, elf::AddressArguments) { return outside_; });
   }
 
   // The last file gets a callback, a function of it.
@@ -90,6 +89,7 @@ class BootNeedsTest : public test::Assembled {
   }
 
   Names boot_alone_calls_;
+  elf::AddressFate outside_ = elf::AddressFate::leaves;  // of what other files are given
 
  private:
   struct Half {
@@ -600,6 +600,49 @@ TEST_F(BootNeedsTest, BootCodeThatWritesToItsStackBesideEachProcessorsCopy) {
   };
   file(start("") + code("look", "nop\n") + data,
        start("movl $1, 8(%rsp)\n") + code("look", "mov $data, %rdx\nmov 48(%rdx), %eax\n") + data);
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+// A constant table with `size` in it, which `make` gives to `function`.
+std::string template_for(const std::string& function, int size) {
+  return fmt::format(
+      ".section .rodata.form,\"a\",@progbits\n.type form, @object\nform: .long 7, {}, 9\n"
+      ".size form, 12\n.globl make\n"
+      "{}",
+      size,
+      test::function("make", fmt::format("1: call __fentry__\n.pushsection __mcount_loc,\"a\"\n"
+                                         ".quad 1b\n.popsection\nmov $form, %rdi\ncall {}\nret\n",
+                                         function)));
+}
+
+TEST_F(BootNeedsTest, ATableByWhichObjectsAreMadeHasAnotherSize) {
+  outside_ = elf::AddressFate::stays;
+  const auto text = [](int size, int shift) {
+    return template_for("cache_create_net", size) +
+           code("find", fmt::format("shr ${}, %edi\n", shift));
+  };
+  file(text(256, 24), text(512, 23));
+  EXPECT_THAT(refusals(),
+              ElementsAre("layout-changed find: it shifts by 23 instead of 24 after the diff, and "
+                          "form has 512 instead of 256, by which make makes objects: those that "
+                          "there are may be of the old size"));
+}
+
+TEST_F(BootNeedsTest, ATableThatIsOnlyReadHasAnotherSize) {
+  outside_ = elf::AddressFate::stays;
+  const auto text = [](int size) {
+    return template_for("nla_parse", size) + code("find", fmt::format("cmp ${}, %edi\n", size));
+  };
+  file(text(256), text(512));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(BootNeedsTest, ATableByWhichObjectsAreMadeHasASmallerSize) {
+  outside_ = elf::AddressFate::stays;
+  const auto text = [](int size) {
+    return template_for("ring_create", size) + code("find", fmt::format("cmp ${}, %edi\n", size));
+  };
+  file(text(500), text(400));
   EXPECT_THAT(refusals(), IsEmpty());
 }
 
