@@ -370,6 +370,7 @@ NewGlobals new_globals(const PieceGraph& post, const ObjectDiff& diff) {
 void note_what_stays_beside_code(const Side& pre, const Side& post, ObjectDiff& out) {
   note_exports(pre.graph, post.graph, out);
   note_information(pre.graph, post.graph, out);
+  note_lengths_of_onces(pre.graph, post.graph, out);
 }
 
 std::set<std::string_view> exports_of(const elf::ObjectFile& object) {
