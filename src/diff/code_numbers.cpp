@@ -98,7 +98,13 @@ std::optional<SizeGiven> size_given_to(std::string_view function) {
   if (it != sizes.end()) {
     return SizeGiven{.where = it->where};
   }
-  return name.contains("alloc") ? std::optional(SizeGiven{}) : std::nullopt;
+  // These give out numbers, or a queue.
+  constexpr std::array<std::string_view, 6> no_memory{"ida_", "idr_",   "xa_",
+                                                      "irq",  "chrdev", "workqueue"};
+  const bool may_give = name.contains("alloc") && std::ranges::none_of(no_memory, [&](auto word) {
+                          return name.contains(word);
+                        });
+  return may_give ? std::optional(SizeGiven{}) : std::nullopt;
 }
 
 // Of an allocator that is not known, flags are no size.

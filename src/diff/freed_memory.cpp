@@ -82,7 +82,8 @@ bool may_allocate(std::string_view function) {
          function.starts_with("dma_map_");
 }
 bool may_free(std::string_view function) {
-  return function.contains("free") || function.starts_with("dma_unmap_");
+  const bool says_why = function.starts_with("kfree_skb");  // by a number
+  return (function.contains("free") && !says_why) || function.starts_with("dma_unmap_");
 }
 
 // A constant that is given to a function in a register.

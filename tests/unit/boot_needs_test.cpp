@@ -483,6 +483,16 @@ TEST_F(BootNeedsTest, FlagsThatAreGivenToAnAllocatorOfADriver) {
   EXPECT_THAT(refusals(), IsEmpty());
 }
 
+TEST_F(BootNeedsTest, ARangeOfNumbersThatAreGivenOutIsNoSize) {
+  const auto text = [](int most) {
+    return code("make",
+                fmt::format("mov ${}, %edx\ncall ida_alloc_range\nmov %rax, (%rbx)\n", most)) +
+           code("check", fmt::format("cmp ${}, %edi\n", most));
+  };
+  file(text(255), text(511));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
 // A table of another size whose address goes through `moves` before it is stored, if it is.
 class KeptResultTest : public BootNeedsTest {
  protected:
