@@ -137,17 +137,7 @@ class Ways {
   // It sleeps without a deadline, works, and comes round to sleep again.
   bool waits_for_work() const {
     return std::ranges::any_of(steps_, [&](const auto& entry) {
-      const Step& step = entry.second;
-      if (!is_one_of(step.calls, sleepers)) {
-        return false;
-      }
-      const std::set<const Step*> before = reach(step, &Step::previous);
-      return std::ranges::any_of(reach(step, &Step::next), [&](const Step* other) {
-        return before.contains(other) && !other->calls.empty() &&
-               !is_one_of(other->calls, sleepers) &&
-               std::ranges::none_of(parts_of_a_wait,
-                                    [&](auto start) { return other->calls.starts_with(start); });
-      });
+      return is_one_of(entry.second.calls, sleepers) && works_around(entry.second);
     });
   }
 
@@ -163,8 +153,10 @@ class Ways {
     });
   }
   // No other thread may throw its signals away.
-  bool flushes_signals_in_a_loop() const {
-    return comes_round([](const Step& step) { return step.calls == "flush_signals"; });
+  bool flushes_signals_between_work() const {
+    return std::ranges::any_of(steps_, [&](const auto& entry) {
+      return entry.second.calls == "flush_signals" && works_around(entry.second);
+    });
   }
   bool calls_in_a_loop() const {
     return comes_round([](const Step& step) { return !step.calls.empty(); });
@@ -196,6 +188,17 @@ class Ways {
 
   static bool sleeps(const Step& step) {
     return is_one_of(step.calls, sleepers) || is_one_of(step.calls, timed_sleepers);
+  }
+
+  // There is a loop from the step back to it, with more in it than a wait.
+  static bool works_around(const Step& step) {
+    const std::set<const Step*> before = reach(step, &Step::previous);
+    return std::ranges::any_of(reach(step, &Step::next), [&](const Step* other) {
+      return before.contains(other) && !other->calls.empty() && other->calls != step.calls &&
+             !is_one_of(other->calls, sleepers) &&
+             std::ranges::none_of(parts_of_a_wait,
+                                  [&](auto start) { return other->calls.starts_with(start); });
+    });
   }
 
   template <class Wanted>
@@ -404,7 +407,7 @@ class Judge {
     if (refers_to(graph, piece, preparations)) {
       return ways.calls_in_a_loop();
     }
-    if (!ways.flushes_signals_in_a_loop()) {
+    if (!ways.flushes_signals_between_work()) {
       return false;
     }
     std::set<std::string_view> waiting;

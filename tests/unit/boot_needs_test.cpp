@@ -513,6 +513,10 @@ TEST_F(KeptResultTest, ByAWayThroughOtherRegisters) {
   EXPECT_TRUE(is_kept("mov %rax, %r12\nmov %r12, %rdx\nmov %rdx, 8(%rbx)\nxor %eax, %eax\nret\n"));
 }
 
+TEST_F(KeptResultTest, ByHalfOfARegister) {
+  EXPECT_TRUE(is_kept("mov %rax, %r12\nmov %r12d, 8(%rbx)\nxor %eax, %eax\nret\n"));
+}
+
 TEST_F(KeptResultTest, ByAJumpOverWhatOverwritesIt) {
   EXPECT_TRUE(
       is_kept("mov %rax, %rdx\ntest %rax, %rax\njne 1f\nxor %edx, %edx\nxor %eax, %eax\n"
