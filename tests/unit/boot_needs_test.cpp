@@ -324,6 +324,15 @@ TEST_F(BootNeedsTest, BootCodeThatWritesWhereAPointerLeads) {
                                     "in another way after the diff")));
 }
 
+TEST_F(BootNeedsTest, BootCodeThatReadsAPointerAndWritesWhereItLeads) {
+  const auto start = [](const std::string& more) {
+    return boot("start", "mov mnt(%rip), %rax\n" + more + "call done\n");
+  };
+  file(start("") + code("look", "nop\n"),
+       start("orl $8, 32(%rax)\n") + code("look", "mov mnt(%rip), %rax\n"));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("init-needed look: it uses mnt")));
+}
+
 TEST_F(BootNeedsTest, BootCodeThatWritesWhereAnotherPointerLeads) {
   const auto start = [](const std::string& more) {
     return boot("start", "mov mnt(%rip), %rax\nmov 8(%rax), %rdx\n" + more + "call done\n");
