@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace suture::source {
@@ -40,13 +41,19 @@ class TypeNames {
 
  private:
   using Statements = std::map<std::string, int>;  // and how often
+  // Places that outlive functions, with the type by which the code reads them. Types are marked.
+  using Takings = std::map<std::pair<std::string, std::string>, int>;  // and how often
+  struct File {
+    Statements gone;  // that it has less often after
+    Statements come;  // and that it has more often
+    Takings takings_before, takings_after;
+  };
 
   Names replaced(std::string_view name, bool tagged) const;
 
   Names before_;
   Names after_;
-  std::vector<Statements> gone_;  // statements of each file that it has less often after
-  std::vector<Statements> come_;  // and that it has more often
+  std::vector<File> files_;
 };
 
 }  // namespace suture::source

@@ -95,6 +95,19 @@ TEST(TypeNames, PrivateDataIsReadByANewType) {
       ElementsAre(TypeNames::Reading{.type = "b", .before = "", .place = "netdev_priv(dev)"}));
 }
 
+TEST(TypeNames, PrivateDataIsAssignedToAVariableOfANewType) {
+  const TypeNames::Reading reading{.type = "b", .before = "a", .place = "f.file->private_data"};
+  EXPECT_THAT(readings("struct a *x;\n\tx = f.file->private_data;",
+                       "struct b *y;\n\ty = f.file->private_data;"),
+              ElementsAre(reading));
+  EXPECT_THAT(readings("struct a *x;\n\tx = f.file->private_data;",
+                       "struct b *x;\n\tx = f.file->private_data;"),
+              ElementsAre(reading));
+  EXPECT_THAT(readings("struct a *x;\n\tx = f.file->private_data;\n}\nint g(struct c *x)\n{",
+                       "struct b *y;\n\ty = f.file->private_data;"),
+              IsEmpty());
+}
+
 TEST(TypeNames, WhatAFunctionIsGivenIsNoPrivateData) {
   EXPECT_THAT(readings("struct a *x = arg;", "struct b *x = arg;"), IsEmpty());
   EXPECT_THAT(readings("struct a *x = skb->data;", "struct b *x = skb->data;"), IsEmpty());
