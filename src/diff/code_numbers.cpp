@@ -67,14 +67,12 @@ constexpr std::array<SizeArgument, 6> orders{{{"__get_free_pages", "si"},
 bool may_be_a_limit(std::string_view text, std::uint64_t value) {
   constexpr std::uint64_t smallest = 7;
   constexpr std::uint64_t small = 64;
-  constexpr std::uint64_t error_codes = ~std::uint64_t{4095};
-  const bool is_error = value >= error_codes || (value >= 0xfffff000 && value <= 0xffffffff);
   // GFP_KERNEL and what is added to it.
   const bool is_allocation_flags = (value & 0xcc0) == 0xcc0 && (value & 0xf) == 0;
   // Small ones are shifts and places on the stack, too.
   const bool is_limit = text.starts_with("cmp") || text.starts_with("and") ||
                         text.starts_with("mov") || text.starts_with("test");
-  return value >= smallest && (value >= small || is_limit) && !text.contains("%rsp") && !is_error &&
+  return value >= smallest && (value >= small || is_limit) && !text.contains("%rsp") &&
          !is_allocation_flags;
 }
 
