@@ -246,6 +246,12 @@ TEST(Layouts, AnEnumerationOfAnotherNameKeepsItsValues) {
   EXPECT_THAT(found[0].where, HasSubstr("enum e, now called enum f"));
 }
 
+TEST(Layouts, AnEnumerationOfAnotherNameIsToldByItsValues) {
+  auto found = judge("enum a { x, y } it;", "enum b { z, x, y } that;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].where, HasSubstr("enum a, now called enum b"));
+}
+
 TEST(Layouts, AnEnumerationMayGetAName) {
   EXPECT_THAT(judge("enum { a, b, c }; int it = b;", "enum e { a, b, c }; enum e it = b;"),
               IsEmpty());
