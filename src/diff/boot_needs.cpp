@@ -21,6 +21,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 #include <string>
@@ -28,6 +29,7 @@
 #include "diff/boot_effects.h"
 #include "diff/boot_graph.h"
 #include "diff/code_numbers.h"
+#include "diff/freed_memory.h"
 #include "diff/makers.h"
 
 namespace suture::diff {
@@ -84,6 +86,9 @@ class Judge {
       }
     }
     judge_numbers_of_allocations();
+    judge_numbers_of_templates();
+    judge_freed_memory(before_, after_, files_, going_in(),
+                       [&](Node node) { return answered_for(node); });
     after_.for_each([&](Node node) {
       if (fate(node) != Fate::out && !never_run_.contains(node) && !after_.is_boot_only(node)) {
         judge(node);
@@ -422,7 +427,7 @@ class Judge {
     Nodes told;
     for (const auto& [maker, before] : replaced()) {
       const ChangedNumbers sizes = changed_sizes(before, maker);
-      if (sizes.empty() || limits_of_replaced().at(maker).empty()) {
+      if (sizes.empty()) {
         continue;
       }
       const Nodes called = after_.called_from({maker});
@@ -440,6 +445,52 @@ class Judge {
         }
       }
     }
+  }
+
+  // The same for a constant table by which a function makes objects: they have its numbers.
+  void judge_numbers_of_templates() {
+    Nodes told;
+    for (const auto& [maker, before] : replaced()) {
+      for (const Reference& reference : after_.piece(maker).references) {
+        const ChangedNumbers sizes = numbers_of_template(maker, reference);
+        if (sizes.empty()) {
+          continue;
+        }
+        for (const auto& [node, limits] : limits_of_replaced()) {
+          const auto same =
+              node == maker || answered_for(node) ? std::nullopt : shared_number(sizes, limits);
+          if (same && same->limit.does_harm() && told.insert(node).second) {
+            refuse_number(node, *same, Code::layout_changed,
+                          fmt::format("{} has {} instead of {}, by which {} makes objects: those "
+                                      "that there are may be of the old size",
+                                      diff::name_of(after_.graph(maker.file), reference),
+                                      same->size.is, same->size.was, after_.name(maker)));
+          }
+        }
+      }
+    }
+  }
+
+  ChangedNumbers numbers_of_template(Node maker, const Reference& reference) const {
+    const auto table = after_.target(maker.file, reference);
+    if (!table || !reference.takes_address || after_.is_function(*table) ||
+        fate(*table) == Fate::out) {
+      return {};
+    }
+    const auto before = pre_of(*table);
+    const elf::Section& section = after_.graph(table->file).section_of(after_.piece(*table));
+    if (!before || (section.flags & SHF_WRITE) != 0 ||
+        !makes_objects(handing_out(after_.graph(maker.file), after_.piece(maker), reference).to)) {
+      return {};
+    }
+    return changed_data(before_.graph(before->file), before_.piece(*before),
+                        after_.graph(table->file), after_.piece(*table));
+  }
+
+  static bool makes_objects(std::string_view function) {
+    constexpr std::array<std::string_view, 7> words{"create", "alloc", "dup",  "register",
+                                                    "init",   "new",   "setup"};
+    return std::ranges::any_of(words, [&](auto word) { return function.contains(word); });
   }
 
   void refuse_number(Node node, const SharedNumber& same, Code code, std::string_view other) {
@@ -471,6 +522,20 @@ class Judge {
       const auto before = fate(node) != Fate::out ? pre_of(node) : std::nullopt;
       if (before && after_.is_function(node) && !after_.is_boot_only(node)) {
         out.emplace_back(node, *before);
+      }
+    });
+    return out;
+  }
+
+  // These, and new ones.
+  std::vector<GoingIn> going_in() const {
+    std::vector<GoingIn> out;
+    after_.for_each([&](Node node) {
+      const bool counts = fate(node) != Fate::out && after_.is_function(node) &&
+                          !after_.is_boot_only(node) && !never_run_.contains(node);
+      const auto before = counts ? pre_of(node) : std::nullopt;
+      if (before || (counts && is_new(node))) {
+        out.push_back({node, before});
       }
     });
     return out;

@@ -5,11 +5,14 @@
 // looked into.
 //
 // Method: sizes are what is given to functions that give out memory, in the register that says how
-// much, and count only where the function keeps what it gets. Of a limit each number counts that
+// much (of those that are known by name; else in any), and count only where the function keeps what
+// it gets. Of a limit each number counts that
 // goes, with each that comes. Two changes are of one number if both grow alike.
 //
 // Invariant: what has another ratio before and after is never taken for one number.
 #include "diff/code_numbers.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -26,54 +29,100 @@ namespace suture::diff {
 
 namespace {
 
-// The register in which a function that gives out memory is told how much; empty where it is none.
-std::string_view size_register(std::string_view function) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 20> starts{{
-      {"__kmalloc_cache", "dx"},
-      {"kmalloc_trace", "dx"},
-      {"kmalloc_node_trace", "dx"},
-      {"kmem_cache_alloc_trace", "dx"},
-      {"dma_pool_create", "dx"},
-      {"kmem_cache_create", "si"},
-      {"dma_alloc_", "si"},
-      {"usb_alloc_coherent", "si"},
-      {"devm_kmalloc", "si"},
-      {"sock_kmalloc", "si"},
-      {"__kfifo_alloc", "si"},
-      {"__kmalloc", "di"},
-      {"kmalloc_large", "di"},
-      {"kvmalloc", "di"},
-      {"__kvmalloc", "di"},
-      {"vmalloc", "di"},
-      {"vzalloc", "di"},
-      {"__alloc_percpu", "di"},
-      {"bitmap_zalloc", "di"},
-      {"alloc_netdev_mqs", "di"},
-  }};
-  const auto it = std::ranges::find_if(
-      starts, [&](const auto& start) { return function.starts_with(start.first); });
-  return it == starts.end() ? std::string_view{} : it->second;
-}
-
-// The result of the call that `code` follows is stored or returned.
-bool result_is_kept(const PieceGraph& graph, const Piece& piece,
-                    std::span<const elf::Instruction> code) {
-  Copies copies(graph, piece, "ax");
-  return std::ranges::any_of(code, [&](const elf::Instruction& insn) { return copies.step(insn); });
-}
+// Where a function that gives out memory is told how much.
+struct SizeArgument {
+  std::string_view function;  // or how its name begins
+  std::string_view where;
+};
+constexpr std::array<SizeArgument, 21> sizes{{{"__kmalloc_cache", "dx"},
+                                              {"kmalloc_trace", "dx"},
+                                              {"kmalloc_node_trace", "dx"},
+                                              {"kmem_cache_alloc_trace", "dx"},
+                                              {"dma_pool_create", "dx"},
+                                              {"kmem_cache_create", "si"},
+                                              {"dma_alloc_", "si"},
+                                              {"usb_alloc_coherent", "si"},
+                                              {"devm_kmalloc", "si"},
+                                              {"sock_kmalloc", "si"},
+                                              {"__kfifo_alloc", "si"},
+                                              {"__kmalloc", "di"},
+                                              {"kmalloc_large", "di"},
+                                              {"kvmalloc", "di"},
+                                              {"__kvmalloc", "di"},
+                                              {"vmalloc", "di"},
+                                              {"vzalloc", "di"},
+                                              {"__alloc_percpu", "di"},
+                                              {"bitmap_zalloc", "di"},
+                                              {"alloc_netdev_mqs", "di"},
+                                              {"alloc_pages_exact", "di"}}};
+// By a power of two of pages.
+constexpr std::uint64_t page_size = 4096;
+constexpr std::array<SizeArgument, 6> orders{{{"__get_free_pages", "si"},
+                                              {"get_free_pages", "si"},
+                                              {"alloc_pages", "si"},
+                                              {"__alloc_pages", "si"},
+                                              {"folio_alloc", "si"},
+                                              {"__folio_alloc", "si"}}};
 
 bool may_be_a_limit(std::string_view text, std::uint64_t value) {
   constexpr std::uint64_t smallest = 7;
   constexpr std::uint64_t small = 64;
-  constexpr std::uint64_t error_codes = ~std::uint64_t{4095};
-  const bool is_error = value >= error_codes || (value >= 0xfffff000 && value <= 0xffffffff);
   // GFP_KERNEL and what is added to it.
   const bool is_allocation_flags = (value & 0xcc0) == 0xcc0 && (value & 0xf) == 0;
   // Small ones are shifts and places on the stack, too.
   const bool is_limit = text.starts_with("cmp") || text.starts_with("and") ||
                         text.starts_with("mov") || text.starts_with("test");
-  return value >= smallest && (value >= small || is_limit) && !text.contains("%rsp") && !is_error &&
+  return value >= smallest && (value >= small || is_limit) && !text.contains("%rsp") &&
          !is_allocation_flags;
+}
+
+struct SizeGiven {
+  std::string_view where;  // empty where any argument may be it
+  bool is_order = false;
+};
+
+// Nothing where the function gives out no memory.
+std::optional<SizeGiven> size_given_to(std::string_view function) {
+  constexpr std::string_view profiled = "_noprof";  // since Linux 6.10
+  const std::string_view name = function.ends_with(profiled)
+                                    ? function.substr(0, function.size() - profiled.size())
+                                    : function;
+  if (const auto it = std::ranges::find(orders, name, &SizeArgument::function);
+      it != orders.end()) {
+    return SizeGiven{.where = it->where, .is_order = true};
+  }
+  const auto it = std::ranges::find_if(
+      sizes, [&](const SizeArgument& size) { return function.starts_with(size.function); });
+  if (it != sizes.end()) {
+    return SizeGiven{.where = it->where};
+  }
+  // These give out numbers, or a queue.
+  constexpr std::array<std::string_view, 6> no_memory{"ida_", "idr_",   "xa_",
+                                                      "irq",  "chrdev", "workqueue"};
+  const bool may_give = name.contains("alloc") && std::ranges::none_of(no_memory, [&](auto word) {
+                          return name.contains(word);
+                        });
+  return may_give ? std::optional(SizeGiven{}) : std::nullopt;
+}
+
+// Of an allocator that is not known, flags are no size.
+std::optional<std::uint64_t> size_in(const SizeGiven& given, std::string_view where,
+                                     std::uint64_t value) {
+  constexpr std::uint64_t most_orders = 12;
+  constexpr std::uint64_t reclaim = 0xc00;  // ___GFP_DIRECT_RECLAIM, ___GFP_KSWAPD_RECLAIM
+  constexpr std::uint64_t zone = 0x1f;
+  if (given.where.empty()) {
+    const bool is_flags =
+        (value & reclaim) != 0 && (value & zone) == 0 && !std::has_single_bit(value);
+    return may_be_a_limit("mov", value) && !is_flags ? std::optional(value) : std::nullopt;
+  }
+  if (where != given.where) {
+    return std::nullopt;
+  }
+  if (given.is_order) {
+    return value < most_orders ? std::optional(page_size << value) : std::nullopt;
+  }
+  return may_be_a_limit("mov", value) ? std::optional(value) : std::nullopt;
 }
 
 // "movzx %al, %ecx"; what is read from memory was a byte all along.
@@ -122,34 +171,65 @@ CodeNumbers numbers_in(const PieceGraph& graph, const Piece& piece,
   return out;
 }
 
-std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
-                                        const std::vector<elf::Instruction>& code) {
-  const auto said_how_much = [&](const Reference& call) {
-    return call.is_branch && call.target_piece < 0 ? size_register(name_of(graph, call))
-                                                   : std::string_view{};
-  };
-  std::set<std::uint64_t> out;
-  if (std::ranges::all_of(piece.references, &std::string_view::empty, said_how_much)) {
-    return out;
-  }
-  std::map<std::string, std::uint64_t, std::less<>> given;  // by register, since the last call
+std::vector<OutsideCall> outside_calls(const PieceGraph& graph, const Piece& piece,
+                                       const std::vector<elf::Instruction>& code) {
+  std::vector<OutsideCall> out;
+  OutsideCall next;
   auto reference = piece.references.begin();
   for (std::size_t i = 0; i < code.size(); ++i) {
     const elf::Instruction& insn = code[i];
     const std::string text = text_of(graph, piece, insn);
-    if (const std::uint64_t value = number_of(text);
-        text.starts_with("mov") && may_be_a_limit(text, value) && text.size() > 2) {
-      given[text.substr(text.size() - 2)] = value;
+    const std::size_t comma = text.rfind(", %");
+    const bool only_reads = text.starts_with("cmp") || text.starts_with("test");
+    if (comma != std::string::npos && !only_reads) {
+      const std::string to = text.substr(comma + 2);
+      const bool is_zero = text.starts_with("xor") && text.contains(fmt::format("{}, {}", to, to));
+      const bool is_constant = text.starts_with("mov") && text.contains(" $0x");
+      next.given.erase(std::string(register_of(to)));
+      if (is_zero || is_constant) {
+        next.given.emplace(register_of(to), is_zero ? 0 : number_of(text));
+      }
     }
     for (; reference != piece.references.end() &&
            reference->offset < std::uint64_t{insn.offset} + insn.length;
          ++reference) {
-      if (reference->is_branch && reference->target_piece < 0) {
-        const auto size = given.find(said_how_much(*reference));
-        if (size != given.end() && result_is_kept(graph, piece, std::span(code).subspan(i + 1))) {
-          out.insert(size->second);
-        }
-        given.clear();
+      if (!reference->is_branch || reference->target_piece >= 0) {
+        continue;
+      }
+      next.to = name_of(graph, *reference);
+      next.index = i;
+      out.push_back(next);
+    }
+    if (insn.is_call || text.starts_with("call")) {
+      next.given.clear();
+    }
+  }
+  return out;
+}
+
+bool keeps_result(const PieceGraph& graph, const Piece& piece,
+                  const std::vector<elf::Instruction>& code, const OutsideCall& call) {
+  Copies copies(graph, piece, "ax");
+  return std::ranges::any_of(std::span(code).subspan(call.index + 1),
+                             [&](const elf::Instruction& insn) { return copies.step(insn); });
+}
+
+std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
+                                        const std::vector<elf::Instruction>& code) {
+  std::set<std::uint64_t> out;
+  if (std::ranges::none_of(piece.references, [&](const Reference& call) {
+        return call.is_branch && call.target_piece < 0 && size_given_to(name_of(graph, call));
+      })) {
+    return out;
+  }
+  for (const OutsideCall& call : outside_calls(graph, piece, code)) {
+    const auto given = size_given_to(call.to);
+    if (!given || call.given.empty() || !keeps_result(graph, piece, code, call)) {
+      continue;
+    }
+    for (const auto& [where, value] : call.given) {
+      if (const auto size = size_in(*given, where, value)) {
+        out.insert(*size);
       }
     }
   }
@@ -188,6 +268,38 @@ ChangedNumbers changed_limits(const CodeNumbers& before, const CodeNumbers& afte
   for (std::uint64_t is : after.numbers) {
     if (after.bytes_taken < before.bytes_taken && !before.numbers.contains(is)) {
       out.push_back({.was = byte_mask, .is = is});
+    }
+  }
+  return out;
+}
+
+// A member's width is not known: two bytes are one number, unless one of them belongs to another.
+ChangedNumbers changed_data(const PieceGraph& pre, const Piece& before, const PieceGraph& post,
+                            const Piece& after) {
+  constexpr std::uint64_t width = 4;
+  constexpr std::uint64_t half = 0xffff;
+  const ByteView old = pre.bytes(before);
+  const ByteView now = post.bytes(after);
+  ChangedNumbers out;
+  for (std::uint64_t at = 0; at + width <= std::min(old.size(), now.size()); at += width) {
+    const std::uint64_t was = read_le<std::uint32_t>(old, at).value_or(0);
+    const std::uint64_t is = read_le<std::uint32_t>(now, at).value_or(0);
+    const bool is_address = std::ranges::any_of(after.references, [&](const Reference& field) {
+      return at >= field.offset && at < field.offset + sizeof(std::uint64_t);
+    });
+    if (was == is || is_address) {
+      continue;
+    }
+    const bool is_low = (was & ~half) == (is & ~half);
+    const bool is_high = (was & half) == (is & half);
+    const NumberChange change{.was = is_low    ? was & half
+                                     : is_high ? was >> 16U
+                                               : was,
+                              .is = is_low    ? is & half
+                                    : is_high ? is >> 16U
+                                              : is};
+    if (may_be_a_limit("mov", change.was) && may_be_a_limit("mov", change.is)) {
+      out.push_back(change);
     }
   }
   return out;

@@ -5,8 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "diff/pieces.h"
@@ -22,6 +25,17 @@ struct CodeNumbers {
 };
 CodeNumbers numbers_in(const PieceGraph& graph, const Piece& piece,
                        const std::vector<elf::Instruction>& code);
+// A call of a function of another object file, with the constants that it is given.
+struct OutsideCall {
+  std::string_view to;
+  std::map<std::string, std::uint64_t, std::less<>> given;  // by register: "di", "si", "dx"
+  std::size_t index = 0;                                    // of the instruction
+};
+std::vector<OutsideCall> outside_calls(const PieceGraph& graph, const Piece& piece,
+                                       const std::vector<elf::Instruction>& code);
+// What the call gives back is stored or returned.
+bool keeps_result(const PieceGraph& graph, const Piece& piece,
+                  const std::vector<elf::Instruction>& code, const OutsideCall& call);
 // What the function gives as a size to those that give out memory, where it keeps what they give.
 std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
                                         const std::vector<elf::Instruction>& code);
@@ -42,6 +56,10 @@ ChangedNumbers changed_numbers(const std::set<std::uint64_t>& before,
                                const std::set<std::uint64_t>& after);
 // The same of shifts and of masks, too.
 ChangedNumbers changed_limits(const CodeNumbers& before, const CodeNumbers& after);
+
+// The numbers that differ at the same places of constant data.
+ChangedNumbers changed_data(const PieceGraph& pre, const Piece& before, const PieceGraph& post,
+                            const Piece& after);
 
 struct SharedNumber {
   NumberChange size;   // where it is made

@@ -33,7 +33,6 @@ constexpr Meaning meanings[] = {
      "module's memory: the hypervisor would read noise",
      "allocate pages when they are first used, and call set_memory_decrypted() for them"},
     {"nosave", nosave, nosave_remedy},
-    {".data_nosave", nosave, nosave_remedy},
     {".vvar", "programs see that part of the image, and no module's memory",
      "make it an ordinary variable, if only the kernel reads it"},
     {"first",

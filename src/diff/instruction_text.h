@@ -16,7 +16,7 @@ namespace suture::diff {
 std::string text_of(const PieceGraph& graph, const Piece& piece, const elf::Instruction& insn);
 // The reference lies in the instruction.
 bool holds(const elf::Instruction& insn, const Reference& reference);
-// The first number in the text; 0 where it has none.
+// The first number in the text; 0 where it has none, or a negative one.
 std::uint64_t number_of(std::string_view text);
 // "ax" of "%rax" and of "%eax", "12" of "%r12" and of "%r12d".
 std::string_view register_of(std::string_view operand);

@@ -98,16 +98,14 @@ class Search {
     return watch_.leak(held, {function}).has_value();
   }
 
-  // Data of the patch's own that holds addresses of texts. Descriptors of messages go with the
-  // patch.
+  // Data of the patch's own that holds addresses of texts.
   bool is_new_table(const Reference& named) const {
     const auto target = static_cast<std::size_t>(named.target_piece);
     if (named.target_piece < 0 || diff_.fate[target] == Fate::out) {
       return false;
     }
     const Piece& data = graph_.piece(named.target_piece);
-    const std::string& section = graph_.section_of(data).name;
-    return data.kind == PieceKind::data && section != "__dyndbg" && section != ".printk_index" &&
+    return data.kind == PieceKind::data &&
            std::ranges::any_of(data.references, [&](const Reference& member) {
              return text_at(graph_, member).has_value();
            });

@@ -10,12 +10,14 @@
 // size tells. A new global may lie in another file. Exports and .modinfo are compared as sets.
 //
 // Invariants: flags that only remember that a message was printed may start anew, and hold nothing
-// of what another variable held.
+// of what another variable held. A lock holds nothing but what another lock held, so it only takes
+// the place of one.
 #include "diff/left_behind.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 
@@ -37,24 +39,39 @@ bool holds_nothing(std::string_view name) {
   return may_start_anew(base) || is_key_of_a_once(base);
 }
 
-// All that is done with it is to ask it whether a message is due (DEFINE_RATELIMIT_STATE).
-bool only_limits(const PieceGraph& graph, std::int32_t variable) {
-  bool limits = false;
+// All that is done with it is to give it to such functions.
+bool only_goes_to(const PieceGraph& graph, std::int32_t variable,
+                  bool (*is_one)(std::string_view function)) {
+  bool goes = false;
   for (const Piece& user : graph.pieces()) {
     for (auto it = user.references.begin(); it != user.references.end(); ++it) {
-      if (it->target_piece != variable) {
+      if (it->target_piece != variable || &user == &graph.piece(variable)) {
         continue;
       }
       const auto call = std::find_if(it, user.references.end(), [](const Reference& reference) {
         return reference.is_branch;
       });
-      if (call == user.references.end() || name_of(graph, *call) != "___ratelimit") {
+      if (!it->takes_address || call == user.references.end() || !is_one(name_of(graph, *call))) {
         return false;
       }
-      limits = true;
+      goes = true;
     }
   }
-  return limits;
+  return goes;
+}
+
+// They ask whether a message is due (DEFINE_RATELIMIT_STATE).
+bool limits(std::string_view function) { return function == "___ratelimit"; }
+
+// They know who holds a lock, or who waits.
+bool locks(std::string_view function) {
+  constexpr std::array<std::string_view, 16> starts{
+      "mutex_",    "_raw_spin_",      "_raw_read_",      "_raw_write_",    "down_",
+      "up_",       "rt_mutex_lock",   "rt_mutex_unlock", "rt_spin_",       "__wake_up",
+      "wake_up",   "prepare_to_wait", "finish_wait",     "add_wait_queue", "remove_wait_queue",
+      "wait_woken"};
+  return function == "down" || function == "up" ||
+         std::ranges::any_of(starts, [&](auto start) { return function.starts_with(start); });
 }
 
 // What the callbacks name, and what they call.
@@ -159,7 +176,8 @@ class LostState {
     for (std::size_t i = 0; i < post.graph.pieces().size(); ++i) {
       const auto index = static_cast<std::int32_t>(i);
       if (is_writable_variable(post.graph, index) && is_fresh(index) &&
-          !holds_nothing(post.graph.piece(index).name) && !only_limits(post.graph, index)) {
+          !holds_nothing(post.graph.piece(index).name) &&
+          !only_goes_to(post.graph, index, limits)) {
         fresh_.push_back({index, post.graph.piece(index).name, post.graph.piece(index).size});
       }
     }
@@ -255,15 +273,20 @@ class LostState {
     }
     const auto [users, others] = users_of(index);
     for (const Fresh& fresh : candidates) {
-      if (takes_the_place(pre_.graph.piece(index), users, others, fresh)) {
+      if (takes_the_place(index, users, others, fresh)) {
         tell(pre_.graph.piece(index).name, fresh);
         return;
       }
     }
   }
 
-  bool takes_the_place(const Piece& lost, const std::set<std::int32_t>& users, bool others,
+  bool takes_the_place(std::int32_t old, const std::set<std::int32_t>& users, bool others,
                        const Fresh& fresh) const {
+    const Piece& lost = pre_.graph.piece(old);
+    if (fresh.piece >= 0 &&
+        only_goes_to(pre_.graph, old, locks) != only_goes_to(post_.graph, fresh.piece, locks)) {
+      return false;
+    }
     if (std::ranges::any_of(users, [&](std::int32_t user) { return uses(user, fresh); })) {
       return true;
     }
@@ -347,6 +370,7 @@ NewGlobals new_globals(const PieceGraph& post, const ObjectDiff& diff) {
 void note_what_stays_beside_code(const Side& pre, const Side& post, ObjectDiff& out) {
   note_exports(pre.graph, post.graph, out);
   note_information(pre.graph, post.graph, out);
+  note_lengths_of_onces(pre.graph, post.graph, out);
 }
 
 std::set<std::string_view> exports_of(const elf::ObjectFile& object) {

@@ -13,7 +13,12 @@
 // all of them, or is not known.
 #include "diff/onces.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <set>
+
+#include "diff/code_numbers.h"
 
 namespace suture::diff {
 
@@ -119,6 +124,51 @@ std::map<std::int32_t, Once> onces_of(const PieceGraph& graph) {
     out.erase(key);
   }
   return out;
+}
+
+namespace {
+
+// Of a function that fills one thing: with how many bytes. By the key.
+std::map<std::int32_t, std::uint64_t> lengths_of(const PieceGraph& graph,
+                                                 const std::map<std::int32_t, Once>& onces) {
+  std::map<std::int32_t, std::uint64_t> out;
+  for (const auto& [key, once] : onces) {
+    for (const Piece& piece : graph.pieces()) {
+      if (piece.kind != PieceKind::function || !once.only_fills ||
+          std::ranges::find(piece.references, key, &Reference::target_piece) ==
+              piece.references.end()) {
+        continue;
+      }
+      std::vector<OutsideCall> calls =
+          outside_calls(graph, piece, graph.arch().decode(graph.bytes(piece)));
+      std::erase_if(calls, [&](const OutsideCall& call) { return call.to != once.function; });
+      if (calls.size() == 1 && calls[0].given.contains("si")) {
+        out.emplace(key, calls[0].given.at("si"));
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void note_lengths_of_onces(const PieceGraph& pre, const PieceGraph& post, ObjectDiff& out) {
+  const auto onces = onces_of(post);
+  if (onces.empty()) {
+    return;
+  }
+  const auto before = lengths_of(pre, onces_of(pre));
+  for (const auto& [key, is] : lengths_of(post, onces)) {
+    const auto was = before.find(out.correlation.pre_of[static_cast<std::size_t>(key)]);
+    if (was == before.end() || was->second == is) {
+      continue;
+    }
+    const Once& once = onces.at(key);
+    out.add_note(fmt::format(
+        "{} is filled once, with {} bytes instead of {}: where the running kernel has done that, "
+        "it stays as it is",
+        once.filled >= 0 ? post.piece(once.filled).name : once.name, is, was->second));
+  }
 }
 
 bool is_key_of_a_once(std::string_view base) { return base == key_name; }

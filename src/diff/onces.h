@@ -8,7 +8,7 @@
 #include <map>
 #include <string_view>
 
-#include "diff/pieces.h"
+#include "diff/diff.h"
 
 namespace suture::diff {
 
@@ -24,6 +24,9 @@ struct Once {
 
 // By the piece of the static key. Those are left out whose variable cannot be told.
 std::map<std::int32_t, Once> onces_of(const PieceGraph& graph);
+
+// Notes what is filled once with more or fewer bytes than before.
+void note_lengths_of_onces(const PieceGraph& pre, const PieceGraph& post, ObjectDiff& out);
 
 // By its base name.
 bool is_key_of_a_once(std::string_view base);

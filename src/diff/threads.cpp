@@ -7,10 +7,12 @@
 // to, as a graph: each leads to what may run next, tables about code included. Three questions.
 //   1. Is there a call that sleeps, which comes round again and from which no way leads to a return
 //      or to the task's end? Then it is refused, whoever calls it.
-//   2. Is it given to what starts kernel threads, or does it loop until its thread is to stop and
-//      nobody calls it by name? Then a task enters it once. It is refused where
-//      it asks whether to stop, has no return, or sleeps without a deadline again and again with
-//      work in between. What only waits for something once may end by itself: a note.
+//   2. Is it given to what starts kernel threads? Or does nobody call it by name, and it loops
+//   until
+//      its thread is to stop, or does with its task what only threads of the kernel do? Then a task
+//      enters it once. It is refused where it asks whether to stop, has no return, sleeps without a
+//      deadline again and again with work in between, or has a loop and may be frozen. What only
+//      waits for something once may end by itself: a note.
 //   3. Does it never return, but end the task, or the machine? A note.
 // The kernel's own functions to sleep, which tell nothing by their code, are known by name.
 //
@@ -44,6 +46,11 @@ constexpr std::array<std::string_view, 9> thread_starters{"kthread_create_on_nod
                                                           "vhost_task_create"};
 constexpr std::array<std::string_view, 3> stop_questions{
     "kthread_should_stop", "kthread_freezable_should_stop", "kthread_should_park"};
+// Only threads of the kernel prepare themselves so: to sleep while the machine does, and to be sent
+// signals.
+constexpr std::array<std::string_view, 1> may_be_frozen{"set_freezable"};
+constexpr std::array<std::string_view, 2> preparations{"set_freezable", "kernel_sigaction"};
+constexpr std::array<std::string_view, 2> priorities{"sched_set_fifo", "sched_set_fifo_low"};
 // They sleep until somebody wakes the task.
 constexpr std::array<std::string_view, 10> sleepers{"schedule",
                                                     "__schedule",
@@ -130,17 +137,7 @@ class Ways {
   // It sleeps without a deadline, works, and comes round to sleep again.
   bool waits_for_work() const {
     return std::ranges::any_of(steps_, [&](const auto& entry) {
-      const Step& step = entry.second;
-      if (!is_one_of(step.calls, sleepers)) {
-        return false;
-      }
-      const std::set<const Step*> before = reach(step, &Step::previous);
-      return std::ranges::any_of(reach(step, &Step::next), [&](const Step* other) {
-        return before.contains(other) && !other->calls.empty() &&
-               !is_one_of(other->calls, sleepers) &&
-               std::ranges::none_of(parts_of_a_wait,
-                                    [&](auto start) { return other->calls.starts_with(start); });
-      });
+      return is_one_of(entry.second.calls, sleepers) && works_around(entry.second);
     });
   }
 
@@ -149,6 +146,21 @@ class Ways {
     return comes_round([](const Step& step) { return is_one_of(step.calls, stop_questions); });
   }
   bool sleeps_in_a_loop() const { return comes_round(sleeps); }
+  // By itself or by one of `functions`.
+  bool waits_in_a_loop(const std::set<std::string_view>& functions) const {
+    return comes_round([&](const Step& step) {
+      return is_one_of(step.calls, sleepers) || functions.contains(step.calls);
+    });
+  }
+  // No other thread may throw its signals away.
+  bool flushes_signals_between_work() const {
+    return std::ranges::any_of(steps_, [&](const auto& entry) {
+      return entry.second.calls == "flush_signals" && works_around(entry.second);
+    });
+  }
+  bool calls_in_a_loop() const {
+    return comes_round([](const Step& step) { return !step.calls.empty(); });
+  }
 
  private:
   using Place = std::pair<std::int32_t, std::uint64_t>;  // piece and offset
@@ -176,6 +188,17 @@ class Ways {
 
   static bool sleeps(const Step& step) {
     return is_one_of(step.calls, sleepers) || is_one_of(step.calls, timed_sleepers);
+  }
+
+  // There is a loop from the step back to it, with more in it than a wait.
+  static bool works_around(const Step& step) {
+    const std::set<const Step*> before = reach(step, &Step::previous);
+    return std::ranges::any_of(reach(step, &Step::next), [&](const Step* other) {
+      return before.contains(other) && !other->calls.empty() && other->calls != step.calls &&
+             !is_one_of(other->calls, sleepers) &&
+             std::ranges::none_of(parts_of_a_wait,
+                                  [&](auto start) { return other->calls.starts_with(start); });
+    });
   }
 
   template <class Wanted>
@@ -348,9 +371,10 @@ class Judge {
         called, [&](std::int32_t callee) { return Ways(side, callee).sleeps_for_ever(); });
   }
 
-  // Nobody calls it by its name, and it loops until its thread is to stop: what starts the thread
-  // got its address by way of others, or is in another file.
-  static bool is_main_elsewhere(const PieceGraph& graph, std::int32_t function, const Ways& ways) {
+  enum class Users { callers, takers, unseen };
+
+  // Who uses the function in its file: somebody calls it, or at most its address is taken.
+  static Users users_of(const PieceGraph& graph, std::int32_t function) {
     const std::string cold = fmt::format("{}.cold", graph.piece(function).name);
     bool handed_out = false;
     for (const Piece& user : graph.pieces()) {
@@ -360,13 +384,39 @@ class Judge {
       }
       for (const Reference& reference : user.references) {
         if (reference.target_piece == function && reference.is_branch) {
-          return false;
+          return Users::callers;
         }
         handed_out = handed_out || reference.target_piece == function;
       }
     }
+    return handed_out ? Users::takers : Users::unseen;
+  }
+
+  // Nobody calls it by its name, and it loops until its thread is to stop: what starts the thread
+  // got its address by way of others, or is in another file.
+  static bool is_main_elsewhere(const PieceGraph& graph, std::int32_t function, Users users,
+                                const Ways& ways) {
     return ways.asks_to_stop_in_a_loop() &&
-           (handed_out || (graph.piece(function).global && ways.sleeps_in_a_loop()));
+           (users == Users::takers ||
+            (users == Users::unseen && graph.piece(function).global && ways.sleeps_in_a_loop()));
+  }
+
+  // It does what only threads of the kernel do, around a loop or in it.
+  static bool is_like_a_main(const PieceGraph& graph, std::int32_t function, const Ways& ways) {
+    const Piece& piece = graph.piece(function);
+    if (refers_to(graph, piece, preparations)) {
+      return ways.calls_in_a_loop();
+    }
+    if (!ways.flushes_signals_between_work()) {
+      return false;
+    }
+    std::set<std::string_view> waiting;
+    for (const Piece& other : graph.pieces()) {
+      if (other.kind == PieceKind::function && refers_to(graph, other, sleepers)) {
+        waiting.insert(other.name);
+      }
+    }
+    return refers_to(graph, piece, priorities) || ways.waits_in_a_loop(waiting);
   }
 
   // `before` of `running` is what runs.
@@ -374,7 +424,14 @@ class Judge {
     const std::string name(post_.graph.piece(function).name);
     const Ways ways(running, before);
     const bool returns = ways.returns();
-    main = main || is_main_elsewhere(running.graph, before, ways);
+    const Users users = users_of(running.graph, before);
+    const bool may_be_main =
+        users == Users::takers || (users == Users::unseen && running.graph.piece(before).global);
+    const bool lasts = main
+                           ? refers_to(running.graph, running.graph.piece(before), may_be_frozen) &&
+                                 ways.calls_in_a_loop()
+                           : may_be_main && is_like_a_main(running.graph, before, ways);
+    main = main || lasts || is_main_elsewhere(running.graph, before, users, ways);
     if (is_one_of(name, never_empty)) {
       refuse(name, "kernel threads are in it at all times",
              "move the change into a function that it calls, or boot a kernel that has it");
@@ -382,7 +439,7 @@ class Judge {
       refuse(name,
              "it sleeps in a loop that nothing leads out of: a task that has come there stays");
     } else if (main && (refers_to(running.graph, running.graph.piece(before), stop_questions) ||
-                        !returns || ways.waits_for_work())) {
+                        lasts || !returns || ways.waits_for_work())) {
       refuse(name,
              "it is the main function of a kernel thread, which stays in it until it is "
              "stopped");

@@ -8,7 +8,8 @@
 // the last one, which often only counts the others. What has no name is compared where a variable
 // is of it. Types of pre are also compared with those that
 // the shipped kernel states of itself; there only sizes and places count, because another program
-// wrote them. A type that goes on under another name is compared with what it was (TypeRenames).
+// wrote them. A type that goes on under another name is compared with what it was (TypeRenames),
+// and so is a new one by which the code reads what lies in private data.
 //
 // Two things that look harmless are not proved by this, and so refused. A member that gets another
 // name at the same place may be another member: whether old objects hold there what the patched
@@ -42,6 +43,8 @@ bool keeps_values(const TypeLayout& before, const TypeLayout& after) {
                   std::ranges::find(after.members, member) != after.members.end();
          });
 }
+
+std::string_view bare(std::string_view name) { return name.substr(name.find(' ') + 1); }
 
 bool same_meaning(const TypeLayout& before, const TypeLayout& after) {
   return before.is_enumeration ? keeps_values(before, after) : before == after;
@@ -167,6 +170,49 @@ void compare_renamed(const TypeTable& pre, const TypeTable& post, const TypeRena
   }
 }
 
+// The first type of the name, if the object states one.
+std::optional<TypeLayout> layout_called(const TypeTable& table, std::string_view name) {
+  for (std::uint32_t id : table.named()) {
+    TypeLayout layout = table.layout(id);
+    if (layout.name.ends_with(name) && bare(layout.name) == name) {
+      return layout;
+    }
+  }
+  return std::nullopt;
+}
+
+// It is the same, or nothing but that in a structure of its own.
+bool is_or_wraps(const TypeLayout& before, const TypeLayout& after) {
+  return before.size == after.size &&
+         (before.members == after.members ||
+          (after.members.size() == 1 && after.members[0].type == before.name));
+}
+
+// A new type by which the code reads what others have put somewhere, by another type.
+void compare_readings(const TypeTable& pre, const TypeTable& post, const TypeRenames& renames,
+                      const source::TypeNames& names, std::vector<Error>& out) {
+  for (const auto& [type, old_type, place] : names.new_readings()) {
+    const auto after = layout_called(post, type);
+    const auto before = layout_called(pre, old_type);
+    if (!after) {
+      continue;
+    }
+    const std::optional<TypeLayout> seen =
+        before.transform([&](const TypeLayout& layout) { return renames.in_new_names(layout); });
+    // What goes on under another name has been compared.
+    if (seen && (seen->name == after->name || is_or_wraps(*seen, *after))) {
+      continue;
+    }
+    out.push_back(Error{
+        Code::layout_changed, after->name,
+        fmt::format("the patched code takes what it finds in {} for a {}, and the running kernel "
+                    "has put {} there",
+                    place, after->name, before ? "a " + before->name : "something else"),
+        "leave there what was there, and keep what is new in a shadow variable "
+        "(Documentation/livepatch/shadow-vars.rst of the kernel)"});
+  }
+}
+
 }  // namespace
 
 std::vector<Error> changed_layouts(const TypeTable& pre, const TypeTable& post,
@@ -187,6 +233,7 @@ std::vector<Error> changed_layouts(const TypeTable& pre, const TypeTable& post,
   compare_renamed(pre, post, renames, out);
   compare_unnamed(pre, post, renames, out);
   compare_variables(pre, post, renames, out);
+  compare_readings(pre, post, renames, names, out);
   return out;
 }
 

@@ -57,17 +57,24 @@ class Several : public Proving {
     return out;
   }
 
+  // Those of the code itself: places and reasons.
+  std::vector<std::string> refusals_of_code() {
+    std::vector<std::string> out;
+    for (std::size_t i = 0; i < works_.size(); ++i) {
+      compare(i);
+      for (const Error& refusal : works_[i].diff.refusals) {
+        out.push_back(fmt::format("{}: {}", refusal.where, refusal.reason));
+      }
+    }
+    return out;
+  }
+
   Result<module::Linked> link() {
     std::list<module::Binder> binders;
     std::vector<module::LinkInput> inputs;
     for (std::size_t i = 0; i < works_.size(); ++i) {
       Work& work = works_[i];
-      work.diff = diff::compare(
-          *work.before, *work.after,
-          work.source.object == "vmlinux" ? diff::Home::vmlinux : diff::Home::module,
-          diff::Directives{},
-          [](std::string_view, elf::AddressArguments) { return elf::AddressFate::leaves; },
-          moves_.of[i]);
+      compare(i);
       EXPECT_TRUE(work.diff.refusals.empty()) << work.diff.refusals.at(0).reason;
       binders.emplace_back(objects_.at(work.source.object).run, symvers_, work.pre, work.matched);
       inputs.push_back(module::LinkInput{.source = work.source.name,
@@ -121,6 +128,16 @@ class Several : public Proving {
   }
 
  private:
+  void compare(std::size_t index) {
+    Work& work = works_[index];
+    work.diff = diff::compare(
+        *work.before, *work.after,
+        work.source.object == "vmlinux" ? diff::Home::vmlinux : diff::Home::module,
+        diff::Directives{},
+        [](std::string_view, elf::AddressArguments) { return elf::AddressFate::leaves; },
+        moves_.of[index]);
+  }
+
   struct Object {
     kernel::ModuleImage image;
     match::RunObject run;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "patch/layouts.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -245,6 +246,12 @@ TEST(Layouts, AnEnumerationOfAnotherNameKeepsItsValues) {
   EXPECT_THAT(found[0].where, HasSubstr("enum e, now called enum f"));
 }
 
+TEST(Layouts, AnEnumerationOfAnotherNameIsToldByItsValues) {
+  auto found = judge("enum a { x, y } it;", "enum b { z, x, y } that;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].where, HasSubstr("enum a, now called enum b"));
+}
+
 TEST(Layouts, AnEnumerationMayGetAName) {
   EXPECT_THAT(judge("enum { a, b, c }; int it = b;", "enum e { a, b, c }; enum e it = b;"),
               IsEmpty());
@@ -256,6 +263,48 @@ TEST(Layouts, ValuesThatAllGetOtherNamesAreToldByTheCodeThatNamesTheType) {
   EXPECT_THAT(judge("enum e { a, b, c }; enum e it; int f(void) { return it == b; }",
                     "enum f { x, y, z, w }; enum f it; int f(void) { return it == z; }"),
               SizeIs(1));
+}
+
+// What lies in a file's private data, say.
+constexpr std::string_view holder =
+    "struct file { void *private_data; };\nstruct a { int x; long y; };\n";
+std::string reader(std::string_view type, std::string_view member) {
+  return fmt::format(
+      "long f(struct file *file)\n{{\n\tstruct {} *it = file->private_data;\n"
+      "\treturn it->{};\n}}\n",
+      type, member);
+}
+
+TEST(Layouts, PrivateDataThatIsReadAsAStructureAroundTheOldOneIsOfTheOldOne) {
+  const std::string old(holder);
+  auto found = judge(old + reader("a", "y"),
+                     old + "struct b { long opened; struct a in; };\n" + reader("b", "in.y"));
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].code, Code::layout_changed);
+  EXPECT_EQ(found[0].where, "struct b");
+  EXPECT_THAT(found[0].reason, HasSubstr("finds in file->private_data for a struct b, and the "
+                                         "running kernel has put a struct a there"));
+}
+
+TEST(Layouts, PrivateDataMayBeReadAsAStructureOfTheSameLayout) {
+  const std::string old(holder);
+  EXPECT_THAT(judge(old + reader("a", "y"),
+                    old + "struct b { int x; long y; };\nlong g(struct a *a) { return a->y; }\n" +
+                        reader("b", "y")),
+              IsEmpty());
+  EXPECT_THAT(
+      judge(old + reader("a", "y"), old + "struct b { struct a in; };\n" + reader("b", "in.y")),
+      IsEmpty());
+}
+
+TEST(Layouts, AStructureOfWhichEverythingGetsAnotherNameIsToldByThePrivateData) {
+  auto found =
+      judge(std::string(holder) + reader("a", "y"),
+            "struct file { void *private_data; };\nstruct b { long new_one; int v; long w; };\n"
+            "long f(struct file *file)\n{\n\tstruct b *other = file->private_data;\n"
+            "\treturn other->w;\n}\n");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].where, "struct a, now called struct b");
 }
 
 TEST(Layouts, OneOfSeveralTypesOfTheNameSuffices) {

@@ -64,6 +64,14 @@ TEST_F(Moving, RedirectsAFunctionThatMovesToAnotherFile) {
   EXPECT_THAT(redirects(), ElementsAre("one f b.c"));
 }
 
+TEST_F(Moving, RefusesAFunctionThatMovesAndThatATaskNeverLeaves) {
+  const std::string loop = "1: call schedule; jmp 1b";
+  files({{"a.c", "one", global("f", loop) + global("g", calls_f), global("g", calls_f)},
+         {"b.c", "one", global("h", calls_f), global("h", calls_f) + global("f", "nop; " + loop)}});
+  EXPECT_THAT(refusals_of_code(),
+              ElementsAre(HasSubstr("f: it sleeps in a loop that nothing leads out")));
+}
+
 TEST_F(Moving, RedirectsItForSuturesCore) {
   for_suture();
   files({{"a.c", "one", global("f", old_f) + global("g", calls_f), global("g", calls_f)},

@@ -155,6 +155,26 @@ TEST_F(Prove, PairsFunctionsThatAssemblyCountsByTheirOrder) {
   EXPECT_EQ(all(proof(make(code(10, old_f), code(11, new_f), code(10, old_f, ".text")))), "");
 }
 
+// The compiler numbers static locals anew.
+TEST_F(Prove, TellsKeysOfWhatIsDoneOnceApartByWhatTheyFill) {
+  auto once = [](const char* filled, int number) {
+    return fmt::format(
+        "mov ${}, %rdi; call get_random_bytes; mov $___once_key.{}, %rsi; "
+        "mov $___done.{}, %rdi; call __do_once_done; ",
+        filled, number, number);
+  };
+  auto two = [&](int secret, int key) { return once("secret", secret) + once("key", key) + "ret"; };
+  auto rest = [](const std::string& section) {
+    return traced("get_random_bytes", old_f, section) + traced("__do_once_done", old_f, section) +
+           variable("secret", 0) + variable("key", 0) + variable("___once_key.1", 1) +
+           variable("___done.1", 0) + variable("___once_key.2", 1) + variable("___done.2", 0);
+  };
+  const std::string pre = traced("f", two(1, 2)) + rest(".text.g");
+  const std::string run = traced("f", two(1, 2), ".text") + rest(".text");
+  const std::string post = traced("f", "inc %eax; " + two(2, 1)) + rest(".text.g");
+  EXPECT_EQ(all(proof(make(pre, post, run))), "");
+}
+
 TEST_F(Prove, AccusesARedirectOfWhatWasNotMatched) {
   const Bytes module = make(traced("f", old_f), traced("f", new_f), traced("f", old_f, ".text"));
   Case without = about();

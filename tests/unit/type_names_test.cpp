@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "source/type_names.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -59,6 +60,68 @@ TEST(TypeNames, ATypedefIsToldInTheSameWay) {
 TEST(TypeNames, TheHeadOfAFunctionTellsToo) {
   EXPECT_THAT(of("int f(struct a *x)\n{\n}\n", "int f(struct b *x)\n{\n}\n").in_place_of("a"),
               ElementsAre("b"));
+}
+
+TEST(TypeNames, TheDeclaredVariableMayGetAnotherNameToo) {
+  EXPECT_THAT(of("int f(void)\n{\n\tstruct a *x = file->private_data;\n}\n",
+                 "int f(void)\n{\n\tstruct b *y = file->private_data;\n}\n")
+                  .in_place_of("a"),
+              ElementsAre("b"));
+  EXPECT_THAT(of("int f(struct a *x)\n{\n}\n", "int f(struct b *y)\n{\n}\n").in_place_of("a"),
+              ElementsAre("b"));
+}
+
+TEST(TypeNames, AVariableThatGoesAndAnotherThatComesTellNothing) {
+  for (const char* value : {"", " = NULL"}) {
+    EXPECT_THAT(of(fmt::format("int f(void)\n{{\n\tstatic struct a *x{};\n}}\n", value),
+                   fmt::format("int f(void)\n{{\n\tstatic struct b *y{};\n}}\n", value))
+                    .in_place_of("a"),
+                IsEmpty());
+  }
+}
+
+std::set<TypeNames::Reading> readings(const std::string& before, const std::string& after) {
+  return of("int f(void)\n{\n\t" + before + "\n}\n",
+            "struct b { int x; };\nint f(void)\n{\n\t" + after + "\n}\n")
+      .new_readings();
+}
+
+TEST(TypeNames, PrivateDataIsReadByANewType) {
+  EXPECT_THAT(
+      readings("struct a *x = file->private_data;", "struct b *y = file->private_data;"),
+      ElementsAre(TypeNames::Reading{.type = "b", .before = "a", .place = "file->private_data"}));
+  EXPECT_THAT(
+      readings("char *x = netdev_priv(dev);", "struct b *x = netdev_priv(dev);"),
+      ElementsAre(TypeNames::Reading{.type = "b", .before = "", .place = "netdev_priv(dev)"}));
+}
+
+TEST(TypeNames, PrivateDataIsAssignedToAVariableOfANewType) {
+  const TypeNames::Reading reading{.type = "b", .before = "a", .place = "f.file->private_data"};
+  EXPECT_THAT(readings("struct a *x;\n\tx = f.file->private_data;",
+                       "struct b *y;\n\ty = f.file->private_data;"),
+              ElementsAre(reading));
+  EXPECT_THAT(readings("struct a *x;\n\tx = f.file->private_data;",
+                       "struct b *x;\n\tx = f.file->private_data;"),
+              ElementsAre(reading));
+  EXPECT_THAT(readings("struct a *x;\n\tx = f.file->private_data;\n}\nint g(struct c *x)\n{",
+                       "struct b *y;\n\ty = f.file->private_data;"),
+              IsEmpty());
+}
+
+TEST(TypeNames, WhatAFunctionIsGivenIsNoPrivateData) {
+  EXPECT_THAT(readings("struct a *x = arg;", "struct b *x = arg;"), IsEmpty());
+  EXPECT_THAT(readings("struct a *x = skb->data;", "struct b *x = skb->data;"), IsEmpty());
+}
+
+TEST(TypeNames, PrivateDataOfAnotherKindOfObjectIsReadByANewType) {
+  EXPECT_THAT(readings("", "struct b *x = file->private_data;"), IsEmpty());
+}
+
+TEST(TypeNames, ATypeThatWasThereMayBeTheRightOne) {
+  EXPECT_THAT(of("struct b { int x; };\nint f(void)\n{\n\tstruct a *x = file->private_data;\n}\n",
+                 "struct b { int x; };\nint f(void)\n{\n\tstruct b *x = file->private_data;\n}\n")
+                  .new_readings(),
+              IsEmpty());
 }
 
 TEST(TypeNames, TheHeadOfADefinitionTellsNothing) {
