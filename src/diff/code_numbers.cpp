@@ -34,35 +34,35 @@ struct SizeArgument {
   std::string_view function;  // or how its name begins
   std::string_view where;
 };
-constexpr std::array<SizeArgument, 21> sizes{{{"__kmalloc_cache", "dx"},
-                                              {"kmalloc_trace", "dx"},
-                                              {"kmalloc_node_trace", "dx"},
-                                              {"kmem_cache_alloc_trace", "dx"},
-                                              {"dma_pool_create", "dx"},
-                                              {"kmem_cache_create", "si"},
-                                              {"dma_alloc_", "si"},
-                                              {"usb_alloc_coherent", "si"},
-                                              {"devm_kmalloc", "si"},
-                                              {"sock_kmalloc", "si"},
-                                              {"__kfifo_alloc", "si"},
-                                              {"__kmalloc", "di"},
-                                              {"kmalloc_large", "di"},
-                                              {"kvmalloc", "di"},
-                                              {"__kvmalloc", "di"},
-                                              {"vmalloc", "di"},
-                                              {"vzalloc", "di"},
-                                              {"__alloc_percpu", "di"},
-                                              {"bitmap_zalloc", "di"},
-                                              {"alloc_netdev_mqs", "di"},
-                                              {"alloc_pages_exact", "di"}}};
+constexpr std::array<SizeArgument, 21> known_sizes{{{"__kmalloc_cache", "dx"},
+                                                    {"kmalloc_trace", "dx"},
+                                                    {"kmalloc_node_trace", "dx"},
+                                                    {"kmem_cache_alloc_trace", "dx"},
+                                                    {"dma_pool_create", "dx"},
+                                                    {"kmem_cache_create", "si"},
+                                                    {"dma_alloc_", "si"},
+                                                    {"usb_alloc_coherent", "si"},
+                                                    {"devm_kmalloc", "si"},
+                                                    {"sock_kmalloc", "si"},
+                                                    {"__kfifo_alloc", "si"},
+                                                    {"__kmalloc", "di"},
+                                                    {"kmalloc_large", "di"},
+                                                    {"kvmalloc", "di"},
+                                                    {"__kvmalloc", "di"},
+                                                    {"vmalloc", "di"},
+                                                    {"vzalloc", "di"},
+                                                    {"__alloc_percpu", "di"},
+                                                    {"bitmap_zalloc", "di"},
+                                                    {"alloc_netdev_mqs", "di"},
+                                                    {"alloc_pages_exact", "di"}}};
 // By a power of two of pages.
 constexpr std::uint64_t page_size = 4096;
-constexpr std::array<SizeArgument, 6> orders{{{"__get_free_pages", "si"},
-                                              {"get_free_pages", "si"},
-                                              {"alloc_pages", "si"},
-                                              {"__alloc_pages", "si"},
-                                              {"folio_alloc", "si"},
-                                              {"__folio_alloc", "si"}}};
+constexpr std::array<SizeArgument, 6> known_orders{{{"__get_free_pages", "si"},
+                                                    {"get_free_pages", "si"},
+                                                    {"alloc_pages", "si"},
+                                                    {"__alloc_pages", "si"},
+                                                    {"folio_alloc", "si"},
+                                                    {"__folio_alloc", "si"}}};
 
 bool may_be_a_limit(std::string_view text, std::uint64_t value) {
   constexpr std::uint64_t smallest = 7;
@@ -87,13 +87,13 @@ std::optional<SizeGiven> size_given_to(std::string_view function) {
   const std::string_view name = function.ends_with(profiled)
                                     ? function.substr(0, function.size() - profiled.size())
                                     : function;
-  if (const auto it = std::ranges::find(orders, name, &SizeArgument::function);
-      it != orders.end()) {
+  if (const auto it = std::ranges::find(known_orders, name, &SizeArgument::function);
+      it != known_orders.end()) {
     return SizeGiven{.where = it->where, .is_order = true};
   }
   const auto it = std::ranges::find_if(
-      sizes, [&](const SizeArgument& size) { return function.starts_with(size.function); });
-  if (it != sizes.end()) {
+      known_sizes, [&](const SizeArgument& size) { return function.starts_with(size.function); });
+  if (it != known_sizes.end()) {
     return SizeGiven{.where = it->where};
   }
   // These give out numbers, or a queue.

@@ -95,9 +95,7 @@ struct Constant {
 };
 
 struct Memory {
-  std::map<std::string_view, int>
-      gives;  // by function: how often it is called, and kept what it gives
-  std::map<std::string_view, int> takes;
+  std::map<std::string_view, int> gives, takes;  // by function: how often it is called
   std::set<Constant> given, taken;
 };
 
