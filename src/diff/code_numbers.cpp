@@ -171,10 +171,21 @@ CodeNumbers numbers_in(const PieceGraph& graph, const Piece& piece,
   return out;
 }
 
-std::vector<OutsideCall> outside_calls(const PieceGraph& graph, const Piece& piece,
-                                       const std::vector<elf::Instruction>& code) {
-  std::vector<OutsideCall> out;
-  OutsideCall next;
+namespace {
+
+// A jump to another part of the function.
+bool stays_in(const PieceGraph& graph, const Piece& piece, const Reference& branch) {
+  return branch.target_piece >= 0 &&
+         (graph.piece(branch.target_piece).kind != PieceKind::function ||
+          name_of(graph, branch).starts_with(fmt::format("{}.cold", piece.name)));
+}
+
+}  // namespace
+
+std::vector<NamedCall> calls_in(const PieceGraph& graph, const Piece& piece,
+                                const std::vector<elf::Instruction>& code) {
+  std::vector<NamedCall> out;
+  NamedCall next;
   auto reference = piece.references.begin();
   for (std::size_t i = 0; i < code.size(); ++i) {
     const elf::Instruction& insn = code[i];
@@ -193,7 +204,7 @@ std::vector<OutsideCall> outside_calls(const PieceGraph& graph, const Piece& pie
     for (; reference != piece.references.end() &&
            reference->offset < std::uint64_t{insn.offset} + insn.length;
          ++reference) {
-      if (!reference->is_branch || reference->target_piece >= 0) {
+      if (!reference->is_branch || stays_in(graph, piece, *reference)) {
         continue;
       }
       next.to = name_of(graph, *reference);
@@ -208,7 +219,7 @@ std::vector<OutsideCall> outside_calls(const PieceGraph& graph, const Piece& pie
 }
 
 bool keeps_result(const PieceGraph& graph, const Piece& piece,
-                  const std::vector<elf::Instruction>& code, const OutsideCall& call) {
+                  const std::vector<elf::Instruction>& code, const NamedCall& call) {
   Copies copies(graph, piece, "ax");
   return std::ranges::any_of(std::span(code).subspan(call.index + 1),
                              [&](const elf::Instruction& insn) { return copies.step(insn); });
@@ -218,11 +229,11 @@ std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& pi
                                         const std::vector<elf::Instruction>& code) {
   std::set<std::uint64_t> out;
   if (std::ranges::none_of(piece.references, [&](const Reference& call) {
-        return call.is_branch && call.target_piece < 0 && size_given_to(name_of(graph, call));
+        return call.is_branch && size_given_to(name_of(graph, call));
       })) {
     return out;
   }
-  for (const OutsideCall& call : outside_calls(graph, piece, code)) {
+  for (const NamedCall& call : calls_in(graph, piece, code)) {
     const auto given = size_given_to(call.to);
     if (!given || call.given.empty() || !keeps_result(graph, piece, code, call)) {
       continue;
