@@ -34,35 +34,35 @@ struct SizeArgument {
   std::string_view function;  // or how its name begins
   std::string_view where;
 };
-constexpr std::array<SizeArgument, 21> sizes{{{"__kmalloc_cache", "dx"},
-                                              {"kmalloc_trace", "dx"},
-                                              {"kmalloc_node_trace", "dx"},
-                                              {"kmem_cache_alloc_trace", "dx"},
-                                              {"dma_pool_create", "dx"},
-                                              {"kmem_cache_create", "si"},
-                                              {"dma_alloc_", "si"},
-                                              {"usb_alloc_coherent", "si"},
-                                              {"devm_kmalloc", "si"},
-                                              {"sock_kmalloc", "si"},
-                                              {"__kfifo_alloc", "si"},
-                                              {"__kmalloc", "di"},
-                                              {"kmalloc_large", "di"},
-                                              {"kvmalloc", "di"},
-                                              {"__kvmalloc", "di"},
-                                              {"vmalloc", "di"},
-                                              {"vzalloc", "di"},
-                                              {"__alloc_percpu", "di"},
-                                              {"bitmap_zalloc", "di"},
-                                              {"alloc_netdev_mqs", "di"},
-                                              {"alloc_pages_exact", "di"}}};
+constexpr std::array<SizeArgument, 21> known_sizes{{{"__kmalloc_cache", "dx"},
+                                                    {"kmalloc_trace", "dx"},
+                                                    {"kmalloc_node_trace", "dx"},
+                                                    {"kmem_cache_alloc_trace", "dx"},
+                                                    {"dma_pool_create", "dx"},
+                                                    {"kmem_cache_create", "si"},
+                                                    {"dma_alloc_", "si"},
+                                                    {"usb_alloc_coherent", "si"},
+                                                    {"devm_kmalloc", "si"},
+                                                    {"sock_kmalloc", "si"},
+                                                    {"__kfifo_alloc", "si"},
+                                                    {"__kmalloc", "di"},
+                                                    {"kmalloc_large", "di"},
+                                                    {"kvmalloc", "di"},
+                                                    {"__kvmalloc", "di"},
+                                                    {"vmalloc", "di"},
+                                                    {"vzalloc", "di"},
+                                                    {"__alloc_percpu", "di"},
+                                                    {"bitmap_zalloc", "di"},
+                                                    {"alloc_netdev_mqs", "di"},
+                                                    {"alloc_pages_exact", "di"}}};
 // By a power of two of pages.
 constexpr std::uint64_t page_size = 4096;
-constexpr std::array<SizeArgument, 6> orders{{{"__get_free_pages", "si"},
-                                              {"get_free_pages", "si"},
-                                              {"alloc_pages", "si"},
-                                              {"__alloc_pages", "si"},
-                                              {"folio_alloc", "si"},
-                                              {"__folio_alloc", "si"}}};
+constexpr std::array<SizeArgument, 6> known_orders{{{"__get_free_pages", "si"},
+                                                    {"get_free_pages", "si"},
+                                                    {"alloc_pages", "si"},
+                                                    {"__alloc_pages", "si"},
+                                                    {"folio_alloc", "si"},
+                                                    {"__folio_alloc", "si"}}};
 
 bool may_be_a_limit(std::string_view text, std::uint64_t value) {
   constexpr std::uint64_t smallest = 7;
@@ -87,13 +87,13 @@ std::optional<SizeGiven> size_given_to(std::string_view function) {
   const std::string_view name = function.ends_with(profiled)
                                     ? function.substr(0, function.size() - profiled.size())
                                     : function;
-  if (const auto it = std::ranges::find(orders, name, &SizeArgument::function);
-      it != orders.end()) {
+  if (const auto it = std::ranges::find(known_orders, name, &SizeArgument::function);
+      it != known_orders.end()) {
     return SizeGiven{.where = it->where, .is_order = true};
   }
   const auto it = std::ranges::find_if(
-      sizes, [&](const SizeArgument& size) { return function.starts_with(size.function); });
-  if (it != sizes.end()) {
+      known_sizes, [&](const SizeArgument& size) { return function.starts_with(size.function); });
+  if (it != known_sizes.end()) {
     return SizeGiven{.where = it->where};
   }
   // These give out numbers, or a queue.
@@ -171,10 +171,21 @@ CodeNumbers numbers_in(const PieceGraph& graph, const Piece& piece,
   return out;
 }
 
-std::vector<OutsideCall> outside_calls(const PieceGraph& graph, const Piece& piece,
-                                       const std::vector<elf::Instruction>& code) {
-  std::vector<OutsideCall> out;
-  OutsideCall next;
+namespace {
+
+// A jump to another part of the function.
+bool stays_in(const PieceGraph& graph, const Piece& piece, const Reference& branch) {
+  return branch.target_piece >= 0 &&
+         (graph.piece(branch.target_piece).kind != PieceKind::function ||
+          name_of(graph, branch).starts_with(fmt::format("{}.cold", piece.name)));
+}
+
+}  // namespace
+
+std::vector<NamedCall> calls_in(const PieceGraph& graph, const Piece& piece,
+                                const std::vector<elf::Instruction>& code) {
+  std::vector<NamedCall> out;
+  NamedCall next;
   auto reference = piece.references.begin();
   for (std::size_t i = 0; i < code.size(); ++i) {
     const elf::Instruction& insn = code[i];
@@ -193,7 +204,7 @@ std::vector<OutsideCall> outside_calls(const PieceGraph& graph, const Piece& pie
     for (; reference != piece.references.end() &&
            reference->offset < std::uint64_t{insn.offset} + insn.length;
          ++reference) {
-      if (!reference->is_branch || reference->target_piece >= 0) {
+      if (!reference->is_branch || stays_in(graph, piece, *reference)) {
         continue;
       }
       next.to = name_of(graph, *reference);
@@ -208,7 +219,7 @@ std::vector<OutsideCall> outside_calls(const PieceGraph& graph, const Piece& pie
 }
 
 bool keeps_result(const PieceGraph& graph, const Piece& piece,
-                  const std::vector<elf::Instruction>& code, const OutsideCall& call) {
+                  const std::vector<elf::Instruction>& code, const NamedCall& call) {
   Copies copies(graph, piece, "ax");
   return std::ranges::any_of(std::span(code).subspan(call.index + 1),
                              [&](const elf::Instruction& insn) { return copies.step(insn); });
@@ -218,11 +229,11 @@ std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& pi
                                         const std::vector<elf::Instruction>& code) {
   std::set<std::uint64_t> out;
   if (std::ranges::none_of(piece.references, [&](const Reference& call) {
-        return call.is_branch && call.target_piece < 0 && size_given_to(name_of(graph, call));
+        return call.is_branch && size_given_to(name_of(graph, call));
       })) {
     return out;
   }
-  for (const OutsideCall& call : outside_calls(graph, piece, code)) {
+  for (const NamedCall& call : calls_in(graph, piece, code)) {
     const auto given = size_given_to(call.to);
     if (!given || call.given.empty() || !keeps_result(graph, piece, code, call)) {
       continue;

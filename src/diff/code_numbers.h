@@ -25,17 +25,17 @@ struct CodeNumbers {
 };
 CodeNumbers numbers_in(const PieceGraph& graph, const Piece& piece,
                        const std::vector<elf::Instruction>& code);
-// A call of a function of another object file, with the constants that it is given.
-struct OutsideCall {
+// A call of a function by its name, with the constants that it is given.
+struct NamedCall {
   std::string_view to;
   std::map<std::string, std::uint64_t, std::less<>> given;  // by register: "di", "si", "dx"
   std::size_t index = 0;                                    // of the instruction
 };
-std::vector<OutsideCall> outside_calls(const PieceGraph& graph, const Piece& piece,
-                                       const std::vector<elf::Instruction>& code);
+std::vector<NamedCall> calls_in(const PieceGraph& graph, const Piece& piece,
+                                const std::vector<elf::Instruction>& code);
 // What the call gives back is stored or returned.
 bool keeps_result(const PieceGraph& graph, const Piece& piece,
-                  const std::vector<elf::Instruction>& code, const OutsideCall& call);
+                  const std::vector<elf::Instruction>& code, const NamedCall& call);
 // What the function gives as a size to those that give out memory, where it keeps what they give.
 std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
                                         const std::vector<elf::Instruction>& code);

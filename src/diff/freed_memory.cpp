@@ -83,7 +83,8 @@ bool may_allocate(std::string_view function) {
 }
 bool may_free(std::string_view function) {
   const bool says_why = function.starts_with("kfree_skb");  // by a number
-  return (function.contains("free") && !says_why) || function.starts_with("dma_unmap_");
+  const bool freezes = function.contains("freez");
+  return (function.contains("free") && !says_why && !freezes) || function.starts_with("dma_unmap_");
 }
 
 // A constant that is given to a function in a register.
@@ -95,9 +96,7 @@ struct Constant {
 };
 
 struct Memory {
-  std::map<std::string_view, int>
-      gives;  // by function: how often it is called, and kept what it gives
-  std::map<std::string_view, int> takes;
+  std::map<std::string_view, int> gives, takes;  // by function: how often it is called
   std::set<Constant> given, taken;
 };
 
@@ -168,7 +167,7 @@ class Judge {
       return out;
     }
     const std::vector<elf::Instruction> code = graph.arch().decode(graph.bytes(piece));
-    for (const OutsideCall& call : outside_calls(graph, piece, code)) {
+    for (const NamedCall& call : calls_in(graph, piece, code)) {
       const bool frees = may_free(call.to) && !may_allocate(call.to);
       if (!frees && !may_allocate(call.to)) {
         continue;

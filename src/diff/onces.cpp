@@ -139,9 +139,9 @@ std::map<std::int32_t, std::uint64_t> lengths_of(const PieceGraph& graph,
               piece.references.end()) {
         continue;
       }
-      std::vector<OutsideCall> calls =
-          outside_calls(graph, piece, graph.arch().decode(graph.bytes(piece)));
-      std::erase_if(calls, [&](const OutsideCall& call) { return call.to != once.function; });
+      std::vector<NamedCall> calls =
+          calls_in(graph, piece, graph.arch().decode(graph.bytes(piece)));
+      std::erase_if(calls, [&](const NamedCall& call) { return call.to != once.function; });
       if (calls.size() == 1 && calls[0].given.contains("si")) {
         out.emplace(key, calls[0].given.at("si"));
       }

@@ -252,6 +252,16 @@ TEST_F(CodeNumbersTest, ASizeThatIsGivenToAnAllocatorOfADriver) {
   EXPECT_THAT(refusals(), ElementsAre(HasSubstr("next: it goes by 1024 instead of 512")));
 }
 
+TEST_F(CodeNumbersTest, ASizeThatIsGivenToAnAllocatorOfTheFile) {
+  const auto text = [](int bytes) {
+    return code("make", fmt::format("mov ${}, %edi\ncall alloc_ring\nmov %rax, (%rbx)\n", bytes)) +
+           code("alloc_ring", "call __kmalloc\n") +
+           code("next", fmt::format("cmp ${}, %edi\n", bytes));
+  };
+  file(text(512), text(1024));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("next: it goes by 1024 instead of 512")));
+}
+
 TEST_F(CodeNumbersTest, FlagsThatAreGivenToAnAllocatorOfADriver) {
   const auto text = [](int flags) {
     return code("make",

@@ -82,6 +82,16 @@ TEST_F(FreedMemoryTest, PagesAreFreedByAnotherOrder) {
                           "allocated so far is of the old size"));
 }
 
+TEST_F(FreedMemoryTest, FunctionsOfTheFileAllocateAndFree) {
+  const auto text = [](int order) {
+    return code("make", fmt::format("mov ${}, %esi\ncall alloc_ring\n", order)) +
+           code("drop", fmt::format("mov ${}, %esi\ncall free_ring\n", order)) +
+           code("alloc_ring", "call __get_free_pages\n") + code("free_ring", "call free_pages\n");
+  };
+  file(text(3), text(4));
+  EXPECT_THAT(refusals(), ElementsAre(HasSubstr("drop: it gives free_ring() the number 4")));
+}
+
 TEST_F(FreedMemoryTest, ANumberThatIsFreedByChangesInAnotherWay) {
   const auto text = [](int order, int other) {
     return code("make", fmt::format("mov ${}, %esi\ncall __get_free_pages\n", order)) +
@@ -91,10 +101,11 @@ TEST_F(FreedMemoryTest, ANumberThatIsFreedByChangesInAnotherWay) {
   EXPECT_THAT(refusals(), IsEmpty());
 }
 
-TEST_F(FreedMemoryTest, WhyAPacketIsFreedIsNoSize) {
+TEST_F(FreedMemoryTest, WhatNamesNoMemoryIsGivenNoSize) {
   const auto text = [](int number) {
     return code("make", fmt::format("mov ${}, %esi\ncall __get_free_pages\n", number)) +
-           code("drop", fmt::format("mov ${}, %esi\ncall kfree_skb_reason\n", number));
+           code("drop", fmt::format("mov ${}, %esi\ncall kfree_skb_reason\n", number)) +
+           code("stop", fmt::format("mov ${}, %esi\ncall freeze_bdev\n", number));
   };
   file(text(3), text(4));
   EXPECT_THAT(refusals(), IsEmpty());

@@ -246,8 +246,31 @@ TEST(Layouts, AnEnumerationOfAnotherNameKeepsItsValues) {
   EXPECT_THAT(found[0].where, HasSubstr("enum e, now called enum f"));
 }
 
+TEST(Layouts, ATypedefAndAStructureOfOneNameAreOneType) {
+  auto found = judge("typedef struct { int a; } t; t it;", "struct t { long b; }; struct t that;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].where, "typedef t, now called struct t");
+}
+
+TEST(Layouts, AStructureOfAnotherNameMayKeepAFewMembers) {
+  auto found = judge("struct a { int p, q, r, s, u; } it;", "struct b { int p, q, z; } that;");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].where, "struct a, now called struct b");
+}
+
+TEST(Layouts, OneNewStructureIsOneOldOne) {
+  EXPECT_THAT(judge("struct a { int x, y; } it; struct c { int x, y; } other;",
+                    "struct b { int x, y, z; } that;"),
+              SizeIs(1));
+}
+
+TEST(Layouts, ANameThatBeginsLikeARenamedOneIsAnother) {
+  const std::string user = "struct ab { int y; }; struct u { struct ab *q; } w; struct ab z;";
+  EXPECT_THAT(judge("struct a { int x; } it;" + user, "struct b { int x; } it;" + user), IsEmpty());
+}
+
 TEST(Layouts, AnEnumerationOfAnotherNameIsToldByItsValues) {
-  auto found = judge("enum a { x, y } it;", "enum b { z, x, y } that;");
+  auto found = judge("enum a { x, p, q, r } it;", "enum b { z, x, k, l } that;");
   ASSERT_THAT(found, SizeIs(1));
   EXPECT_THAT(found[0].where, HasSubstr("enum a, now called enum b"));
 }
@@ -295,6 +318,10 @@ TEST(Layouts, PrivateDataMayBeReadAsAStructureOfTheSameLayout) {
   EXPECT_THAT(
       judge(old + reader("a", "y"), old + "struct b { struct a in; };\n" + reader("b", "in.y")),
       IsEmpty());
+  EXPECT_THAT(judge(old + reader("a", "y"),
+                    old + "struct b { struct a in; } __attribute__((aligned(64)));\n" +
+                        reader("b", "in.y")),
+              SizeIs(1));
 }
 
 TEST(Layouts, AStructureOfWhichEverythingGetsAnotherNameIsToldByThePrivateData) {

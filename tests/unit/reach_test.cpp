@@ -86,6 +86,31 @@ TEST_F(ReachTest, BranchesThatTheConfigurationLeavesOutLeadNowhere) {
   EXPECT_THAT(seen_by(one, two), ElementsAre("a.c", "b.c"));
 }
 
+TEST_F(ReachTest, AnOptionThatTheDiffSetsSaysNothing) {
+  tree.way({.angle = {"include"}, .first = {"include/linux/kconfig.h"}});
+  tree.put("include/linux/kconfig.h", "#include <generated/autoconf.h>\n");
+  tree.put("include/generated/autoconf.h", "#define CONFIG_ON 1\n");
+  tree.put("include/y.h",
+           "#if defined(CONFIG_ON)\nint g(void);\n#else\nint g(struct s *s);\n#endif\n");
+  user("a.c", {"x.h", "y.h"}, "int a(void) { return g(); }\n");
+  tree.only_last_way();
+  EXPECT_THAT(seen_by("struct s { int a; };\n", "struct s { int a, b; };\n"), IsEmpty());
+  EXPECT_THAT(seen_by("struct s { int a; };\n", "#undef CONFIG_ON\nstruct s { int a, b; };\n"),
+              ElementsAre("a.c"));
+}
+
+TEST_F(ReachTest, AChangeOfWhatBringsTheConfigurationInSaysNothing) {
+  tree.way({.angle = {"include"}, .first = {"include/linux/kconfig.h"}});
+  tree.put("include/linux/kconfig.h", "#include <generated/autoconf.h>\nstruct s { int a; };\n");
+  tree.put("include/generated/autoconf.h", "#define CONFIG_ON 1\n");
+  tree.put("include/y.h", "#ifdef CONFIG_ON\nint g(void);\n#else\nint g(struct s *s);\n#endif\n");
+  user("a.c", {"y.h"}, "int a(void) { return g(); }\n");
+  tree.only_last_way();
+  EXPECT_THAT(tree.seen_by("include/linux/kconfig.h",
+                           "#include <generated/autoconf.h>\nstruct s { int a, b; };\n"),
+              ElementsAre("a.c"));
+}
+
 TEST_F(ReachTest, AnEnumeratorsPlaceIsSeenByWhoNamesAnyOfThem) {
   user("a.c", {"x.h"}, "int a = LAST;\n");
   user("b.c", {"x.h"}, "int b;\n");

@@ -115,6 +115,14 @@ TEST(TypeNames, WhatAFunctionIsGivenIsNoPrivateData) {
 
 TEST(TypeNames, PrivateDataOfAnotherKindOfObjectIsReadByANewType) {
   EXPECT_THAT(readings("", "struct b *x = file->private_data;"), IsEmpty());
+  const std::string old = "struct a *x = file->private_data;";
+  EXPECT_THAT(readings(old, old + "\n}\nint g(void)\n{\n\tstruct b *y = file->private_data;"),
+              IsEmpty());
+}
+
+TEST(TypeNames, PrivateDataOfAnotherPlaceTellsNothing) {
+  EXPECT_THAT(readings("struct a *x = dev->driver_data;", "struct b *x = file->private_data;"),
+              IsEmpty());
 }
 
 TEST(TypeNames, ATypeThatWasThereMayBeTheRightOne) {
