@@ -116,6 +116,23 @@ Nodes BootGraph::called_from(std::vector<Node> work) const {
   });
 }
 
+Nodes BootGraph::only_called_from(Node function) const {
+  Nodes called = called_from({function});
+  std::vector<Node> others;
+  for_each([&](Node node) {
+    const bool may_be_called_by_others = is_function(node) && piece(node).global;
+    if (node != function && (!called.contains(node) || may_be_called_by_others)) {
+      others.push_back(node);
+    }
+  });
+  for (Node node :
+       reach(std::move(others), [&](const Reference&, Node to) { return to != function; })) {
+    called.erase(node);
+  }
+  called.insert(function);
+  return called;
+}
+
 const void* BootGraph::vmlinux() const {
   const auto it = std::ranges::find(files_, Home::vmlinux, &BootFile::home);
   return it == files_.end() ? nullptr : it->object;

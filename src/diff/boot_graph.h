@@ -41,6 +41,9 @@ class BootGraph {
   // What the files of the patch define for a reference, if they do.
   std::optional<Node> target(std::size_t file, const Reference& reference) const;
   Nodes called_from(std::vector<Node> work) const;
+  // What runs for that function alone: nothing else in these files leads to it, nor may another
+  // file.
+  Nodes only_called_from(Node function) const;
   // Of the kernel itself; null where the patch has no file of it.
   const void* vmlinux() const;
 

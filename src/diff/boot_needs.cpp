@@ -430,7 +430,7 @@ class Judge {
       if (sizes.empty()) {
         continue;
       }
-      const Nodes called = after_.called_from({maker});
+      const Nodes called = after_.only_called_from(maker);
       for (const auto& [node, limits] : limits_of_replaced()) {
         const auto same = called.contains(node) || answered_for(node)
                               ? std::nullopt
@@ -494,12 +494,13 @@ class Judge {
   }
 
   void refuse_number(Node node, const SharedNumber& same, Code code, std::string_view other) {
-    files_[node.file].diff.refusals.push_back(Error{
-        code, std::string(after_.name(node)),
-        fmt::format("it {} by {} instead of {} after the diff, and {}",
-                    same.limit.shift ? "shifts" : "goes", same.limit.is, same.limit.was, other),
-        "keep the number, or see to what was set up in a callback of the patch "
-        "(SUTURE_PRE_PATCH)"});
+    files_[node.file].diff.refusals.push_back(
+        Error{code, std::string(after_.name(node)),
+              fmt::format("it {} by {} instead of {} after the diff, and {}",
+                          same.limit.kind == NumberChange::Kind::shift ? "shifts" : "goes",
+                          same.limit.is, same.limit.was, other),
+              "keep the number, or see to what was set up in a callback of the patch "
+              "(SUTURE_PRE_PATCH)"});
   }
 
   CodeNumbers numbers_of(const BootGraph& half, Node node) const {

@@ -6,8 +6,9 @@
 //
 // Method: sizes are what is given to functions that give out memory, in the register that says how
 // much (of those that are known by name; else in any), and count only where the function keeps what
-// it gets. Of a limit each number counts that
-// goes, with each that comes. Two changes are of one number if both grow alike.
+// it gets. Of a limit each number counts that goes, with each that comes. Two changes are of one
+// number if both grow alike. What clears a buffer in line has no number for it, but the place of
+// its last store.
 //
 // Invariant: what has another ratio before and after is never taken for one number.
 #include "diff/code_numbers.h"
@@ -72,7 +73,9 @@ bool may_be_a_limit(std::string_view text, std::uint64_t value) {
   // Small ones are shifts and places on the stack, too.
   const bool is_limit = text.starts_with("cmp") || text.starts_with("and") ||
                         text.starts_with("mov") || text.starts_with("test");
-  return value >= smallest && (value >= small || is_limit) && !text.contains("%rsp") &&
+  // What is compared may be a variable on the stack.
+  const bool is_about_stack = text.contains("%rsp") && !text.starts_with("cmp");
+  return value >= smallest && (value >= small || is_limit) && !is_about_stack &&
          !is_allocation_flags;
 }
 
@@ -140,11 +143,17 @@ bool takes_lowest_byte(std::string_view text) {
 // of a table.
 bool is_same_change(const NumberChange& size, const NumberChange& limit) {
   constexpr std::uint64_t most = std::uint64_t{1} << 31;  // the products stay exact
-  const auto [was, is, shift] = limit;
-  if (std::max({size.was, size.is, was, is}) >= most) {
-    return size.was == was && size.is == is && !shift;
+  const auto [was, is, kind] = limit;
+  if (kind == NumberChange::Kind::place) {
+    constexpr std::array<std::uint64_t, 5> widths{1, 2, 4, 8, 16};
+    return std::ranges::any_of(widths, [&](std::uint64_t width) {
+      return was + width == size.was && is + width == size.is;
+    });
   }
-  if (shift) {
+  if (std::max({size.was, size.is, was, is}) >= most) {
+    return size.was == was && size.is == is && kind == NumberChange::Kind::number;
+  }
+  if (kind == NumberChange::Kind::shift) {
     return was <= 64 && is <= 64 &&
            (is < was ? size.is == size.was << (was - is) : size.was == size.is << (is - was));
   }
@@ -161,10 +170,17 @@ CodeNumbers numbers_in(const PieceGraph& graph, const Piece& piece,
     const std::string text = text_of(graph, piece, insn);
     const std::uint64_t value = number_of(text);
     if (may_be_a_limit(text, value)) {
-      out.numbers.insert(value);
+      ++out.numbers[value];
     }
     if (text.starts_with("shr") && value != 0) {
-      out.shifts.insert(value);
+      ++out.shifts[value];
+    }
+    if (const std::uint64_t place = place_in(text); may_be_a_limit("mov", place)) {
+      if (text.starts_with("lea")) {
+        ++out.numbers[place];  // the end of a table
+      } else if (writes_memory(text)) {
+        ++out.places[place];
+      }
     }
     out.bytes_taken += takes_lowest_byte(text) ? 1 : 0;
   }
@@ -225,9 +241,9 @@ bool keeps_result(const PieceGraph& graph, const Piece& piece,
                              [&](const elf::Instruction& insn) { return copies.step(insn); });
 }
 
-std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
-                                        const std::vector<elf::Instruction>& code) {
-  std::set<std::uint64_t> out;
+CountedNumbers allocated_sizes(const PieceGraph& graph, const Piece& piece,
+                               const std::vector<elf::Instruction>& code) {
+  CountedNumbers out;
   if (std::ranges::none_of(piece.references, [&](const Reference& call) {
         return call.is_branch && size_given_to(name_of(graph, call));
       })) {
@@ -240,7 +256,7 @@ std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& pi
     }
     for (const auto& [where, value] : call.given) {
       if (const auto size = size_in(*given, where, value)) {
-        out.insert(*size);
+        ++out[*size];
       }
     }
   }
@@ -248,35 +264,48 @@ std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& pi
 }
 
 bool NumberChange::does_harm() const {
-  return shift || is > was || (std::has_single_bit(was + 1) && std::has_single_bit(is + 1));
+  return kind == Kind::shift || is > was ||
+         (std::has_single_bit(was + 1) && std::has_single_bit(is + 1));
 }
 
-ChangedNumbers changed_numbers(const std::set<std::uint64_t>& before,
-                               const std::set<std::uint64_t>& after) {
-  ChangedNumbers out;
-  for (std::uint64_t was : before) {
-    for (std::uint64_t is : after) {
-      if (!after.contains(was) && !before.contains(is)) {
-        out.push_back({.was = was, .is = is});
+namespace {
+
+int times(const CountedNumbers& numbers, std::uint64_t number) {
+  const auto it = numbers.find(number);
+  return it == numbers.end() ? 0 : it->second;
+}
+
+void add_changes(const CountedNumbers& before, const CountedNumbers& after, NumberChange::Kind kind,
+                 ChangedNumbers& out) {
+  for (const auto& [was, times_before] : before) {
+    for (const auto& [is, times_after] : after) {
+      if (times(after, was) < times_before && times(before, is) < times_after) {
+        out.push_back({.was = was, .is = is, .kind = kind});
       }
     }
   }
+}
+
+}  // namespace
+
+ChangedNumbers changed_numbers(const CountedNumbers& before, const CountedNumbers& after) {
+  ChangedNumbers out;
+  add_changes(before, after, NumberChange::Kind::number, out);
   return out;
 }
 
 ChangedNumbers changed_limits(const CodeNumbers& before, const CodeNumbers& after) {
   constexpr std::uint64_t byte_mask = 255;
-  ChangedNumbers out = changed_numbers(before.numbers, after.numbers);
-  for (NumberChange change : changed_numbers(before.shifts, after.shifts)) {
-    change.shift = true;
-    out.push_back(change);
-  }
-  for (std::uint64_t was : before.numbers) {
+  ChangedNumbers out;
+  add_changes(before.numbers, after.numbers, NumberChange::Kind::number, out);
+  add_changes(before.shifts, after.shifts, NumberChange::Kind::shift, out);
+  add_changes(before.places, after.places, NumberChange::Kind::place, out);
+  for (const auto& [was, count] : before.numbers) {
     if (after.bytes_taken > before.bytes_taken && !after.numbers.contains(was)) {
       out.push_back({.was = was, .is = byte_mask});
     }
   }
-  for (std::uint64_t is : after.numbers) {
+  for (const auto& [is, count] : after.numbers) {
     if (after.bytes_taken < before.bytes_taken && !before.numbers.contains(is)) {
       out.push_back({.was = byte_mask, .is = is});
     }

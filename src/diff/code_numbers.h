@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,12 +15,16 @@
 
 namespace suture::diff {
 
+// Numbers, and how often code has each: what it loses once may be there for something else, too.
+using CountedNumbers = std::map<std::uint64_t, int>;
+
 struct CodeNumbers {
   // But for those that every other function has: small ones that are no limits, error codes, and
   // flags for allocations.
-  std::set<std::uint64_t> numbers;
-  std::set<std::uint64_t> shifts;  // to the right: what is left of a hash is a place in a table
-  int bytes_taken = 0;             // how often it takes the lowest byte: 255 without a number
+  CountedNumbers numbers;
+  CountedNumbers shifts;  // to the right: what is left of a hash is a place in a table
+  CountedNumbers places;  // in an object that it writes to: the last of a buffer that it clears
+  int bytes_taken = 0;    // how often it takes the lowest byte: 255 without a number
 };
 CodeNumbers numbers_in(const PieceGraph& graph, const Piece& piece,
                        const std::vector<elf::Instruction>& code);
@@ -37,24 +40,23 @@ std::vector<NamedCall> calls_in(const PieceGraph& graph, const Piece& piece,
 bool keeps_result(const PieceGraph& graph, const Piece& piece,
                   const std::vector<elf::Instruction>& code, const NamedCall& call);
 // What the function gives as a size to those that give out memory, where it keeps what they give.
-std::set<std::uint64_t> allocated_sizes(const PieceGraph& graph, const Piece& piece,
-                                        const std::vector<elf::Instruction>& code);
+CountedNumbers allocated_sizes(const PieceGraph& graph, const Piece& piece,
+                               const std::vector<elf::Instruction>& code);
 
 // A number that goes with one that comes.
 struct NumberChange {
   std::uint64_t was = 0;
   std::uint64_t is = 0;
-  bool shift = false;
+  enum class Kind : std::uint8_t { number, shift, place } kind = Kind::number;
 
   // What was made by the old number is too small; or it is found by another mask.
   bool does_harm() const;
 };
 using ChangedNumbers = std::vector<NumberChange>;
 
-// Each number that goes with each that comes.
-ChangedNumbers changed_numbers(const std::set<std::uint64_t>& before,
-                               const std::set<std::uint64_t>& after);
-// The same of shifts and of masks, too.
+// Each number that code has less often with each that it has more often.
+ChangedNumbers changed_numbers(const CountedNumbers& before, const CountedNumbers& after);
+// The same of shifts, places and masks, too.
 ChangedNumbers changed_limits(const CodeNumbers& before, const CodeNumbers& after);
 
 // The numbers that differ at the same places of constant data.

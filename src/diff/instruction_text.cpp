@@ -26,6 +26,25 @@ std::uint64_t number_of(std::string_view text) {
   return value;
 }
 
+std::uint64_t place_in(std::string_view text) {
+  const std::size_t open = text.find("(%");
+  const std::size_t start = open == std::string_view::npos
+                                ? std::string_view::npos
+                                : text.substr(0, open).find_last_of(" ,:") + 1;
+  std::uint64_t value = 0;
+  if (start != std::string_view::npos && !text.contains("(%rsp") &&
+      text.substr(start).starts_with("0x")) {
+    std::from_chars(text.data() + start + 2, text.data() + open, value, 16);
+  }
+  return value;
+}
+
+bool writes_memory(std::string_view text) {
+  const std::size_t comma = text.rfind(", ");
+  return text.ends_with(')') && !text.starts_with("cmp") && !text.starts_with("test") &&
+         comma != std::string_view::npos && text.find('(') > comma;
+}
+
 std::string_view register_of(std::string_view operand) {
   operand.remove_prefix(std::min<std::size_t>(2, operand.size()));
   return operand.ends_with('d') && operand.size() > 1 && operand[0] >= '0' && operand[0] <= '9'

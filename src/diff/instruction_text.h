@@ -18,6 +18,9 @@ std::string text_of(const PieceGraph& graph, const Piece& piece, const elf::Inst
 bool holds(const elf::Instruction& insn, const Reference& reference);
 // The first number in the text; 0 where it has none, or a negative one.
 std::uint64_t number_of(std::string_view text);
+// The displacement of its place in memory, which is not the stack's; 0 where it has none.
+std::uint64_t place_in(std::string_view text);
+bool writes_memory(std::string_view text);
 // "ax" of "%rax" and of "%eax", "12" of "%r12" and of "%r12d".
 std::string_view register_of(std::string_view operand);
 

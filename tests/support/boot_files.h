@@ -18,7 +18,10 @@ class BootFiles : public Assembled {
       "1: call __fentry__\n.pushsection __mcount_loc,\"a\"\n.quad 1b\n.popsection\n";
 
   static std::string code(const std::string& name, const std::string& body) {
-    return ".globl " + name + "\n" + function(name, std::string(entry) + body + "ret\n");
+    return ".globl " + name + "\n" + static_code(name, body);
+  }
+  static std::string static_code(const std::string& name, const std::string& body) {
+    return function(name, std::string(entry) + body + "ret\n");
   }
   static std::string boot(const std::string& name, const std::string& body) {
     return ".globl " + name + "\n" + function(name, body + "ret\n", ".init.text");

@@ -72,10 +72,87 @@ TEST_F(CodeNumbersTest, MemoryThatIsUsedWhileTheAllocatingFunctionRuns) {
     return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, (%rbx)\ncall fill\n"
                                     "call kfree\n",
                                     bytes)) +
-           code("fill", fmt::format("cmp ${}, %edi\n", bytes));
+           static_code("fill", fmt::format("cmp ${}, %edi\n", bytes));
   };
   file(text(128), text(256));
   EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(CodeNumbersTest, MemoryThatOtherFilesMayUseByTheSameFunction) {
+  const auto text = [](int bytes) {
+    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, (%rbx)\ncall fill\n"
+                                    "call kfree\n",
+                                    bytes)) +
+           code("fill", fmt::format("cmp ${}, %edi\n", bytes));
+  };
+  file(text(128), text(256));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("layout-changed fill: it goes by 256 instead of 128")));
+}
+
+TEST_F(CodeNumbersTest, WhatTheAllocatingFunctionCallsAndOthersToo) {
+  const auto text = [](int bytes) {
+    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, (%rbx)\ncall fill\n",
+                                    bytes)) +
+           code("fill", fmt::format("cmp ${}, %edi\n", bytes)) + code("later", "call fill\n");
+  };
+  file(text(128), text(256));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("layout-changed fill: it goes by 256 instead of 128")));
+}
+
+TEST_F(CodeNumbersTest, TheEndOfATableIsAnAddress) {
+  const auto text = [](int bytes) {
+    return code("make",
+                fmt::format("mov ${}, %edi\ncall kmalloc_large\nmov %rax, (%rbx)\n", bytes)) +
+           code("walk", fmt::format("lea {}(%rdi), %rdx\n", bytes));
+  };
+  file(text(16384), text(32768));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("layout-changed walk: it goes by 32768 instead of 16384")));
+}
+
+TEST_F(CodeNumbersTest, ABufferThatIsClearedInLine) {
+  const auto text = [](int bytes) {
+    return code("make",
+                fmt::format("mov ${}, %esi\ncall devm_kmalloc\nmov %rax, (%rbx)\n", bytes)) +
+           code("clear", fmt::format("movq $0, (%rdi)\nmovq $0, {}(%rdi)\n", bytes - 8));
+  };
+  file(text(63), text(126));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("layout-changed clear: it goes by 118 instead of 55")));
+}
+
+TEST_F(CodeNumbersTest, WhatIsReadInAnObjectIsNoEndOfIt) {
+  const auto text = [](int bytes) {
+    return code("make", fmt::format("mov ${}, %edi\ncall __kmalloc\nmov %rax, (%rbx)\n", bytes)) +
+           code("look", fmt::format("mov {}(%rdi), %rax\n", bytes - 8));
+  };
+  file(text(64), text(128));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
+TEST_F(CodeNumbersTest, ANumberThatIsThereForSomethingElseToo) {
+  const auto text = [](int bytes) {
+    return code("make", fmt::format("mov $1024, %edi\ncall __kmalloc\nmov %rax, (%rbx)\n"
+                                    "mov ${}, %edi\ncall __kmalloc\nmov %rax, 8(%rbx)\n",
+                                    bytes)) +
+           code("fill", fmt::format("test $1024, %ecx\nmov ${}, %esi\nmov $4096, %ecx\n", bytes));
+  };
+  file(text(1024), text(4096));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("layout-changed fill: it goes by 4096 instead of 1024")));
+}
+
+TEST_F(CodeNumbersTest, AVariableOnTheStackIsComparedWithALimit) {
+  const auto text = [](int bytes) {
+    return code("make",
+                fmt::format("mov ${}, %edi\ncall vzalloc_node\nmov %rax, (%rbx)\n", 24 * bytes)) +
+           code("set", fmt::format("cmpq ${}, 0x30(%rsp)\n", bytes));
+  };
+  file(text(65536), text(131072));
+  EXPECT_THAT(refusals(),
+              ElementsAre(HasSubstr("layout-changed set: it goes by 131072 instead of 65536")));
 }
 
 TEST_F(CodeNumbersTest, ABufferThatItsFunctionDoesNotKeep) {
