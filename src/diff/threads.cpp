@@ -13,7 +13,11 @@
 //      enters it once. It is refused where it asks whether to stop, has no return, sleeps without a
 //      deadline again and again with work in between, or has a loop and may be frozen. What only
 //      waits for something once may end by itself: a note.
-//   3. Does it never return, but end the task, or the machine? A note.
+//      Where the main function does not wait itself, but the one function of its file that it calls
+//      again and again and that waits: the thread is in that one when it has nothing to do.
+//   3. Does it never return, but end the task, or the machine? A note. So is that it receives from
+//   a
+//      socket, by what it calls: a thread may wait there for as long as the connection lasts.
 // The kernel's own functions to sleep, which tell nothing by their code, are known by name.
 //
 // Invariants: what is not understood is a way out, so a refusal is never a guess about code; traps
@@ -73,6 +77,11 @@ constexpr std::array<std::string_view, 11> timed_sleepers{"schedule_timeout",
                                                           "msleep",
                                                           "msleep_interruptible",
                                                           "usleep_range_state"};
+// They wait for the other end.
+constexpr std::array<std::string_view, 3> receivers{"sock_recvmsg", "kernel_recvmsg",
+                                                    "kernel_accept"};
+// So do others that wait without a deadline; what else they are called.
+constexpr std::array<std::string_view, 5> words_of_waits{"wait", "recv", "accept", "down_", "poll"};
 // What a wait for one thing is made of: it is no work.
 constexpr std::array<std::string_view, 13> parts_of_a_wait{
     "prepare_to_",       "finish_", "init_wait",  "schedule",    "_raw_spin_",     "_raw_read_",
@@ -146,11 +155,30 @@ class Ways {
     return comes_round([](const Step& step) { return is_one_of(step.calls, stop_questions); });
   }
   bool sleeps_in_a_loop() const { return comes_round(sleeps); }
+  // In a loop, as what it waits for may not be there yet, and without a deadline.
+  bool waits() const {
+    return comes_round([](const Step& step) { return is_one_of(step.calls, sleepers); });
+  }
   // By itself or by one of `functions`.
   bool waits_in_a_loop(const std::set<std::string_view>& functions) const {
     return comes_round([&](const Step& step) {
       return is_one_of(step.calls, sleepers) || functions.contains(step.calls);
     });
+  }
+  // The pieces of its file that it calls in a loop, where it waits for nothing itself.
+  std::set<std::int32_t> called_between_no_waits() const {
+    std::set<std::int32_t> out;
+    for (const auto& [place, step] : steps_) {
+      if (step.calls.empty() || !reach(step, &Step::next).contains(&step)) {
+        continue;
+      }
+      if (step.callee >= 0) {
+        out.insert(step.callee);
+      } else if (is_one_of(step.calls, sleepers) || is_called_like_a_wait(step.calls)) {
+        return {};
+      }
+    }
+    return out;
   }
   // No other thread may throw its signals away.
   bool flushes_signals_between_work() const {
@@ -167,8 +195,9 @@ class Ways {
 
   struct Step {
     Place place;
-    bool leaves = false;     // it returns, goes elsewhere, or ends the task
-    std::string_view calls;  // empty where it calls nothing, or what cannot be named
+    bool leaves = false;       // it returns, goes elsewhere, or ends the task
+    std::string_view calls;    // empty where it calls nothing, or what cannot be named
+    std::int32_t callee = -1;  // the piece of the file that it calls
     std::vector<const Step*> next;
     std::vector<const Step*> previous;
   };
@@ -184,6 +213,11 @@ class Ways {
       }
     }
     return seen;
+  }
+
+  static bool is_called_like_a_wait(std::string_view name) {
+    return !is_one_of(name, timed_sleepers) &&
+           std::ranges::any_of(words_of_waits, [&](auto word) { return name.contains(word); });
   }
 
   static bool sleeps(const Step& step) {
@@ -253,6 +287,7 @@ class Ways {
     }
     if (insn.is_call) {
       step.calls = name_of(side_.graph, *it);
+      step.callee = it->target_piece;
       step.leaves = is_one_of(step.calls, ends_of_tasks);
       return !step.leaves && !is_one_of(step.calls, ends_of_machines);
     }
@@ -303,6 +338,7 @@ class Judge {
 
   void run() {
     const std::set<std::int32_t> mains = thread_mains(post_.graph);
+    waits_ = waits_of_mains(pre_, thread_mains(pre_.graph));
     for (std::size_t i = 0; i < out_.fate.size(); ++i) {
       const auto index = static_cast<std::int32_t>(i);
       if (out_.fate[i] == Fate::changed) {
@@ -371,6 +407,39 @@ class Judge {
         called, [&](std::int32_t callee) { return Ways(side, callee).sleeps_for_ever(); });
   }
 
+  // Main functions that never wait themselves do so in one function that they call.
+  static std::set<std::int32_t> waits_of_mains(const Side& side,
+                                               const std::set<std::int32_t>& mains) {
+    std::set<std::int32_t> out;
+    for (std::int32_t main : mains) {
+      std::set<std::int32_t> waiting = Ways(side, main).called_between_no_waits();
+      std::erase_if(waiting, [&](std::int32_t callee) { return !Ways(side, callee).waits(); });
+      if (waiting.size() == 1) {
+        out.merge(waiting);
+      }
+    }
+    return out;
+  }
+
+  // By itself, or by what it calls in its file.
+  static bool receives(const Side& side, std::int32_t function) {
+    std::set<std::int32_t> seen{function};
+    std::vector<std::int32_t> work{function};
+    while (!work.empty()) {
+      const Piece& piece = side.graph.piece(work.back());
+      work.pop_back();
+      if (refers_to(side.graph, piece, receivers)) {
+        return true;
+      }
+      for (const Reference& call : piece.references) {
+        if (call.is_branch && call.target_piece >= 0 && seen.insert(call.target_piece).second) {
+          work.push_back(call.target_piece);
+        }
+      }
+    }
+    return false;
+  }
+
   enum class Users { callers, takers, unseen };
 
   // Who uses the function in its file: somebody calls it, or at most its address is taken.
@@ -431,6 +500,7 @@ class Judge {
                            ? refers_to(running.graph, running.graph.piece(before), may_be_frozen) &&
                                  ways.calls_in_a_loop()
                            : may_be_main && is_like_a_main(running.graph, before, ways);
+    const bool is_started = main;
     main = main || lasts || is_main_elsewhere(running.graph, before, users, ways);
     if (is_one_of(name, never_empty)) {
       refuse(name, "kernel threads are in it at all times",
@@ -440,9 +510,12 @@ class Judge {
              "it sleeps in a loop that nothing leads out of: a task that has come there stays");
     } else if (main && (refers_to(running.graph, running.graph.piece(before), stop_questions) ||
                         lasts || !returns || ways.waits_for_work())) {
-      refuse(name,
-             "it is the main function of a kernel thread, which stays in it until it is "
-             "stopped");
+      refuse(name, is_started
+                       ? "it is the main function of a kernel thread, which stays in it until "
+                         "it is stopped"
+                       : "a kernel thread stays in it until it is stopped");
+    } else if (&running == &pre_ && waits_.contains(before)) {
+      refuse(name, "a kernel thread is in it whenever it has nothing to do");
     } else if (main) {
       out_.notes.push_back(
           fmt::format("{} is the main function of a kernel thread: one that sleeps in it holds the "
@@ -451,6 +524,11 @@ class Judge {
     } else if (!returns) {
       out_.notes.push_back(fmt::format(
           "{} does not return: a task that sleeps in it holds the transition up until it ends",
+          name));
+    } else if (receives(running, before)) {
+      out_.notes.push_back(fmt::format(
+          "{} receives from a socket: a kernel thread that waits in it for the other end "
+          "holds the transition up until something comes",
           name));
     }
   }
@@ -469,6 +547,7 @@ class Judge {
 
   const Side& pre_;
   const Side& post_;
+  std::set<std::int32_t> waits_;  // of pre: where threads wait whose main function does not
   ObjectDiff& out_;
 };
 
