@@ -339,6 +339,17 @@ TEST_F(CodeNumbersTest, ASizeThatIsGivenToAnAllocatorOfTheFile) {
   EXPECT_THAT(refusals(), ElementsAre(HasSubstr("next: it goes by 1024 instead of 512")));
 }
 
+TEST_F(CodeNumbersTest, AJumpToAColdPartGivesItNothing) {
+  const auto text = [](int number) {
+    return code("alloc_it",
+                fmt::format("mov ${}, %edi\njne alloc_it.cold\nmov %rax, (%rbx)\n", number)) +
+           test::function("alloc_it.cold", "ud2", ".text.unlikely.alloc_it") +
+           code("next", fmt::format("cmp ${}, %edi\n", number));
+  };
+  file(text(512), text(1024));
+  EXPECT_THAT(refusals(), IsEmpty());
+}
+
 TEST_F(CodeNumbersTest, FlagsThatAreGivenToAnAllocatorOfADriver) {
   const auto text = [](int flags) {
     return code("make",
