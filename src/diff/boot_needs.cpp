@@ -31,6 +31,7 @@
 #include "diff/code_numbers.h"
 #include "diff/freed_memory.h"
 #include "diff/makers.h"
+#include "diff/new_state.h"
 
 namespace suture::diff {
 
@@ -95,6 +96,7 @@ class Judge {
       }
     });
     tell_makers(after_, files_);
+    tell_new_state(after_, files_);
     for (std::size_t i = 0; i < files_.size(); ++i) {
       tell_boot_functions(i);
     }
