@@ -30,7 +30,8 @@ namespace suture::patch {
 
 bool is_other_program(std::string_view path) {
   constexpr std::string_view folders[] = {"arch/x86/boot/", "arch/x86/realmode/rm/",
-                                          "arch/x86/purgatory/", "arch/x86/entry/vdso/"};
+                                          "arch/x86/purgatory/", "arch/x86/entry/vdso/",
+                                          "drivers/firmware/efi/libstub/"};
   // Beside the vDSO, and linked into the kernel by that directory's Makefile.
   constexpr std::string_view kernels[] = {"arch/x86/entry/vdso/vma.c",
                                           "arch/x86/entry/vdso/extable.c",
