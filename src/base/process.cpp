@@ -115,6 +115,7 @@ Result<Child> Child::start(const Command& command) {
     ::dup2(out[1], 1);
     ::dup2(out[1], 2);
     ::signal(SIGPIPE, SIG_DFL);
+    ::signal(SIGINT, SIG_DFL);  // a shell starts what it puts into the background without it
     if (in >= 0 && (directory == nullptr || ::chdir(directory) == 0)) {
       ::execvpe(argv[0], argv.data(), env.data());
     }

@@ -92,14 +92,14 @@ Result<Report> list(int fd) {
 Result<Report> remove(const std::string& release) {
   const std::uintmax_t bytes = TRY(kernel::remove_kernel(release, progress()));
   return Report{.json = {{"removed", release}, {"freed", bytes}},
-                .text = fmt::format("removed {}: {} are free\n", release, size_text(bytes))};
+                .text = fmt::format("removed {}, freed {}\n", release, size_text(bytes))};
 }
 
 Result<Report> clean() {
   const std::uintmax_t bytes = TRY(kernel::clean_cache(progress()));
   return Report{
       .json = {{"freed", bytes}},
-      .text = fmt::format("{} are free; the kernels stay: suture kernel list\n", size_text(bytes))};
+      .text = fmt::format("freed {}; the kernels stay: suture kernel list\n", size_text(bytes))};
 }
 
 Result<Report> show(const std::string& release) {

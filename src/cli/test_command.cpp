@@ -81,9 +81,9 @@ vm::TrialWatcher watcher(int fd, bool several) {
             if (several) {
               name = fmt::format("{}: {}", phase.patch, name);
             }
-            fmt::print(stream, "{:<{}} {} {:.2f} s{}\n", name, several ? 32 : 16,
-                       verdict_word(phase.ok, fd), phase.seconds,
-                       phase.ok ? "" : "  " + phase.reason);
+            fmt::print(stream, "{:<{}} {} {}\n", name, several ? 32 : 16,
+                       verdict_word(phase.ok, fd),
+                       phase.ok ? fmt::format("{:.2f} s", phase.seconds) : phase.reason);
             std::fflush(stream);
           },
   };
@@ -302,8 +302,9 @@ void register_test(Commands& commands) {
   command.option("--memory MIB", trial.memory_mib, "MiB of the guest (default: 1024)")
       .between(128, 1 << 20);
   command.option("--cpus", trial.cpus, "CPUs of the guest (default: 2)").between(1, 255);
-  command.flag("--fresh-boot", trial.fresh_boot,
-               "Boot the kernel; without this a guest that has booted is kept, and gone on from");
+  command.flag(
+      "--fresh-boot", trial.fresh_boot,
+      "Boot the kernel anew, instead of going on from the guest that an earlier test booted");
   command.option("--keep-log FILE", options->keep_log, "Write the guest's kernel log to this file");
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }

@@ -408,6 +408,7 @@ Result<GuestPlan> read_plan(Answers& answers) {
 }
 
 void mount_all() {
+  ::chmod("/", 0755);  // the kernel lets everybody write to the root of its first file system
   const auto mount_at = [](const char* type, const char* where) {
     ::mkdir(where, 0755);
     ::mount(type, where, type, 0, nullptr);  // what is missing shows where it is needed

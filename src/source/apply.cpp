@@ -27,6 +27,8 @@ namespace suture::source {
 
 namespace {
 
+constexpr std::string_view is_there_already = "is in this source already";
+
 // A file of the tree while patches are applied to it. The lines point into `before` and into the
 // patches, both of which outlive them.
 struct WorkFile {
@@ -124,12 +126,12 @@ std::unexpected<Error> missed(const FilePatch& patch, std::size_t index, const S
                           "source");
   }
   if (is_in_already(file, hunk, expected)) {
-    return after_others
-               ? does_not_apply(patch, index,
-                                "is in this source already: a diff before it makes the same change",
-                                "give only one of the two")
-               : does_not_apply(patch, index, "is in this source already",
-                                "leave it out: the kernel has that change");
+    return after_others ? does_not_apply(patch, index,
+                                         fmt::format("{}: a diff before it makes the same change",
+                                                     is_there_already),
+                                         "give only one of the two")
+                        : does_not_apply(patch, index, std::string(is_there_already),
+                                         "leave it out: the kernel has that change");
   }
   if (miss.kind == Miss::Kind::other_function) {
     return does_not_apply(patch, index,
@@ -395,7 +397,9 @@ std::optional<unsigned> larger_fuzz(const std::vector<Patch>& patches, const fs:
 
 Result<Applied> apply(const std::vector<Patch>& patches, const fs::path& tree, unsigned fuzz) {
   Result<Applied> applied = apply_with(patches, tree, fuzz);
-  if (!applied && applied.error().code == Code::does_not_apply) {
+  // With fuzz, what is there already would be made a second time.
+  if (!applied && applied.error().code == Code::does_not_apply &&
+      !applied.error().reason.contains(is_there_already)) {
     if (auto larger = larger_fuzz(patches, tree, fuzz)) {
       applied.error().remedy += fmt::format(
           "; or build with --fuzz {0}, with which it applies as with patch -F{0}, and check the "

@@ -137,6 +137,15 @@ Result<std::string> receive_file(const Descriptor& from, const fs::path& path) {
   }
 }
 
+// QEMU would die where the disk is full when it comes to use it.
+Status reserve(const fs::path& path, std::uint64_t bytes) {
+  const Descriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const int error =
+      fd.get() < 0 ? errno : ::posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes));
+  return error == 0 ? Status{}
+                    : Status(fail_errno(error, path.string(), "reserve the guest's shared memory"));
+}
+
 Status write_at(const Descriptor& fd, std::uint64_t offset, ByteView bytes, const fs::path& path) {
   for (std::size_t done = 0; done < bytes.size();) {
     const ssize_t put = ::pwrite(fd.get(), bytes.data() + done, bytes.size() - done,
@@ -179,6 +188,7 @@ Result<Guest> Guest::start(const Hardware& hardware, std::vector<std::string> mo
   const fs::path& scratch = guest.scratch_.path();
   guest.console_port_ = TRY(SerialPort::create(scratch / "console"));
   guest.answer_port_ = TRY(SerialPort::create(scratch / "answers"));
+  TRY(reserve(scratch / shared_name, hardware.shared_bytes));
   std::vector<std::string> argv = qemu_arguments(hardware);
   std::ranges::move(more, std::back_inserter(argv));
   guest.start_ = now_seconds();
@@ -235,15 +245,14 @@ Status Guest::wait_until_ready(const Limits& limits) {
   return {};
 }
 
-Status Guest::hand_over(const fs::path& archive) {
+Status Guest::hand_over(ByteView archive) {
   const fs::path path = scratch_.path() / shared_name;
   const Descriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (fd.get() < 0) {
     return fail_errno(errno, path.string(), "open the guest's shared memory");
   }
-  const MappedFile files = TRY(MappedFile::open(archive));
-  TRY(write_at(fd, guest::archive_offset, files.bytes(), path));
-  guest::HandedOver header{.size = files.bytes().size(), .seconds = std::time(nullptr)};
+  TRY(write_at(fd, guest::archive_offset, archive, path));
+  guest::HandedOver header{.size = archive.size(), .seconds = std::time(nullptr)};
   if (::getrandom(header.random.data(), header.random.size(), 0) < 0) {
     return fail_errno(errno, "guest", "draw random numbers for it");
   }

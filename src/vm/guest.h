@@ -74,7 +74,7 @@ class Guest {
   // where it does not come up.
   Status wait_until_ready(const Limits& limits);
   // To one that is ready: the archive that it waits for.
-  Status hand_over(const fs::path& archive);
+  Status hand_over(ByteView archive);
   // Writes what is needed to go on from here, while it waits for its files. Its SHA-256.
   Result<std::string> save(const fs::path& state);
 

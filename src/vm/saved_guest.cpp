@@ -27,7 +27,6 @@ namespace {
 constexpr const char* state_name = "state";
 constexpr const char* hash_name = "state.sha256";
 constexpr std::size_t most_kept = 6;  // for each kernel; each takes some 200 MiB
-constexpr double lock_seconds = 1800;
 
 // Which file a path leads to now: an upgrade of it is another.
 Result<std::string> identity(const fs::path& path) {
@@ -48,7 +47,20 @@ Result<std::string> key_of(const GuestWanted& wanted) {
   return sha256_hex(as_bytes(parts)).substr(0, 32);
 }
 
-Result<Guest> boot(const GuestWanted& wanted, const Limits& limits) {
+// The time that a whole trial has.
+class Clock {
+ public:
+  explicit Clock(const Limits& limits) : limits_(limits) {}
+  double passed() const { return now_seconds() - start_; }
+  double left() const { return std::max(limits_.deadline - passed(), 0.0); }
+  Limits limits() const { return {.deadline = left(), .silence = limits_.silence}; }
+
+ private:
+  Limits limits_;
+  double start_ = now_seconds();
+};
+
+Result<Guest> boot(const GuestWanted& wanted, const Clock& clock) {
   TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-test"));
   const fs::path archive = scratch.path() / "initramfs";
   TRY(wanted.files->write(archive));
@@ -56,14 +68,19 @@ Result<Guest> boot(const GuestWanted& wanted, const Limits& limits) {
                                                   .initramfs = archive,
                                                   .init = wanted.init,
                                                   .arguments = wanted.arguments}));
-  TRY(guest.wait_until_ready(limits));
+  TRY(guest.wait_until_ready(clock.limits()));
   return guest;
 }
 
-Result<Guest> restore(const GuestWanted& wanted, const fs::path& kept) {
+bool is_kept(const fs::path& kept) {
+  std::error_code ec;
+  return fs::exists(kept / hash_name, ec);
+}
+
+Result<Guest> restore(const GuestWanted& wanted, const fs::path& kept, const Clock& clock) {
   const std::string sha256 = TRY(read_text(kept / hash_name));
   Guest guest = TRY(Guest::restore(wanted.hardware, kept / state_name, sha256));
-  TRY(guest.wait_until_ready(wanted.limits));
+  TRY(guest.wait_until_ready(clock.limits()));
   std::error_code ec;
   fs::last_write_time(kept, fs::file_time_type::clock::now(), ec);  // it was of use
   return guest;
@@ -74,7 +91,7 @@ void keep_few(const fs::path& directory) {
   std::error_code ec;
   std::vector<std::pair<fs::file_time_type, fs::path>> kept;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory, ec)) {
-    if (fs::exists(entry.path() / hash_name, ec)) {
+    if (is_kept(entry.path())) {
       kept.emplace_back(entry.last_write_time(ec), entry.path());
     }
   }
@@ -90,7 +107,8 @@ Status keep(Guest& guest, const fs::path& kept) {
   const std::string sha256 = TRY(guest.save(entry.path() / state_name));
   TRY(write_file(entry.path() / hash_name, sha256));
   std::error_code ec;
-  fs::remove_all(kept, ec);  // a damaged one
+  fs::permissions(entry.path(), fs::perms(0755), ec);  // mkdtemp makes it for its owner only
+  fs::remove_all(kept, ec);                            // a damaged one
   TRY(rename_path(entry.path(), kept));
   entry.release();
   keep_few(kept.parent_path());
@@ -98,37 +116,38 @@ Status keep(Guest& guest, const fs::path& kept) {
 }
 
 // Who waits for the lock may find it made: then `again` is not wanted any more.
-Result<FileLock> lock(const GuestWanted& wanted, bool& again) {
+Result<FileLock> lock(const GuestWanted& wanted, const Clock& clock, bool& again) {
   const fs::path path = wanted.keep / "lock";
   auto lock = FileLock::try_acquire(path);
   if (!lock && lock.error().code == Code::busy) {
     wanted.progress("waiting for another suture that boots a guest");
     again = false;
-    return FileLock::acquire(path, lock_seconds);
+    return FileLock::acquire(path, clock.left());
   }
   return lock;
 }
 
 // Boots one and keeps it. Where it cannot be kept: the booted one itself, and progress is told.
-Result<std::optional<Guest>> make(const GuestWanted& wanted, const fs::path& kept, bool again) {
+Result<std::optional<Guest>> make(const GuestWanted& wanted, const fs::path& kept,
+                                  const Clock& clock, bool again) {
   const auto cannot = [&](const Error& error) {
     wanted.progress(
         fmt::format("the booted guest cannot be kept: {}: {}", error.where, error.reason));
   };
-  auto held = lock(wanted, again);
-  if (held && !again && fs::exists(kept / hash_name)) {
+  auto held = lock(wanted, clock, again);
+  if (held && !again && is_kept(kept)) {
     return std::nullopt;
   }
   if (!held) {
+    if (held.error().code == Code::busy) {
+      return std::unexpected(held.error());
+    }
     cannot(held.error());
-    return TRY(boot(wanted, wanted.limits));
+    return TRY(boot(wanted, clock));
   }
   kernel::remove_leftovers(wanted.keep);
   wanted.progress("booting the kernel; later tests go on from there");
-  // It is for later trials, too: the time limit of this one is for what comes then.
-  Limits limits;
-  limits.deadline = std::max(limits.deadline, wanted.limits.deadline);
-  Guest guest = TRY(boot(wanted, limits));
+  Guest guest = TRY(boot(wanted, clock));
   const Status saved = keep(guest, kept);
   if (saved) {
     return std::nullopt;
@@ -137,38 +156,45 @@ Result<std::optional<Guest>> make(const GuestWanted& wanted, const fs::path& kep
     return std::unexpected(saved.error());
   }
   cannot(saved.error());
-  TRY(guest.wait_until_ready(limits));  // it has gone on
+  TRY(guest.wait_until_ready(clock.limits()));  // it has gone on
   return guest;
 }
 
 }  // namespace
 
 Result<ReadyGuest> ready_guest(const GuestWanted& wanted) {
+  const Clock clock(wanted.limits);
+  const auto ready = [&](Guest guest, bool restored) {
+    const double before = std::max(clock.passed() - guest.seconds(), 0.0);
+    return ReadyGuest{.guest = std::move(guest), .restored = restored, .before = before};
+  };
   if (wanted.keep.empty()) {
-    return ReadyGuest{.guest = TRY(boot(wanted, wanted.limits))};
+    return ready(TRY(boot(wanted, clock)), false);
   }
   const fs::path kept = wanted.keep / TRY(key_of(wanted));
-  if (fs::exists(wanted.keep)) {
+  std::error_code ec;
+  if (fs::exists(wanted.keep, ec)) {
     TRY(kernel::check_cache_owner(wanted.keep));
   }
   std::ignore = make_directories(wanted.keep);  // then the lock says why not
   bool damaged = false;
   for (int attempt = 0; attempt < 2; ++attempt) {
-    if (damaged || !fs::exists(kept / hash_name)) {
-      if (auto guest = TRY(make(wanted, kept, damaged))) {
-        return ReadyGuest{.guest = std::move(*guest)};
+    const bool there = !damaged && is_kept(kept);
+    if (!there) {
+      if (auto guest = TRY(make(wanted, kept, clock, damaged))) {
+        return ready(std::move(*guest), false);
       }
     }
-    auto guest = restore(wanted, kept);
+    auto guest = restore(wanted, kept, clock);
     if (guest) {
-      return ReadyGuest{.guest = std::move(*guest), .restored = true};
+      return ready(std::move(*guest), there);
     }
-    if (guest.error().code == Code::interrupted) {
+    if (guest.error().code == Code::interrupted || clock.left() == 0) {
       return std::unexpected(guest.error());
     }
     damaged = true;
   }
-  return ReadyGuest{.guest = TRY(boot(wanted, wanted.limits))};
+  return ready(TRY(boot(wanted, clock)), false);
 }
 
 }  // namespace suture::vm

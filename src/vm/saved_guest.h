@@ -28,7 +28,8 @@ struct GuestWanted {
 
 struct ReadyGuest {
   Guest guest;            // it waits for its files
-  bool restored = false;  // not booted
+  bool restored = false;  // no kernel had to be booted for it now
+  double before = 0;      // seconds until it was started: a boot for others to come, or a wait
 };
 
 // A guest that waits for its files: a saved one that was booted with the same kernel, files, QEMU,

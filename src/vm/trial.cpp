@@ -11,6 +11,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <map>
 #include <optional>
 #include <set>
@@ -143,6 +145,37 @@ Result<Initramfs> boot_files(const fs::path& program) {
   return files;
 }
 
+// What the trial itself puts into /test keeps its place, and each file has its own.
+Status add_given(Initramfs& files, const fs::path& file) {
+  constexpr std::array<std::string_view, 6> taken{"script",    "load",    "core",
+                                                  "plan.json", "modules", "patches"};
+  const std::string name = file.filename().string();
+  const std::string path = "/test/" + name;
+  if (files.contains(path) || std::ranges::find(taken, name) != taken.end()) {
+    return fail(
+        Code::usage, file.string(),
+        fmt::format("the guest's {} is taken: by another file, or by the test itself", path),
+        "give the file another name");
+  }
+  return files.add_script(path, file);
+}
+
+// Memory in which the kernel starts, unpacks the files that it boots with, and has room for more.
+Status check_memory(const Initramfs& boots_with, const Initramfs& files, unsigned memory_mib) {
+  constexpr std::uint64_t for_the_kernel_mib = 100;
+  const std::uint64_t needed_mib =
+      for_the_kernel_mib + ((boots_with.size() + std::max(boots_with.size(), files.size())) >> 20);
+  if (memory_mib < needed_mib) {
+    return fail(
+        Code::usage, fmt::format("--memory {}", memory_mib),
+        fmt::format("this guest needs {} MiB: its kernel and programs {}, the files of the "
+                    "test {}",
+                    needed_mib, for_the_kernel_mib + (boots_with.size() >> 20), files.size() >> 20),
+        fmt::format("give it more: --memory {}", std::bit_ceil(needed_mib)));
+  }
+  return {};
+}
+
 // The files of this trial.
 Status fill(Initramfs& files, const kernel::Kernel& kernel, const TrialOptions& options) {
   guest::GuestPlan plan{.model = options.model,
@@ -163,7 +196,7 @@ Status fill(Initramfs& files, const kernel::Kernel& kernel, const TrialOptions& 
     TRY(files.add_script(plan.load_script, options.load_script));
   }
   for (const fs::path& file : options.files) {
-    TRY(files.add_script("/test/" + file.filename().string(), file));
+    TRY(add_given(files, file));
   }
   const std::string json = guest::to_json(plan);
   ByteView bytes = as_bytes(json);
@@ -288,7 +321,7 @@ std::string why_ended(const GuestEnd& end, const TrialReport& report, const std:
     case GuestEnd::How::silent:
       return fmt::format("the guest hung {}: no sign of life any more", where);
     case GuestEnd::How::deadline:
-      return fmt::format("the time limit of {:.0f} s was reached {}", end.seconds, where);
+      return fmt::format("the time limit was reached {}, after {:.0f} s", where, report.seconds);
   }
   return {};
 }
@@ -370,31 +403,37 @@ Result<TrialReport> try_modules(const kernel::Kernel& kernel, const TrialOptions
   TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-test"));
   const fs::path archive = scratch.path() / "files";
   const Initramfs boots_with = TRY(boot_files(options.program));
-  const bool keep = !options.fresh_boot && !kernel.derived.empty();
+  Initramfs files(&boots_with);
+  TRY(fill(files, kernel, options));
+  TRY(check_memory(boots_with, files, options.memory_mib));
+  TRY(files.write(archive));
   GuestWanted wanted{.hardware = {.memory_mib = options.memory_mib, .cpus = options.cpus},
                      .vmlinuz = kernel.vmlinuz,
                      .files = &boots_with,
                      .init = fmt::format("{} guest-init", guest_program),
                      .arguments = options.arguments,
                      .limits = {.deadline = options.deadline},
-                     .keep = keep ? kernel.derived / "guests" : fs::path{},
+                     .keep = {},
                      .progress = watcher.progress};
-  {
-    Initramfs files(&boots_with);
-    TRY(fill(files, kernel, options));
-    TRY(files.write(archive));
-    while (wanted.hardware.shared_bytes < fs::file_size(archive) + guest::archive_offset) {
-      wanted.hardware.shared_bytes *= 2;
-    }
+  // Unusually much makes a machine of its own, which is not worth keeping.
+  const std::uint64_t usual = wanted.hardware.shared_bytes;
+  const MappedFile packed = TRY(MappedFile::open(archive));
+  while (wanted.hardware.shared_bytes < packed.bytes().size() + guest::archive_offset) {
+    wanted.hardware.shared_bytes *= 2;
   }
-  auto [guest, restored] = TRY(ready_guest(wanted));
-  TrialReport report{.restored = restored, .boot_seconds = guest.seconds()};
+  if (!options.fresh_boot && !kernel.derived.empty() && wanted.hardware.shared_bytes == usual) {
+    wanted.keep = kernel.derived / "guests";
+  }
+  auto [guest, restored, before] = TRY(ready_guest(wanted));
+  TrialReport report{.restored = restored, .boot_seconds = before + guest.seconds()};
   Listener listener(report, watcher);
-  TRY(guest.hand_over(archive));
+  TRY(guest.hand_over(packed.bytes()));
+  Limits limits = wanted.limits;
+  limits.deadline -= before;
   const GuestEnd end =
-      TRY(guest.watch(wanted.limits, [&](std::string_view line) { return listener.take(line); }));
+      TRY(guest.watch(limits, [&](std::string_view line) { return listener.take(line); }));
   report.console = guest.console();
-  report.seconds = end.seconds;
+  report.seconds = before + end.seconds;
   judge(report, end, listener);
   judge_each(report, options, end, listener);
   return report;
