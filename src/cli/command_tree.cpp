@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
+#include <cmath>
+#include <cstdlib>
 #include <utility>
 
 #include "cli/help.h"
@@ -150,8 +152,7 @@ Status check_paths(const Command::Data& command) {
       std::error_code ec;
       if (!fs::exists(path, ec)) {
         return ec ? fail_errno(ec.value(), path, "open")
-                  : fail(Code::io, path, "there is no such file or directory",
-                         "check the path; a directory has to be made first");
+                  : fail(Code::io, path, "there is no such file or directory", "check the path");
       }
     }
   }
@@ -189,7 +190,15 @@ const Option& Option::between(unsigned long low, unsigned long high) const {
 }
 
 const Option& Option::positive() const {
-  data_->option->check(CLI::PositiveNumber);
+  data_->option->check(CLI::Validator(
+      [](const std::string& value) {
+        char* end = nullptr;
+        const double number = std::strtod(value.c_str(), &end);
+        return *end == '\0' && std::isfinite(number) && number > 0
+                   ? std::string{}
+                   : fmt::format("'{}' is no number above 0", value);
+      },
+      ""));
   return *this;
 }
 

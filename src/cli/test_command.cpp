@@ -89,13 +89,22 @@ vm::TrialWatcher watcher(int fd, bool several) {
   };
 }
 
+// The kernel's log says nothing of a script that was not content.
+std::string where_to_look(const vm::TrialReport& report, const fs::path& log) {
+  const auto failed = std::ranges::find(report.phases, false, &vm::TrialPhase::ok);
+  if (failed != report.phases.end() && !failed->output.empty() && report.suspicious.empty()) {
+    return "see above what the script said";
+  }
+  return log.empty() ? "run it again with --keep-log FILE and read the kernel's log"
+                     : "read the kernel's log in " + log.string();
+}
+
 Error failure(const vm::TrialReport& report, const kernel::Kernel& kernel, const std::string& patch,
               const fs::path& log) {
   return {.code = Code::test_failed,
           .where = fmt::format("{} on {}", patch, kernel.release),
           .reason = report.reason,
-          .remedy = log.empty() ? "run it again with --keep-log FILE and read the kernel's log"
-                                : "read the kernel's log in " + log.string()};
+          .remedy = where_to_look(report, log)};
 }
 
 Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel, const std::string& patch,
@@ -205,7 +214,8 @@ Status add_core(Options& options, const kernel::Kernel& kernel) {
     if (options.trial.model.empty() && options.trial.core.empty()) {
       return {};
     }
-    return fail(Code::usage, "--model", "the patches are for the kernel's own livepatch core",
+    return fail(Code::usage, options.trial.core.empty() ? "--model" : "--core",
+                "the patches are for the kernel's own livepatch core",
                 "leave --model and --core out, or build them with --for suture");
   }
   if (!options.trial.core.empty()) {
@@ -219,7 +229,19 @@ Status add_core(Options& options, const kernel::Kernel& kernel) {
   return {};
 }
 
+// Before the test, not when it is over.
+Status check_place_of_log(const fs::path& log) {
+  std::error_code ec;
+  const fs::path directory = fs::absolute(log, ec).parent_path();
+  if (log.empty() || (fs::is_directory(directory, ec) && ::access(directory.c_str(), W_OK) == 0)) {
+    return {};
+  }
+  return fail(Code::usage, log.string(), "nothing can be written there",
+              "give a file in a directory that you may write to");
+}
+
 Result<Report> run(Options& options, bool json) {
+  TRY(check_place_of_log(options.keep_log));
   module::Metadata metadata = TRY(read_patches(options));
   kernel::Kernel kernel = TRY(find_kernel(options, metadata));
   options.core = metadata.core;

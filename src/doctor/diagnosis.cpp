@@ -70,7 +70,7 @@ std::optional<Space> space_at(fs::path path) {
     path = path.parent_path();
   }
   return Space{.path = path.string(),
-               .free_bytes = static_cast<std::uint64_t>(st.f_bfree) * st.f_frsize,
+               .free_bytes = static_cast<std::uint64_t>(st.f_bavail) * st.f_frsize,
                .read_only = (st.f_flag & ST_RDONLY) != 0};
 }
 

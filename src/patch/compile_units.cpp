@@ -328,6 +328,9 @@ class Counter {
     constexpr std::size_t few = 8, steps = 10;
     const std::lock_guard lock(mutex_);
     ++begun_;
+    if (interrupted()) {
+      return;  // nothing begins any more
+    }
     if (jobs_ <= few) {
       if (told_.insert(source).second) {
         progress_(fmt::format("compiling {}", source));
