@@ -74,6 +74,19 @@ Status sync_directory(const fs::path& path) {
   return {};
 }
 
+// All of the bytes. 0, or an errno.
+int write_whole(int fd, ByteView bytes) {
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t put = ::write(fd, bytes.data() + done, bytes.size() - done);
+    if (put >= 0) {
+      done += static_cast<std::size_t>(put);
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
+}
+
 Status write_and_rename(const fs::path& path, ByteView bytes, unsigned mode, Durable durable) {
   static std::atomic<unsigned> serial{0};
   fs::path temporary = path;
@@ -86,18 +99,9 @@ Status write_and_rename(const fs::path& path, ByteView bytes, unsigned mode, Dur
     ::unlink(temporary.c_str());
     return fail_errno(err, path.string(), what);
   };
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    ssize_t put = ::write(raw, bytes.data() + done, bytes.size() - done);
-    if (put < 0) {
-      if (errno == EINTR) {
-        continue;
-      }
-      int err = errno;
-      ::close(raw);
-      return give_up(err, "write");
-    }
-    done += static_cast<std::size_t>(put);
+  if (const int err = write_whole(raw, bytes); err != 0) {
+    ::close(raw);
+    return give_up(err, "write");
   }
   // Durable files have the mode that is asked for, whatever the umask is.
   if (durable == Durable::yes && (::fchmod(raw, mode) != 0 || ::fsync(raw) != 0)) {
@@ -127,6 +131,11 @@ Result<Bytes> read_bytes(const fs::path& path) { return open_whole<Bytes>(path);
 
 Result<Bytes> read_bytes(const Descriptor& fd, const fs::path& path) {
   return read_whole<Bytes>(fd, path);
+}
+
+Status write_bytes(const Descriptor& fd, ByteView bytes, const fs::path& path) {
+  const int err = write_whole(fd.get(), bytes);
+  return err == 0 ? Status{} : Status(fail_errno(err, path.string(), "write"));
 }
 
 Status write_file(const fs::path& path, ByteView bytes, unsigned mode) {

@@ -23,6 +23,9 @@ Result<Bytes> read_bytes(const fs::path& path);
 // What is left to read of an open file; `path` names it in errors.
 Result<Bytes> read_bytes(const Descriptor& fd, const fs::path& path);
 
+// All of the bytes, where the open file stands; `path` names it in errors.
+Status write_bytes(const Descriptor& fd, ByteView bytes, const fs::path& path);
+
 // Writes to `path` by way of a temporary file in the same directory and a rename.
 Status write_file(const fs::path& path, ByteView bytes, unsigned mode = 0644);
 Status write_file(const fs::path& path, std::string_view text, unsigned mode = 0644);

@@ -8,16 +8,15 @@
 //   1. Is there a call that sleeps, which comes round again and from which no way leads to a return
 //      or to the task's end? Then it is refused, whoever calls it.
 //   2. Is it given to what starts kernel threads? Or does nobody call it by name, and it loops
-//   until
-//      its thread is to stop, or does with its task what only threads of the kernel do? Then a task
+//      until its thread is to stop, or does with its task what only the kernel's do? Then a task
 //      enters it once. It is refused where it asks whether to stop, has no return, sleeps without a
 //      deadline again and again with work in between, or has a loop and may be frozen. What only
 //      waits for something once may end by itself: a note.
 //      Where the main function does not wait itself, but the one function of its file that it calls
 //      again and again and that waits: the thread is in that one when it has nothing to do.
-//   3. Does it never return, but end the task, or the machine? A note. So is that it receives from
-//   a
-//      socket, by what it calls: a thread may wait there for as long as the connection lasts.
+//   3. Does it never return, but end the task, or the machine? A note. It also has one where it
+//      receives from a socket, by itself or by what it calls: a thread may wait there for as long
+//      as the connection lasts.
 // The kernel's own functions to sleep, which tell nothing by their code, are known by name.
 //
 // Invariants: what is not understood is a way out, so a refusal is never a guess about code; traps

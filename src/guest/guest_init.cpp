@@ -6,8 +6,10 @@
 // there for one trial after another. Every phase is announced before it begins and reported when it
 // ends; the kernel's log goes out record by record from a thread of its own, which also says
 // "alive" when nothing else happens. Load and unload are the very functions that `suture load` and
-// `suture unload` call. Invariant: `end` is sent after the last log record; a host that did not see
-// it knows that the guest died in the phase announced last.
+// `suture unload` call.
+//
+// Invariant: `end` is sent after the last log record; a host that did not see it knows that the
+// guest died in the phase announced last.
 #include "guest/guest_init.h"
 
 #include <fcntl.h>

@@ -13,7 +13,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,45 +79,12 @@ std::string how_it_ended(const GuestEnd& end) {
   return {};
 }
 
-// Copies a file into a socket. Its SHA-256.
-Result<std::string> send_file(const fs::path& path, const Descriptor& to) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) {
-    return fail_errno(errno, path.string(), "open the saved guest");
-  }
+// Copies all that comes, from or into a socket; `path` is the file at the other end. Its SHA-256.
+Result<std::string> copy(const Descriptor& from, const Descriptor& to, const fs::path& path) {
   Sha256 hash;
   std::vector<std::uint8_t> buffer(piece);
   for (;;) {
-    const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
-    if (got < 0) {
-      return fail_errno(errno, path.string(), "read the saved guest");
-    }
-    if (got == 0) {
-      return hash.hex();
-    }
-    const ByteView bytes(buffer.data(), static_cast<std::size_t>(got));
-    hash.add(bytes);
-    for (std::size_t done = 0; done < bytes.size();) {
-      const ssize_t put = ::send(to.get(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
-      if (put <= 0) {
-        return fail(Code::guest_failed, "qemu-system-x86_64", "it does not take the saved guest",
-                    "run the command again");
-      }
-      done += static_cast<std::size_t>(put);
-    }
-  }
-}
-
-// Copies all that comes through a socket into a file. Its SHA-256.
-Result<std::string> receive_file(const Descriptor& from, const fs::path& path) {
-  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (file.get() < 0) {
-    return fail_errno(errno, path.string(), "write the guest's state");
-  }
-  Sha256 hash;
-  std::vector<std::uint8_t> buffer(piece);
-  for (;;) {
-    const ssize_t got = ::recv(from.get(), buffer.data(), buffer.size(), 0);
+    const ssize_t got = ::read(from.get(), buffer.data(), buffer.size());
     if (got < 0) {
       return fail_errno(errno, path.string(), "read the guest's state");
     }
@@ -127,14 +93,16 @@ Result<std::string> receive_file(const Descriptor& from, const fs::path& path) {
     }
     const ByteView bytes(buffer.data(), static_cast<std::size_t>(got));
     hash.add(bytes);
-    for (std::size_t done = 0; done < bytes.size();) {
-      const ssize_t put = ::write(file.get(), bytes.data() + done, bytes.size() - done);
-      if (put < 0) {
-        return fail_errno(errno, path.string(), "write the guest's state");
-      }
-      done += static_cast<std::size_t>(put);
-    }
+    TRY(write_bytes(to, bytes, path));
   }
+}
+
+Result<Descriptor> open_state(const fs::path& path, int how) {
+  Descriptor file(::open(path.c_str(), how | O_CLOEXEC, 0600));
+  if (file.get() < 0) {
+    return fail_errno(errno, path.string(), "open the guest's state");
+  }
+  return file;
 }
 
 // QEMU would die where the disk is full when it comes to use it.
@@ -147,15 +115,10 @@ Status reserve(const fs::path& path, std::uint64_t bytes) {
 }
 
 Status write_at(const Descriptor& fd, std::uint64_t offset, ByteView bytes, const fs::path& path) {
-  for (std::size_t done = 0; done < bytes.size();) {
-    const ssize_t put = ::pwrite(fd.get(), bytes.data() + done, bytes.size() - done,
-                                 static_cast<off_t>(offset + done));
-    if (put < 0) {
-      return fail_errno(errno, path.string(), "hand the files over to the guest");
-    }
-    done += static_cast<std::size_t>(put);
+  if (::lseek(fd.get(), static_cast<off_t>(offset), SEEK_SET) < 0) {
+    return fail_errno(errno, path.string(), "hand the files over to the guest");
   }
-  return {};
+  return write_bytes(fd, bytes, path);
 }
 
 }  // namespace
@@ -212,8 +175,9 @@ Result<Guest> Guest::restore(const Hardware& hardware, const fs::path& state,
                              const std::string& sha256) {
   Guest guest = TRY(start(hardware, {"-incoming", fmt::format("unix:{}", stream_name)}));
   {
+    const Descriptor file = TRY(open_state(state, O_RDONLY));
     const Descriptor stream = TRY(connect_to(guest.scratch_.path() / stream_name));
-    if (TRY(send_file(state, stream)) != sha256) {
+    if (TRY(copy(file, stream, state)) != sha256) {
       return fail(Code::guest_failed, state.string(), "it is not what was written",
                   "remove it: suture cache clean");
     }
@@ -273,8 +237,9 @@ Result<std::string> Guest::save(const fs::path& state) {
   TRY(monitor.run("migrate", Json{{"uri", fmt::format("unix:{}", stream_name)}}));
   std::string sha256;
   {
+    const Descriptor file = TRY(open_state(state, O_WRONLY | O_CREAT | O_TRUNC));
     const Descriptor connection = TRY(accept_at(listening, stream));
-    sha256 = TRY(receive_file(connection, state));
+    sha256 = TRY(copy(connection, file, state));
   }
   const Json said = TRY(monitor.run("query-migrate"));
   const Json* status = said.find("status");
