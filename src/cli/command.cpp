@@ -132,9 +132,11 @@ void add_model(const Command& command, std::string& model, const std::string& te
 }
 
 Option KernelChoice::add_options(const Command& command) {
-  const Option kernel = command.option("-k,--kernel REL", release,
-                                       "Release of a cached kernel (default: the running one if it "
-                                       "is cached, else the newest 6.1 amd64, else the newest)");
+  const Option kernel =
+      command.option("-k,--kernel REL", release,
+                     "Release of a cached kernel (default: the running one if it "
+                     "is cached, else the newest of this Debian's series, else the "
+                     "newest)");
   command.option("--vmlinuz FILE", files.vmlinuz, "Any other kernel: its bootable image");
   command.option("--config FILE", files.config, "... its configuration");
   command.option("--symvers FILE", files.symvers, "... its Module.symvers");

@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "cli/command.h"
-#include "cli/core_file.h"
 #include "live/core_module.h"
+#include "module/core_build.h"
 
 namespace suture::cli {
 
@@ -20,9 +20,9 @@ Result<Report> build(const BuildOptions& options) {
   const kernel::Kernel kernel = TRY(options.kernel.find());
   const kernel::Progress tell = progress();
   tell(fmt::format("building the core for {}", kernel.release));
-  auto built = core_file(kernel);
+  auto built = module::load_core(kernel);
   tell("");
-  const fs::path kept = TRY(std::move(built));
+  const fs::path kept = TRY(std::move(built)).module;
   const Bytes bytes = TRY(read_bytes(kept));
   TRY(make_directories(options.output));
   const fs::path module = options.output / "suture.ko";
@@ -48,7 +48,7 @@ Result<fs::path> default_core(const machine::Machine& machine) {
                             "writes elsewhere",
                             release));
   }
-  return core_file(*kernel);
+  return TRY(module::load_core(*kernel)).module;
 }
 
 Result<Report> load(const fs::path& file) {

@@ -10,8 +10,8 @@
 #include "base/process.h"
 #include "cli/command.h"
 #include "cli/compare_plot.h"
-#include "cli/core_file.h"
 #include "compare/compare.h"
+#include "module/core_build.h"
 #include "patch/build.h"
 #include "vm/trial.h"
 
@@ -77,7 +77,7 @@ Result<std::vector<compare::ComparedWay>> run_guest(const kernel::Kernel& kernel
                                                     const Options& options,
                                                     const std::vector<fs::path>& modules,
                                                     const fs::path& script) {
-  vm::TrialOptions trial{.core = TRY(core_file(kernel)),
+  vm::TrialOptions trial{.core = TRY(module::load_core(kernel)).module,
                          .program = options.program,
                          .script = script,
                          .files = modules,

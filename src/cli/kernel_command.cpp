@@ -4,11 +4,13 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "kernel/apt.h"
 #include "kernel/cache_space.h"
 #include "kernel/image.h"
 #include "kernel/kernel.h"
 #include "kernel/module_image.h"
 #include "kernel/packages.h"
+#include "machine/sysfs.h"
 #include "patch/headers.h"
 
 namespace suture::cli {
@@ -28,11 +30,34 @@ std::string key_value(std::string_view key, std::string_view value) {
   return fmt::format("{:<10} {}\n", key, value);
 }
 
-Result<Report> add(const std::string& release) {
+struct AddOptions {
+  std::string release, suite;
+};
+
+// The running kernel where the archive has it; else the newest.
+Result<std::string> release_to_add(const AddOptions& options, const kernel::Archive& archive) {
+  if (!options.release.empty()) {
+    return options.release;
+  }
+  if (options.suite.empty()) {
+    std::string running = machine::running_release(machine::Machine{});
+    if (TRY(kernel::has_kernel(running, archive))) {
+      return running;
+    }
+  }
+  return kernel::newest_release(archive);
+}
+
+Result<Report> add(const AddOptions& options) {
   kernel::Progress tell = progress();
-  std::string wanted = release.empty() ? TRY(kernel::newest_release()) : release;
+  // A kernel that is there needs no archive.
+  const bool there = !options.release.empty() && kernel::find(options.release).has_value();
+  const kernel::Archive archive = options.suite.empty() || there
+                                      ? kernel::Archive::of_machine()
+                                      : TRY(kernel::Archive::of_suite(options.suite, tell));
+  std::string wanted = TRY(release_to_add(options, archive));
   bool known = kernel::find(wanted).has_value();
-  auto added = kernel::add(wanted, tell);
+  auto added = kernel::add(wanted, archive, tell);
   Status indexed = added ? patch::index_headers(*added, tell) : Status{};
   tell("");
   kernel::Kernel kernel = TRY(std::move(added));
@@ -128,13 +153,18 @@ void register_kernel(Commands& commands) {
   const Command kernel = commands.add(
       "kernel", "Fetch stock kernels to build for, see which ones are there, remove them");
   auto release = std::make_shared<std::string>();
+  auto options = std::make_shared<AddOptions>();
 
   const Command add_command =
       kernel.add("add", "Fetch a stock kernel and prepare its source to compile");
-  add_command.option("RELEASE", *release,
-                     "Its release, e.g. 6.1.0-56-amd64 (default: the newest linux-image-amd64 of "
-                     "Debian's archive)");
-  commands.on_run(add_command, [release] { return add(*release); });
+  add_command.option("RELEASE", options->release,
+                     "Its release, e.g. 6.1.0-56-amd64 (default: the running one if Debian's "
+                     "archive has it, else the newest linux-image-amd64)");
+  add_command.option(
+      "--suite", options->suite,
+      "A suite of Debian's archive to take it from, which the machine's apt need not "
+      "know: trixie, trixie-backports, sid");
+  commands.on_run(add_command, [options] { return add(*options); });
 
   const Command list_command = kernel.add("list",
                                           "List the kernels in the cache, and say what is wrong "
@@ -149,8 +179,8 @@ void register_kernel(Commands& commands) {
 
   const Command show_command = kernel.add("show", "Show a kernel of the cache");
   show_command.option("RELEASE", *release,
-                      "Its release (default: the running one if it is cached, else the newest 6.1 "
-                      "amd64, else the newest)");
+                      "Its release (default: the running one if it is cached, else the newest of "
+                      "this Debian's series, else the newest)");
   commands.on_run(show_command, [release] { return show(*release); });
 
   const Command cache = commands.add("cache", "Give back disk space");

@@ -8,8 +8,8 @@
 #include <optional>
 
 #include "cli/command.h"
-#include "cli/core_file.h"
 #include "cli/live_report.h"
+#include "module/core_build.h"
 #include "module/metadata.h"
 #include "vm/trial.h"
 
@@ -225,7 +225,7 @@ Status add_core(Options& options, const kernel::Kernel& kernel) {
     return fail(Code::usage, "--core", "the core cannot be built from the kernel's image alone",
                 "give the core's file: --core FILE");
   }
-  options.trial.core = TRY(core_file(kernel));
+  options.trial.core = TRY(module::load_core(kernel)).module;
   return {};
 }
 

@@ -18,6 +18,8 @@ namespace suture::kernel {
 
 fs::path kernels_directory();
 fs::path downloads_directory();
+fs::path toolchains_directory();
+fs::path apt_directory();
 fs::path derived_directory(const std::string& build_id);
 
 // As root: `path`, which lies in the cache, and what is above it there belong to root, or to who
@@ -42,7 +44,12 @@ std::string series_of(const std::string& release);
 std::string flavour_of(const std::string& release);
 
 // Writes the entry's kernel.json, which makes it a whole one. The image's package comes first.
-Status write_entry(const fs::path& root, const Image& image, const std::vector<Package>& packages);
+struct EntryParts {
+  std::vector<Package> packages;
+  std::string suite;      // where they came from; empty: what the machine's apt knew
+  std::string toolchain;  // its name; empty: the machine's own
+};
+Status write_entry(const fs::path& root, const Image& image, const EntryParts& parts);
 
 // not-cached where there is none, bad-package where it is damaged.
 Result<Kernel> read_entry(const std::string& release);

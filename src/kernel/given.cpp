@@ -26,6 +26,7 @@
 #include "kernel/packages.h"
 #include "kernel/prepare.h"
 #include "kernel/symvers.h"
+#include "kernel/toolchain.h"
 #include "kernel/unit_list.h"
 #include "kernel/vmlinuz.h"
 
@@ -150,7 +151,8 @@ Status copy_tree(const fs::path& from, const fs::path& to) {
 Result<fs::path> keep_source(const Kernel& kernel, const fs::path& given) {
   fs::path copy = kernel.derived / "source";
   fs::path record = kernel.derived / "source.origin";
-  std::string origin = TRY(fingerprint(given)) + TRY(sha256_file(kernel.config));
+  std::string origin =
+      TRY(fingerprint(given)) + TRY(sha256_file(kernel.config)) + kernel.toolchain.string();
   FileLock lock = TRY(lock_cache());
   if (auto known = read_text(record); known && *known == origin && fs::exists(copy)) {
     return copy;
@@ -165,12 +167,15 @@ Result<fs::path> keep_source(const Kernel& kernel, const fs::path& given) {
   ConfigIdentity identity = TRY(config_identity(config, kernel.config.string()));
   if (fs::exists(fresh / "include/config")) {
     // Objects of another configuration must not pass for this one's.
-    Command clean = kbuild_command(fresh, identity.arch, TRY(find_compiler(identity.compiler_text)),
+    Command clean = kbuild_command(fresh, identity.arch,
+                                   TRY(find_compiler(identity.compiler_text, kernel.toolchain)),
                                    kernel.release);
     clean.argv.push_back("mrproper");
+    clean = in_toolchain(kernel.toolchain, std::move(clean), {}, {fresh});
     TRY(run_checked(clean, Code::prepare_failed, given.string(), "give an unchanged source tree"));
   }
-  TRY(prepare_tree(fresh, kernel.config, kernel.symvers, kernel.release, [](std::string_view) {}));
+  TRY(prepare_tree(fresh, kernel.config, kernel.symvers, kernel.release, kernel.toolchain,
+                   [](std::string_view) {}));
   if (fs::exists(copy, ec)) {
     TRY(rename_path(copy, scratch.path() / "old"));
   }
@@ -233,6 +238,7 @@ Result<Kernel> from_files(const KernelFiles& files) {
   if (is_prepared(source, kernel.config, kernel.release) && TRY(take_units(kernel, source))) {
     kernel.source = source;
   } else {
+    kernel.toolchain = toolchain_root(TRY(known_toolchain(identity.compiler_text)));
     kernel.source = TRY(keep_source(kernel, source));
     kernel.units = units_file(kernel.source);
   }

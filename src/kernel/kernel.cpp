@@ -11,9 +11,11 @@
 #include <cstring>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "kernel/cache.h"
 #include "kernel/make_units.h"
 #include "kernel/prepare.h"
+#include "kernel/toolchain.h"
 
 namespace suture::kernel {
 
@@ -28,8 +30,7 @@ std::unexpected<Error> damaged_entry(const fs::path& root, std::string_view why)
                           root.filename().string()));
 }
 
-// What linux-image-amd64 stands for in Debian's stable release, Debian 12.
-constexpr std::string_view stable_series = "6.1";
+// What linux-image-amd64 stands for.
 constexpr std::string_view plain_flavour = "amd64";
 
 // 6.1.0-9 before 6.1.0-10 before 6.12.0-1.
@@ -66,6 +67,10 @@ fs::path cache_directory() {
 fs::path kernels_directory() { return cache_directory() / "kernels"; }
 
 fs::path downloads_directory() { return cache_directory() / "downloads"; }
+
+fs::path toolchains_directory() { return cache_directory() / "toolchains"; }
+
+fs::path apt_directory() { return cache_directory() / "apt"; }
 
 fs::path derived_directory(const std::string& build_id) {
   return cache_directory() / "derived" / build_id;
@@ -152,17 +157,19 @@ bool is_release_name(std::string_view release) {
          });
 }
 
-Status write_entry(const fs::path& root, const Image& image, const std::vector<Package>& packages) {
+Status write_entry(const fs::path& root, const Image& image, const EntryParts& parts) {
   Json json = {
       {"schema", entry_schema},
       {"release", image.release()},
-      {"package_version", packages.at(0).version},
+      {"package_version", parts.packages.at(0).version},
       {"build_id", image.build_id()},
       {"compiler", image.compiler()},
       {"banner", image.banner()},
+      {"suite", parts.suite},
+      {"toolchain", parts.toolchain},
       {"packages", Json::array()},
   };
-  for (const Package& package : packages) {
+  for (const Package& package : parts.packages) {
     json["packages"].push_back(
         {{"name", package.name}, {"version", package.version}, {"sha256", package.sha256}});
   }
@@ -196,6 +203,8 @@ Result<Kernel> read_entry(const std::string& release) {
   if (!entry.whole()) {
     return damaged_entry(kernel.root, "its kernel.json lacks " + entry.missing());
   }
+  // Older entries do not say, and were made with the machine's own.
+  kernel.toolchain = toolchain_root(entry.text("toolchain"));
   kernel.vmlinuz = kernel.root / "vmlinuz";
   kernel.vmlinux = kernel.root / "vmlinux";
   kernel.config = kernel.root / "config";
@@ -231,11 +240,23 @@ std::vector<std::string> cached_releases() {
   return releases;
 }
 
-bool is_stable(const std::string& release) {
-  return series_of(release) == stable_series && flavour_of(release) == plain_flavour;
-}
-
 }  // namespace
+
+std::string series_of_debian(std::string_view os_release) {
+  static constexpr std::pair<std::string_view, std::string_view> series[] = {
+      {"11", "5.10"}, {"12", "6.1"}, {"13", "6.12"}};
+  bool debian = false;
+  std::string out;
+  for_each_line(os_release, [&](std::string_view line) {
+    debian = debian || line == "ID=debian";
+    for (const auto& [version, its_series] : series) {
+      if (line == fmt::format("VERSION_ID=\"{}\"", version)) {
+        out = its_series;
+      }
+    }
+  });
+  return debian ? out : std::string{};
+}
 
 Result<Listing> list() {
   TRY(check_cache_owner(kernels_directory()));
@@ -259,8 +280,12 @@ Result<Kernel> find(const std::string& release) {
     return fail(Code::not_cached, cache_directory().string(), "no kernel is in the cache",
                 "suture kernel add");
   }
-  auto stable = std::ranges::find_if(releases.rbegin(), releases.rend(), is_stable);
-  return read_entry(stable != releases.rend() ? *stable : releases.back());
+  const std::string series = series_of_debian(read_text("/etc/os-release").value_or(""));
+  auto usual =
+      std::ranges::find_if(releases.rbegin(), releases.rend(), [&](const std::string& candidate) {
+        return series_of(candidate) == series && flavour_of(candidate) == plain_flavour;
+      });
+  return read_entry(usual != releases.rend() ? *usual : releases.back());
 }
 
 Status check_identity(const Image& image, const fs::path& config) {

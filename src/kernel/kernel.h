@@ -11,6 +11,8 @@
 //     source/               the prepared tree; never written again
 //   derived/KEY/            what builds make for that kernel (glue, pre objects, headers, links)
 //                           and booted guests, removable at any time; KEY is the vmlinux build id
+//   toolchains/NAME/        compilers of other releases of Debian (toolchain.h)
+//   apt/SUITE/              what the archive has in suites that the machine's apt does not know
 //   downloads/              packages, kept by version
 //   lock                    held while an entry is made
 #pragma once
@@ -33,18 +35,23 @@ struct Kernel {
   fs::path vmlinux;  // decompressed ELF
   fs::path config;
   fs::path symvers;
-  fs::path modules;  // the directory like /lib/modules/REL; empty where none was given
-  fs::path source;   // prepared tree
-  fs::path units;    // what kbuild makes the kernel of (units.h)
-  fs::path derived;  // derived/KEY, exists
+  fs::path modules;    // the directory like /lib/modules/REL; empty where none was given
+  fs::path source;     // prepared tree
+  fs::path units;      // what kbuild makes the kernel of (units.h)
+  fs::path derived;    // derived/KEY, exists
+  fs::path toolchain;  // root of the programs that compile it (toolchain.h); empty: the machine's
 };
 
 fs::path cache_directory();
 
 // The cached kernel of that release, or not-cached with the command that adds it. An empty release
-// means the newest cached one that linux-image-amd64 stands for in Debian's stable release: series
-// 6.1, flavour amd64. Where there is none, it means the newest of any other.
+// means the newest cached one of the series and flavour that linux-image-amd64 stands for in the
+// machine's release of Debian. Where there is none, it means the newest of any other.
 Result<Kernel> find(const std::string& release);
+
+// The series of a release of Debian ("6.12" of Debian 13), by its /etc/os-release; empty for one
+// that is not known.
+std::string series_of_debian(std::string_view os_release);
 
 // One that is there and cannot be used: it is damaged, or another user's.
 struct BadEntry {

@@ -32,6 +32,7 @@
 #include "kernel/dry_run.h"
 #include "kernel/included_files.h"
 #include "kernel/prepare.h"
+#include "kernel/toolchain.h"
 #include "kernel/unit_list.h"
 
 namespace suture::kernel {
@@ -52,7 +53,7 @@ Result<Kbuild> kbuild_of(const PreparedTree& about) {
   ConfigIdentity identity = TRY(config_identity(config, about.config.string()));
   return Kbuild{.about = about,
                 .arch = identity.arch,
-                .compiler = TRY(find_compiler(identity.compiler_text)),
+                .compiler = TRY(find_compiler(identity.compiler_text, about.toolchain)),
                 .objtool_at_link = has_option(config, "CONFIG_X86_KERNEL_IBT")};
 }
 
@@ -69,15 +70,18 @@ bool is_complaint(std::string_view line) {
   return line.starts_with("make") && line.find(": *** ") != std::string_view::npos;
 }
 
-// What `make -n` says about the goals.
-Result<DryRun> dry_run(const Kbuild& kbuild, const std::vector<std::string>& goals) {
+// What `make -n` says about the goals. Beside the tree, `readable` is looked into.
+Result<DryRun> dry_run(const Kbuild& kbuild, const std::vector<std::string>& goals,
+                       std::vector<fs::path> readable) {
   TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-probe"));
   Command make = make_command(kbuild, scratch.path());
   make.argv.insert(make.argv.end(), {"-n", "-B"});
   make.argv.insert(make.argv.end(), goals.begin(), goals.end());
+  readable.push_back(kbuild.about.tree);
   DryRun said;
   Status taken;
   std::string complaints;
+  make = in_toolchain(kbuild.about.toolchain, std::move(make), readable, {scratch.path()});
   Finished finished = TRY(run_lines(make, [&](std::string_view line) {
     if (is_complaint(line) && complaints.size() < 2000) {
       complaints.append(line).append("\n");
@@ -103,7 +107,8 @@ Result<std::vector<std::string>> module_objtool(const Kbuild& kbuild) {
   TRY(make_directories(probe));
   TRY(write_file(probe / "Makefile", "obj-m := probe.o\n"));
   TRY(write_file(probe / "probe.c", "\n"));
-  DryRun said = TRY(dry_run(kbuild, {fmt::format("M={}", probe.string()), "probe.o"}));
+  DryRun said =
+      TRY(dry_run(kbuild, {fmt::format("M={}", probe.string()), "probe.o"}, {scratch.path()}));
   const std::vector<Unit> units = said.units();
   auto found = std::ranges::find_if(
       units, [](const Unit& unit) { return fs::path(unit.object).filename() == "probe.o"; });
@@ -182,6 +187,8 @@ Result<std::vector<std::string>> generate(const Kbuild& kbuild, const Missing& f
   make.env.emplace_back("MAKEFILES", makefile.string());
   make.argv.insert(make.argv.end(), options.begin(), options.end());
   make.argv.emplace_back(goal);
+  make = in_toolchain(kbuild.about.toolchain, std::move(make), {},
+                      {kbuild.about.tree, scratch.path()});
   std::set<std::string, std::less<>> unknown;
   std::string complaints;
   TRY(run_lines(make, [&](std::string_view line) {
@@ -220,7 +227,7 @@ bool is_current_list(const fs::path& list) { return first_line(list) == units_fo
 Status make_units(const PreparedTree& about, const Progress& progress) {
   Kbuild kbuild = TRY(kbuild_of(about));
   progress("asking kbuild what the kernel is made of");
-  DryRun said = TRY(dry_run(kbuild, {"./"}));
+  DryRun said = TRY(dry_run(kbuild, {"./"}, {}));
   if (Missing missing = missing_files(said, about.tree); !missing.empty()) {
     progress("generating sources and headers");
     const auto jobs = fmt::format("-j{}", std::max(1U, std::thread::hardware_concurrency()));
@@ -243,13 +250,16 @@ Status ensure_units(const Kernel& kernel, const Progress& progress) {
   if (is_current_list(kernel.units)) {
     return {};  // made while we waited
   }
-  return make_units({.tree = kernel.source, .config = kernel.config, .release = kernel.release},
+  return make_units({.tree = kernel.source,
+                     .config = kernel.config,
+                     .release = kernel.release,
+                     .toolchain = kernel.toolchain},
                     progress);
 }
 
 Result<bool> list_units(const PreparedTree& about, const fs::path& list) {
   Kbuild kbuild = TRY(kbuild_of(about));
-  DryRun said = TRY(dry_run(kbuild, {"./"}));
+  DryRun said = TRY(dry_run(kbuild, {"./"}, {}));
   Missing missing = missing_files(said, about.tree);
   if (!missing.empty() && !TRY(generate(kbuild, missing, {"-n"})).empty()) {
     return false;

@@ -16,6 +16,7 @@ struct PreparedTree {
   fs::path tree;
   fs::path config;
   std::string release;
+  fs::path toolchain;  // root of the programs that compile it; empty: the machine's
 };
 
 // Where a tree's own list of compile units lies.

@@ -23,6 +23,7 @@
 #include "kernel/featureset.h"
 #include "kernel/make_units.h"
 #include "kernel/prepare.h"
+#include "kernel/toolchain.h"
 #include "kernel/unpack.h"
 #include "kernel/vmlinuz.h"
 
@@ -47,10 +48,10 @@ std::string image_name(const std::string& release) {
 std::string source_name(const std::string& release) { return "linux-source-" + series_of(release); }
 
 // A few releases that the archive has image and source of, of the same flavour and nearest first.
-Result<std::string> near_releases(const std::string& release) {
+Result<std::string> near_releases(const std::string& release, const Archive& archive) {
   std::vector<std::string> releases;
   std::vector<std::string> names;
-  for (const std::string& name : TRY(package_names(std::string(image_prefix)))) {
+  for (const std::string& name : TRY(archive.package_names(std::string(image_prefix)))) {
     std::string candidate = name.substr(image_prefix.size());
     std::string flavour = flavour_of(candidate);
     if (is_release_name(candidate) && !flavour.empty() && !candidate.ends_with("-unsigned") &&
@@ -68,7 +69,7 @@ Result<std::string> near_releases(const std::string& release) {
     bool same_b = series_of(b) == series_of(release);
     return same_a != same_b ? same_a : ::strverscmp(a.c_str(), b.c_str()) > 0;
   });
-  std::vector<Package> packages = TRY(find_packages(names));
+  std::vector<Package> packages = TRY(archive.find_packages(names));
   std::string out;
   int count = 0;
   for (const std::string& candidate : releases) {
@@ -81,67 +82,103 @@ Result<std::string> near_releases(const std::string& release) {
   return out;
 }
 
-std::unexpected<Error> unknown(const std::string& release, std::string reason) {
-  auto near = near_releases(release);
+std::unexpected<Error> unknown(const std::string& release, const Archive& archive,
+                               std::string reason) {
+  auto near = near_releases(release, archive);
   return fail(Code::unknown_release, release, std::move(reason),
-              near && !near->empty() ? fmt::format("add one of: {}", *near)
-                                     : "run 'apt-get update' and try again");
+              near && !near->empty() ? fmt::format("add one of: {}", *near) : archive.remedy());
 }
 
-// The packages of a kernel: image, headers, source, all of one version.
-Result<std::vector<Package>> locate(const std::string& release) {
+// The packages that image, modules and configuration come in. Since 7.0 linux-image is an empty
+// package that depends on what has the files; before, it has them itself. Debian's own kernels are
+// signed; those that it does not sign have names of their own.
+std::vector<std::vector<std::string>> ways_to_package(const std::string& release) {
+  return {{"linux-binary-" + release, "linux-modules-" + release, "linux-base-" + release},
+          {"linux-binary-unsigned-" + release, "linux-modules-" + release, "linux-base-" + release},
+          {image_name(release)},
+          {image_name(release) + "-unsigned"}};
+}
+
+struct Parts {
+  std::vector<Package> image;  // in one or several packages
+  Package headers, source;
+
+  std::vector<Package> all() const {
+    std::vector<Package> out = image;
+    out.insert(out.end(), {headers, source});
+    return out;
+  }
+};
+
+// The packages of a kernel, all of one version.
+Result<Parts> locate(const std::string& release, const Archive& archive) {
   if (!is_release_name(release)) {
-    return unknown(release, "this is no release of a kernel");
+    return unknown(release, archive, "this is no release of a kernel");
   }
-  std::string image = image_name(release);
-  std::string unsigned_image = image + "-unsigned";  // what Debian does not sign
-  std::string headers = "linux-headers-" + release;
-  std::string source = source_name(release);
-  std::vector<Package> known = TRY(find_packages({image, unsigned_image, headers, source}));
-  const Package* found = find_version(known, image, {});
-  if (found == nullptr) {
-    found = find_version(known, unsigned_image, {});
+  const std::string headers = "linux-headers-" + release;
+  const std::string source = source_name(release);
+  std::vector<std::string> names{headers, source};
+  for (const std::vector<std::string>& way : ways_to_package(release)) {
+    names.insert(names.end(), way.begin(), way.end());
   }
-  if (found == nullptr) {
-    return unknown(release, "the package archive has no such kernel");
-  }
-  std::vector<Package> parts{*found};
-  for (const std::string& name : {headers, source}) {
-    const Package* part = find_version(known, name, found->version);
-    if (part == nullptr) {
-      return unknown(release, fmt::format("the package archive has no {} of version {}", name,
-                                          found->version));
+  const std::vector<Package> known = TRY(archive.find_packages(names));
+  for (const std::vector<std::string>& way : ways_to_package(release)) {
+    const Package* first = find_version(known, way.front(), {});
+    if (first == nullptr) {
+      continue;
     }
-    parts.push_back(*part);
+    Parts parts;
+    std::vector<std::string> wanted = way;
+    wanted.insert(wanted.end(), {headers, source});
+    for (const std::string& name : wanted) {
+      const Package* part = find_version(known, name, first->version);
+      if (part == nullptr) {
+        return unknown(
+            release, archive,
+            fmt::format("the package archive has no {} of version {}", name, first->version));
+      }
+      (name == headers  ? parts.headers
+       : name == source ? parts.source
+                        : parts.image.emplace_back()) = *part;
+    }
+    return parts;
   }
-  return parts;
+  return unknown(release, archive, "the package archive has no such kernel");
 }
 
 struct Fetched {
-  fs::path image, headers, source;
+  std::vector<fs::path> image;
+  fs::path headers, source;
   fs::path packaging;  // of a release with a featureset; else empty
 };
 
-Result<Fetched> fetch(const std::vector<Package>& parts, const std::string& release,
+Result<Fetched> fetch(const Parts& parts, const std::string& release, const Archive& archive,
                       const Progress& progress) {
-  for (const Package& package : parts) {
+  const std::vector<Package> packages = parts.all();
+  for (const Package& package : packages) {
     progress(fmt::format("fetching {} {} ({} MiB)", package.name, package.version,
                          (package.size >> 20) + 1));
   }
-  std::vector<fs::path> files = TRY(fetch_packages(parts, downloads_directory(), progress));
-  Fetched fetched{files.at(0), files.at(1), files.at(2), {}};
+  Fetched fetched;
+  fetched.image = TRY(archive.fetch_packages(packages, downloads_directory(), progress));
+  fetched.source = fetched.image.back();
+  fetched.image.pop_back();
+  fetched.headers = fetched.image.back();
+  fetched.image.pop_back();
   if (!featureset_of(release).empty()) {
-    const Package& source = parts.at(2);
+    const Package& source = parts.source;
     progress(fmt::format("fetching the packaging of {} {}", source.source, source.version));
-    fetched.packaging = TRY(fetch_packaging(source, downloads_directory()));
+    fetched.packaging = TRY(archive.fetch_packaging(source, downloads_directory()));
   }
   return fetched;
 }
 
-// Where the image package's files go in an entry.
+// Where the image packages' files go in an entry: vmlinuz and its company lie in /boot, or beside
+// the modules.
 std::optional<std::string> place_image(std::string_view name, const std::string& release) {
   for (const char* file : {"vmlinuz", "config", "System.map"}) {
-    if (name == fmt::format("boot/{}-{}", file, release)) {
+    if (name == fmt::format("boot/{}-{}", file, release) ||
+        name == fmt::format("usr/lib/modules/{}/{}", release, file)) {
       return file;
     }
   }
@@ -156,15 +193,17 @@ std::optional<std::string> place_image(std::string_view name, const std::string&
 }
 
 Status unpack_image(const Fetched& fetched, const fs::path& root, const std::string& release) {
-  TRY(unpack_deb(fetched.image, root,
-                 [&](std::string_view name) { return place_image(name, release); }));
+  for (const fs::path& package : fetched.image) {
+    TRY(unpack_deb(package, root,
+                   [&](std::string_view name) { return place_image(name, release); }));
+  }
   std::string symvers = fmt::format("usr/src/linux-headers-{}/Module.symvers", release);
   TRY(unpack_deb(fetched.headers, root, [&](std::string_view name) {
     return name == symvers ? std::optional<std::string>("Module.symvers") : std::nullopt;
   }));
   for (const char* part : {"vmlinuz", "config", "modules", "Module.symvers"}) {
     if (!fs::exists(root / part)) {
-      return fail(Code::bad_package, fetched.image.filename().string(),
+      return fail(Code::bad_package, fetched.image.front().filename().string(),
                   fmt::format("the packages hold no {} of {}", part, release),
                   "this kernel is packaged otherwise; give its files with --vmlinuz and the like");
     }
@@ -186,9 +225,10 @@ Status unpack(const Fetched& fetched, const fs::path& root, const std::string& r
   return image ? unpacked : image;
 }
 
-Status build_entry(const fs::path& root, const std::string& release, const Progress& progress) {
-  std::vector<Package> parts = TRY(locate(release));
-  Fetched fetched = TRY(fetch(parts, release, progress));
+Status build_entry(const fs::path& root, const std::string& release, const Archive& archive,
+                   const Progress& progress) {
+  const Parts parts = TRY(locate(release, archive));
+  Fetched fetched = TRY(fetch(parts, release, archive, progress));
   progress("unpacking image, modules and source");
   TRY(unpack(fetched, root, release));
   Image image = TRY(Image::open(root / "vmlinux"));
@@ -201,24 +241,27 @@ Status build_entry(const fs::path& root, const std::string& release, const Progr
     progress(fmt::format("applying the patches of featureset {}", featureset_of(release)));
     TRY(apply_featureset(fetched.packaging, featureset_of(release), root / "source"));
   }
-  TRY(prepare_tree(root / "source", root / "config", root / "Module.symvers", release, progress));
-  return write_entry(root, image, parts);
+  const std::string config = TRY(read_text(root / "config"));
+  const std::string toolchain = TRY(choose_toolchain(config, release, archive, progress));
+  TRY(prepare_tree(root / "source", root / "config", root / "Module.symvers", release,
+                   toolchain_root(toolchain), progress));
+  return write_entry(root, image,
+                     {.packages = parts.all(), .suite = archive.suite(), .toolchain = toolchain});
 }
 
 }  // namespace
 
 // "Depends: linux-image-6.1.0-56-amd64 (= 6.1.192-2)"
-Result<std::string> newest_release() {
+Result<std::string> newest_release(const Archive& archive) {
   Finished arch = TRY(run_checked({{"dpkg", "--print-architecture"}, {}, {}}, Code::package_failed,
                                   "dpkg", "run this on a Debian system"));
   std::string name = image_name(arch.out.substr(0, arch.out.find('\n')));
-  std::vector<Package> known = TRY(find_packages({name}));
-  std::string depends = known.empty() ? std::string{} : known.front().depends;
+  const std::optional<Package> known = TRY(archive.preferred(name));
+  std::string depends = known ? known->depends : std::string{};
   std::size_t at = depends.find(image_prefix);
   if (at == std::string::npos) {
     return fail(Code::unknown_release, name,
-                "the package archive does not say which kernel is newest",
-                "run 'apt-get update', or name a release");
+                "the package archive does not say which kernel is newest", archive.remedy());
   }
   at += image_prefix.size();
   std::string release = depends.substr(at, depends.find_first_of(" ,(", at) - at);
@@ -232,7 +275,7 @@ Result<std::string> newest_release() {
 namespace {
 
 // Makes the entry, unless it was made while we waited for the lock.
-Status add_entry(const std::string& release, const Progress& progress) {
+Status add_entry(const std::string& release, const Archive& archive, const Progress& progress) {
   FileLock lock = TRY(lock_cache(progress));
   if (auto known = read_entry(release); known || known.error().code != Code::not_cached) {
     return {};
@@ -243,7 +286,7 @@ Status add_entry(const std::string& release, const Progress& progress) {
   // mkdtemp makes it for its owner only; the entry is for everyone who may read the cache.
   std::error_code ec;
   fs::permissions(entry.path(), fs::perms(0755), ec);
-  TRY(build_entry(entry.path(), release, progress));
+  TRY(build_entry(entry.path(), release, archive, progress));
   TRY(rename_path(entry.path(), kernels_directory() / release));
   entry.release();
   return {};
@@ -251,10 +294,18 @@ Status add_entry(const std::string& release, const Progress& progress) {
 
 }  // namespace
 
-Result<Kernel> add(const std::string& release, const Progress& progress) {
+Result<bool> has_kernel(const std::string& release, const Archive& archive) {
+  auto located = locate(release, archive);
+  if (!located && located.error().code != Code::unknown_release) {
+    return std::unexpected(std::move(located.error()));
+  }
+  return located.has_value();
+}
+
+Result<Kernel> add(const std::string& release, const Archive& archive, const Progress& progress) {
   auto known = read_entry(release);
   if (!known && known.error().code == Code::not_cached) {
-    TRY(add_entry(release, progress));
+    TRY(add_entry(release, archive, progress));
     known = read_entry(release);
   }
   Kernel kernel = TRY(std::move(known));

@@ -16,18 +16,26 @@ namespace suture::kernel {
 // Called with one line per step ("fetching linux-image-6.1.0-56-amd64 6.1.192-2").
 using Progress = std::function<void(std::string_view)>;
 
-// The newest release of the 6.1 series that linux-image-amd64 stands for.
-Result<std::string> newest_release();
+class Archive;
+
+// The newest release that the archive has: what linux-image-amd64 (or that of the machine's own
+// architecture) stands for.
+Result<std::string> newest_release(const Archive& archive);
+
+// Whether the archive has all packages of that kernel.
+Result<bool> has_kernel(const std::string& release, const Archive& archive);
 
 // Fetches, unpacks and prepares; returns the existing entry where it is there already, with what an
 // earlier version did not prepare made good. Whole or nothing: the entry is built in a temporary
 // directory beside it and renamed into place under a lock.
-Result<Kernel> add(const std::string& release, const Progress& progress);
+Result<Kernel> add(const std::string& release, const Archive& archive, const Progress& progress);
 
 // Prepares a kernel source tree in place: config, Module.symvers, olddefconfig, prepare,
 // modules_prepare with the release that the image has, the list of compile units (units.h) and what
-// kbuild generates. Used for packages and for --source.
+// kbuild generates. Used for packages and for --source. `toolchain` is the root of the programs to
+// use, empty for the machine's.
 Status prepare_tree(const fs::path& tree, const fs::path& config, const fs::path& symvers,
-                    const std::string& release, const Progress& progress);
+                    const std::string& release, const fs::path& toolchain,
+                    const Progress& progress);
 
 }  // namespace suture::kernel

@@ -11,20 +11,11 @@
 #include "base/text.h"
 #include "kernel/make_units.h"
 #include "kernel/packages.h"
+#include "kernel/toolchain.h"
 
 namespace suture::kernel {
 
 namespace {
-
-// The major version at the end of "gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0".
-std::string major_version(std::string_view compiler_text) {
-  std::string_view version = compiler_text.substr(compiler_text.find_last_of(' ') + 1);
-  return std::string(version.substr(0, version.find('.')));
-}
-
-bool is_decimal(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
-}
 
 using Options = std::map<std::string, std::string, std::less<>>;
 
@@ -108,9 +99,10 @@ std::string telling_lines(std::string_view said) {
 }
 
 // A full disk is the one failure of make that has a remedy of its own.
-Status run_make(Command make, const std::vector<std::string>& words, const fs::path& tree) {
+Status run_make(Command make, const std::vector<std::string>& words, const fs::path& tree,
+                const fs::path& toolchain) {
   make.argv.insert(make.argv.end(), words.begin(), words.end());
-  Finished finished = TRY(run(make));
+  Finished finished = TRY(run(in_toolchain(toolchain, std::move(make), {}, {tree})));
   if (finished.exit_status == 0) {
     return {};
   }
@@ -126,18 +118,6 @@ Status run_make(Command make, const std::vector<std::string>& words, const fs::p
 Status copy_into(const fs::path& from, const fs::path& to) {
   std::string text = TRY(read_text(from));
   return write_file(to, std::string_view(text));
-}
-
-// Tools whose absence changes the configuration, and with it the layout of structures.
-Status check_tools(const Options& options) {
-  for (const auto& [program, package] :
-       {std::pair{"make", "make"}, {"flex", "flex"}, {"bison", "bison"}, {"bc", "bc"}}) {
-    TRY(find_program(program, package));
-  }
-  if (options.contains("CONFIG_PAHOLE_VERSION") && options.contains("CONFIG_DEBUG_INFO_BTF")) {
-    TRY(find_program("pahole", "dwarves"));
-  }
-  return {};
 }
 
 }  // namespace
@@ -175,29 +155,32 @@ Result<ConfigIdentity> config_identity(std::string_view config, const std::strin
   return identity;
 }
 
-Result<std::string> find_compiler(const std::string& compiler_text) {
-  std::string name = compiler_text.substr(0, compiler_text.find(' '));
-  std::string major = major_version(compiler_text);
-  if (name.find("gcc") == std::string::npos || name.find('/') != std::string::npos ||
-      !is_decimal(major)) {
-    return fail(Code::compiler_mismatch, compiler_text,
-                "this kernel was not compiled by gcc, and no other compiler is supported",
-                "use a kernel that was compiled by gcc");
+std::vector<std::string> missing_on_machine(const std::string& config) {
+  struct Needed {
+    const char* program;
+    const char* package;
+  };
+  std::vector<Needed> programs{{"make", "make"},       {"flex", "flex"}, {"bison", "bison"},
+                               {"bc", "bc"},           {"perl", "perl"}, {"ld", "binutils"},
+                               {"python3", "python3"}, {"gcc", "gcc"}};
+  // Without it kbuild changes the configuration, and with it the layout of structures.
+  const Options options = config_options(config);
+  if (options.contains("CONFIG_PAHOLE_VERSION") && options.contains("CONFIG_DEBUG_INFO_BTF")) {
+    programs.push_back({"pahole", "dwarves"});
   }
-  std::string versioned = "gcc-" + major;
-  for (const std::string& candidate : {name, versioned, std::string("gcc")}) {
-    auto version = run({{candidate, "-dumpversion"}, {}, {}});
-    if (!version && version.error().code != Code::missing_tool) {
-      return std::unexpected(version.error());
-    }
-    if (version && version->exit_status == 0 &&
-        major_version(version->out.substr(0, version->out.find('\n'))) == major) {
-      return candidate;
+  std::vector<std::string> missing;
+  for (const Needed& needed : programs) {
+    if (!find_program(needed.program, needed.package)) {
+      missing.emplace_back(needed.package);
     }
   }
-  return fail(Code::compiler_mismatch, versioned,
-              fmt::format("the kernel was compiled by '{}', which is not installed", compiler_text),
-              fmt::format("apt-get install {}", versioned));
+  for (const auto& [header, package] :
+       {std::pair{"gelf.h", "libelf-dev"}, {"openssl/bio.h", "libssl-dev"}}) {
+    if (!fs::exists(fs::path("/usr/include") / header)) {
+      missing.emplace_back(package);
+    }
+  }
+  return missing;
 }
 
 Command kbuild_command(const fs::path& tree, const std::string& arch, const std::string& compiler,
@@ -249,7 +232,8 @@ bool is_prepared(const fs::path& tree, const fs::path& config, const std::string
 }
 
 Status prepare_tree(const fs::path& tree, const fs::path& config, const fs::path& symvers,
-                    const std::string& release, const Progress& progress) {
+                    const std::string& release, const fs::path& toolchain,
+                    const Progress& progress) {
   std::string given = TRY(read_text(config));
   ConfigIdentity identity = TRY(config_identity(given, config.string()));
   std::string version = TRY(source_version(tree));
@@ -265,14 +249,18 @@ Status prepare_tree(const fs::path& tree, const fs::path& config, const fs::path
                 "set XDG_CACHE_HOME to a directory without them");
   }
   Options options = config_options(given);
-  TRY(check_tools(options));
-  std::string compiler = TRY(find_compiler(identity.compiler_text));
+  if (auto missing = missing_on_machine(given); toolchain.empty() && !missing.empty()) {
+    return fail(Code::missing_tool, missing.front(),
+                fmt::format("preparing a kernel's source needs {}", fmt::join(missing, ", ")),
+                fmt::format("apt-get install {}", fmt::join(missing, " ")));
+  }
+  std::string compiler = TRY(find_compiler(identity.compiler_text, toolchain));
   TRY(write_file(tree / ".config", std::string_view(given)));
   TRY(copy_into(symvers, tree / "Module.symvers"));
 
   Command make = kbuild_command(tree, identity.arch, compiler, release);
   progress("configuring the source");
-  TRY(run_make(make, {"olddefconfig"}, tree));
+  TRY(run_make(make, {"olddefconfig"}, tree, toolchain));
   std::string made = TRY(read_text(tree / ".config"));
   if (std::string changed = changed_options(options, config_options(made)); !changed.empty()) {
     return fail(Code::config_mismatch, config.string(),
@@ -284,14 +272,15 @@ Status prepare_tree(const fs::path& tree, const fs::path& config, const fs::path
   TRY(run_make(make,
                {fmt::format("-j{}", std::max(1U, std::thread::hardware_concurrency())), "-o",
                 "tools/bpf/resolve_btfids", "prepare", "modules_prepare"},
-               tree));
+               tree, toolchain));
   // kbuild makes this up from the source's version alone; external modules are stamped with it.
   TRY(write_file(tree / "include/config/kernel.release", release + "\n"));
   if (!is_prepared(tree, config, release)) {
     return fail(Code::prepare_failed, tree.string(), "make ended well and left the tree unprepared",
                 "remove the tree and start from the unchanged source");
   }
-  return make_units({.tree = tree, .config = config, .release = release}, progress);
+  return make_units({.tree = tree, .config = config, .release = release, .toolchain = toolchain},
+                    progress);
 }
 
 }  // namespace suture::kernel

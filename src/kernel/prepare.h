@@ -29,10 +29,9 @@ Result<ConfigIdentity> config_identity(std::string_view config, const std::strin
 // Whether the configuration has the option as "=y".
 bool has_option(std::string_view config, std::string_view option);
 
-// The installed program that is the compiler a kernel names, by its own name ("gcc-12") or by that
-// of its major version. compiler-mismatch, with the package to install, where there is none. A
-// different minor version is taken: whether it makes the same code is what matching finds out.
-Result<std::string> find_compiler(const std::string& compiler_text);
+// Packages of Debian that preparing a source of that configuration needs, beside the compiler, and
+// that the machine lacks.
+std::vector<std::string> missing_on_machine(const std::string& config);
 
 // make in `tree` with the kernel's architecture, compiler and release; the caller adds targets.
 Command kbuild_command(const fs::path& tree, const std::string& arch, const std::string& compiler,

@@ -49,15 +49,15 @@ Status check_options(const kernel::Kernel& kernel) {
               "use a kernel that has it; Debian's for amd64 do");
 }
 
-Status compile_core(const kernel::Kernel& kernel, const std::string& compiler,
-                    const std::vector<KmodSource>& sources, const fs::path& target) {
+Status compile_core(const kernel::Kernel& kernel, const std::vector<KmodSource>& sources,
+                    const fs::path& target) {
   WorkDir work = TRY(WorkDir::create(kernel.derived / "work", "core"));
   TRY(write_kmod(sources, work.path()));
   TRY(write_file(
       work.path() / "Makefile",
       fmt::format("obj-m := core_patch_glue.o\n{}ccflags-y += -I$(src)/include\n", glue_flags)));
-  TRY(run_kbuild(kernel, compiler, work.path() / "core", "modules"));
-  TRY(run_kbuild(kernel, compiler, work.path(), "core_patch_glue.o"));
+  TRY(run_kbuild(kernel, work.path() / "core", "modules"));
+  TRY(run_kbuild(kernel, work.path(), "core_patch_glue.o"));
   const fs::path made = work.path() / "made";
   TRY(make_directories(made));
   for (const char* file : {"core/suture.ko", "core/Module.symvers", "core_patch_glue.o"}) {
@@ -70,12 +70,12 @@ Status compile_core(const kernel::Kernel& kernel, const std::string& compiler,
 
 }  // namespace
 
-Result<CoreBuild> load_core(const kernel::Kernel& kernel, const std::string& compiler) {
+Result<CoreBuild> load_core(const kernel::Kernel& kernel) {
   const std::vector<KmodSource> sources = core_sources();
   const fs::path directory = kernel.derived / fmt::format("core-{}", kmod_digest(sources));
   if (!fs::exists(directory)) {
     TRY(check_options(kernel));
-    TRY(compile_core(kernel, compiler, sources, directory));
+    TRY(compile_core(kernel, sources, directory));
   }
   CoreBuild core{.module = directory / "suture.ko", .symvers = {}, .glue = {}};
   core.symvers = TRY(kernel::Symvers::open(directory / "Module.symvers"));

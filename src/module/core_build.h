@@ -16,6 +16,6 @@ struct CoreBuild {
 };
 
 // Builds it the first time; later calls read it back. prepare-failed where it does not compile.
-Result<CoreBuild> load_core(const kernel::Kernel& kernel, const std::string& compiler);
+Result<CoreBuild> load_core(const kernel::Kernel& kernel);
 
 }  // namespace suture::module

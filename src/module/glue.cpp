@@ -8,17 +8,18 @@
 #include "base/digest.h"
 #include "base/process.h"
 #include "kernel/prepare.h"
+#include "kernel/toolchain.h"
 
 namespace suture::module {
 
 namespace {
 
-Status compile_glue(const kernel::Kernel& kernel, const std::string& compiler,
-                    const std::vector<KmodSource>& sources, const fs::path& target) {
+Status compile_glue(const kernel::Kernel& kernel, const std::vector<KmodSource>& sources,
+                    const fs::path& target) {
   WorkDir work = TRY(WorkDir::create(kernel.derived / "work", "glue"));
   TRY(write_kmod(sources, work.path()));
   TRY(write_file(work.path() / "Makefile", fmt::format("obj-m := patch_glue.o\n{}", glue_flags)));
-  TRY(run_kbuild(kernel, compiler, work.path(), "patch_glue.o"));
+  TRY(run_kbuild(kernel, work.path(), "patch_glue.o"));
   return rename_path(work.path() / "patch_glue.o", target);
 }
 
@@ -61,10 +62,11 @@ std::string kmod_digest(const std::vector<KmodSource>& sources) {
 }
 
 // No path of the work directory gets into what is made.
-Status run_kbuild(const kernel::Kernel& kernel, const std::string& compiler,
-                  const fs::path& directory, const std::string& target) {
+Status run_kbuild(const kernel::Kernel& kernel, const fs::path& directory,
+                  const std::string& target) {
   const std::string config = TRY(read_text(kernel.config));
   const auto identity = TRY(kernel::config_identity(config, kernel.config.string()));
+  const std::string compiler = TRY(kernel::find_compiler(kernel));
   Command make = kernel::kbuild_command(kernel.source, identity.arch, compiler, kernel.release);
   for (std::string word :
        {std::string("-s"), fmt::format("-j{}", std::thread::hardware_concurrency()),
@@ -72,6 +74,7 @@ Status run_kbuild(const kernel::Kernel& kernel, const std::string& compiler,
         fmt::format("KCFLAGS=-g0 -fmacro-prefix-map={}/=", directory.string()), target}) {
     make.argv.push_back(std::move(word));
   }
+  make = kernel::in_toolchain(kernel, std::move(make), directory);
   TRY(run_checked(make, Code::prepare_failed, fmt::format("{} for {}", target, kernel.release),
                   "check that the prepared tree is whole: remove the kernel from the cache and run "
                   "`suture kernel add` again"));
@@ -88,13 +91,13 @@ Result<Glue> read_glue(const fs::path& object) {
   return glue;
 }
 
-Result<Glue> load_glue(const kernel::Kernel& kernel, const std::string& compiler) {
+Result<Glue> load_glue(const kernel::Kernel& kernel) {
   const std::vector<KmodSource> sources{
       {"patch_glue.c", kmod_source("patch_glue.c")},
       {"patch_glue_common.h", kmod_source("patch_glue_common.h")}};
   const fs::path path = kernel.derived / fmt::format("patch_glue-{}.o", kmod_digest(sources));
   if (!fs::exists(path)) {
-    TRY(compile_glue(kernel, compiler, sources, path));
+    TRY(compile_glue(kernel, sources, path));
   }
   return read_glue(path);
 }

@@ -31,7 +31,7 @@ struct Glue {
 };
 
 // The one for the kernel's livepatch core. Compiles it the first time; later calls read it back.
-Result<Glue> load_glue(const kernel::Kernel& kernel, const std::string& compiler);
+Result<Glue> load_glue(const kernel::Kernel& kernel);
 
 // Reads compiled glue.
 Result<Glue> read_glue(const fs::path& object);
@@ -46,7 +46,7 @@ Status write_kmod(const std::vector<KmodSource>& sources, const fs::path& direct
 std::string kmod_digest(const std::vector<KmodSource>& sources);
 
 // Runs kbuild on the external module that `directory` is, making `target`.
-Status run_kbuild(const kernel::Kernel& kernel, const std::string& compiler,
-                  const fs::path& directory, const std::string& target);
+Status run_kbuild(const kernel::Kernel& kernel, const fs::path& directory,
+                  const std::string& target);
 
 }  // namespace suture::module

@@ -16,6 +16,7 @@
 #include "diff/left_behind.h"
 #include "kernel/builtin_modules.h"
 #include "kernel/prepare.h"
+#include "kernel/toolchain.h"
 #include "match/boot_callers.h"
 #include "match/match.h"
 #include "match/shipped_code.h"
@@ -131,9 +132,7 @@ class Builder {
       }
     }
     // The units list names the compiler that the source was prepared with; it may have gone since.
-    const kernel::ConfigIdentity identity =
-        TRY(kernel::config_identity(config, kernel_.config.string()));
-    TRY(kernel::find_compiler(identity.compiler_text));
+    TRY(kernel::find_compiler(kernel_));
     return {};
   }
 
@@ -181,10 +180,9 @@ class Builder {
     for (const source::CompileCommand& command : commands) {
       TRY(make_way(command.source, tree_paths(kernel_, place_)));
     }
-    const std::string compiler = commands.at(0).compiler.at(0);
     // The kernel is read while the compiler runs.
     auto reading = std::async(std::launch::async, [&]() -> Status {
-      side_ = TRY(KernelSide::open(kernel_, modules_, compiler, request_.core));
+      side_ = TRY(KernelSide::open(kernel_, modules_, request_.core));
       TRY(check_name_in_sysfs());
       extent_ = TRY(Extent::open(kernel_, side_.image()));
       return {};
@@ -758,8 +756,7 @@ class Builder {
       }
     }
     if (!request_.keep_objects.empty()) {
-      const std::string& compiler = works_.front().unit.command.compiler.at(0);
-      TRY(keep_objects(request_.keep_objects, compiler, kept, extent_->scope()));
+      TRY(keep_objects(request_.keep_objects, kept, extent_->scope()));
     }
     out_.proof = prove::prove(module, about);
     out_.seconds.prove = now_seconds() - start;

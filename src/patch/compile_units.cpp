@@ -23,6 +23,7 @@
 #include "base/digest.h"
 #include "base/parallel.h"
 #include "base/process.h"
+#include "kernel/toolchain.h"
 #include "patch/wide_sites.h"
 #include "source/type_changes.h"
 
@@ -241,15 +242,19 @@ std::vector<std::string> compiling(const source::CompileCommand& command,
   return out;
 }
 
-void run_job(Job& job) {
-  job.result = run(Command{.argv = job.compiler, .directory = job.directory});
+void run_job(const kernel::Kernel& kernel, const WorkPlace& place, Job& job) {
+  auto run_there = [&](const std::vector<std::string>& argv) {
+    return run(
+        kernel::in_toolchain(kernel, {.argv = argv, .directory = job.directory}, place.objects));
+  };
+  job.result = run_there(job.compiler);
   if (!job.result || job.result->exit_status != 0 || job.objtool.empty()) {
     return;
   }
   Finished compiled = *job.result;
   std::vector<std::string> objtool = job.objtool;
   objtool.push_back(job.output.string());
-  job.result = run(Command{.argv = objtool, .directory = job.directory});
+  job.result = run_there(objtool);
   if (job.result) {
     job.result->out = compiled.out + job.result->out;
   }
@@ -275,8 +280,8 @@ std::optional<Error> failure_of(const Job& job, const source::CompileCommand& co
 
 // The compiler counts lines as the unpatched file has them. So what failed is compiled again with
 // the patched files as they are, for its words alone.
-Status name_patched_lines(std::vector<Job>& jobs, const std::vector<source::ChangedFile>& files,
-                          const fs::path& shadow) {
+Status name_patched_lines(const kernel::Kernel& kernel, std::vector<Job>& jobs,
+                          const std::vector<source::ChangedFile>& files, const WorkPlace& place) {
   std::vector<Job*> failed;
   for (Job& job : jobs) {
     if (job.post && job.result && job.result->exit_status != 0) {
@@ -288,11 +293,12 @@ Status name_patched_lines(std::vector<Job>& jobs, const std::vector<source::Chan
   }
   for (const source::ChangedFile& file : files) {
     if (!file.deletes) {
-      TRY(write_file(shadow / file.path, std::string_view(file.after)));
+      TRY(write_file(place.shadow / file.path, std::string_view(file.after)));
     }
   }
   parallel_for(failed.size(), [&](std::size_t i) {
-    auto again = run(Command{.argv = failed[i]->compiler, .directory = failed[i]->directory});
+    auto again = run(kernel::in_toolchain(
+        kernel, {.argv = failed[i]->compiler, .directory = failed[i]->directory}, place.objects));
     // What fails with the synced lines alone keeps its words.
     if (again && again->exit_status != 0) {
       failed[i]->result = std::move(again);
@@ -398,7 +404,7 @@ Result<Compiled> compile_units(const kernel::Kernel& kernel,
   Counter counter(jobs.size(), progress);
   parallel_for(jobs.size(), [&](std::size_t i) {
     counter.begins(units[jobs[i].unit].command.source);
-    run_job(jobs[i]);
+    run_job(kernel, place, jobs[i]);
   });
   for (const Job& job : jobs) {
     if (!job.result) {
@@ -416,7 +422,7 @@ Result<Compiled> compile_units(const kernel::Kernel& kernel,
       TRY(rename_path(job.output, unit.pre));
     }
   }
-  TRY(name_patched_lines(jobs, files, place.shadow));
+  TRY(name_patched_lines(kernel, jobs, files, place));
   std::map<std::size_t, Error> failures;  // by unit; why pre fails says more than why post does
   for (const Job& job : jobs) {
     if (auto failure = failure_of(job, units[job.unit].command)) {

@@ -24,6 +24,7 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "kernel/prepare.h"
+#include "kernel/toolchain.h"
 #include "patch/export_types.h"
 
 namespace suture::patch {
@@ -74,8 +75,9 @@ Result<Exports> exports_in(const kernel::Kernel& kernel, const source::CompileCo
   std::vector<std::string> preprocess = options_of(command);
   preprocess.insert(preprocess.end(),
                     {"-E", "-D__GENKSYMS__", "-o", text.string(), command.source});
-  TRY(run_checked(Command{.argv = preprocess, .directory = directory}, Code::does_not_compile,
-                  command.source, "correct the diff"));
+  TRY(run_checked(
+      kernel::in_toolchain(kernel, {.argv = preprocess, .directory = directory}, place.objects),
+      Code::does_not_compile, command.source, "correct the diff"));
   fs::path types = text;
   types.replace_extension(".types");
   const fs::path program = kernel.source / "scripts/genksyms/genksyms";
@@ -83,7 +85,10 @@ Result<Exports> exports_in(const kernel::Kernel& kernel, const source::CompileCo
     return cannot_tell(command, fmt::format("{} is missing", program.string()));
   }
   Finished finished = TRY(run_checked(
-      Command{.argv = {program.string(), "-r", "/dev/null", "-T", types.string()}, .input = text},
+      kernel::in_toolchain(
+          kernel,
+          {.argv = {program.string(), "-r", "/dev/null", "-T", types.string()}, .input = text},
+          place.objects),
       Code::prepare_failed, command.source, "check the source tree"));
   Exports out{.versions = TRY(read_versions(command, finished.out)),
               .types = ExportTypes(TRY(read_text(types)))};

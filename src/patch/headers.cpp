@@ -23,6 +23,7 @@
 
 #include "base/parallel.h"
 #include "base/process.h"
+#include "kernel/toolchain.h"
 #include "patch/header_readers.h"
 #include "patch/post_cache.h"
 #include "patch/shadow_tree.h"
@@ -85,8 +86,12 @@ class Texts {
     };
     std::vector<std::string> watched = argv(post);
     watched.push_back(fmt::format("-Wp,-MMD,{}", read.string()));
-    Finished before = TRY(run(Command{.argv = argv(pre), .directory = kernel_.source}));
-    Finished after = TRY(run(Command{.argv = watched, .directory = place_.shadow}));
+    auto run_in = [&](const fs::path& directory, const std::vector<std::string>& words) {
+      return run(
+          kernel::in_toolchain(kernel_, {.argv = words, .directory = directory}, place_.objects));
+    };
+    Finished before = TRY(run_in(kernel_.source, argv(pre)));
+    Finished after = TRY(run_in(place_.shadow, watched));
     std::optional<Both> out;
     if (before.exit_status == 0 && after.exit_status == 0 &&
         find_unpatched(TRY(files_read(read)), intake_.files, kernel_.source, place_.shadow)

@@ -49,7 +49,7 @@ std::optional<fs::path> Modules::find(std::string_view name) const {
 }
 
 Result<KernelSide> KernelSide::open(const kernel::Kernel& kernel, const Modules& modules,
-                                    const std::string& compiler, module::Core core) {
+                                    module::Core core) {
   KernelSide side;
   side.listed_ = &modules;
   side.image_ = std::make_unique<kernel::Image>(TRY(kernel::Image::open(kernel.vmlinux)));
@@ -58,11 +58,11 @@ Result<KernelSide> KernelSide::open(const kernel::Kernel& kernel, const Modules&
   side.symvers_ = TRY(kernel::Symvers::open(kernel.symvers));
   side.types_ = TRY(types_of(side.image_->elf(), kernel.vmlinux.string()));
   if (core == module::Core::suture) {
-    module::CoreBuild built = TRY(module::load_core(kernel, compiler));
+    module::CoreBuild built = TRY(module::load_core(kernel));
     side.glue_ = std::move(built.glue);
     side.core_exports_ = std::move(built.symvers);
   } else {
-    side.glue_ = TRY(module::load_glue(kernel, compiler));
+    side.glue_ = TRY(module::load_glue(kernel));
   }
   return side;
 }

@@ -46,7 +46,7 @@ class KernelSide {
  public:
   // Opens what every build for that core needs. `modules` must outlive this.
   static Result<KernelSide> open(const kernel::Kernel& kernel, const Modules& modules,
-                                 const std::string& compiler, module::Core core);
+                                 module::Core core);
 
   const kernel::Symvers& symvers() const { return symvers_; }
   const module::Glue& glue() const { return glue_; }

@@ -22,7 +22,6 @@ std::optional<prove::RunPlace> place_of(const match::RunObject& run, std::uint64
 constexpr const char* list_name = "objects.json";
 
 struct KeptObjects {
-  std::string compiler;
   std::vector<KeptUnit> units;
   std::vector<prove::Scope::File> files;
   std::vector<std::string> absent;
@@ -38,7 +37,6 @@ Result<KeptObjects> read_list(const fs::path& directory) {
   const Json json = Json::parse(text).value_or(Json{});
   JsonReader list(json);
   KeptObjects out;
-  out.compiler = list.text("compiler");
   bool whole = list.integer("schema") == 1;
   for (const Json& it : list.items("units")) {
     JsonReader unit(it);
@@ -133,13 +131,10 @@ std::vector<prove::Scope::File> proof_files(const std::vector<source::ChangedFil
   return out;
 }
 
-Status keep_objects(const fs::path& directory, const std::string& compiler,
-                    const std::vector<KeptUnit>& units, const prove::Scope& scope) {
-  Json list{{"schema", 1},
-            {"compiler", compiler},
-            {"units", Json::array()},
-            {"files", Json::array()},
-            {"absent", scope.absent}};
+Status keep_objects(const fs::path& directory, const std::vector<KeptUnit>& units,
+                    const prove::Scope& scope) {
+  Json list{
+      {"schema", 1}, {"units", Json::array()}, {"files", Json::array()}, {"absent", scope.absent}};
   for (const KeptUnit& unit : units) {
     const std::string pre = unit.source + ".pre.o";
     const std::string post = unit.source + ".post.o";
@@ -177,7 +172,7 @@ Result<std::unique_ptr<Witness>> Witness::open(const kernel::Kernel& kernel, mod
   KeptObjects kept = TRY(read_list(objects));
   auto witness = std::make_unique<Witness>();
   witness->modules_ = TRY(Modules::open(kernel));
-  witness->side_ = TRY(KernelSide::open(kernel, witness->modules_, kept.compiler, core));
+  witness->side_ = TRY(KernelSide::open(kernel, witness->modules_, core));
   witness->about_ = proof_case(witness->side_);
   for (const KeptUnit& unit : kept.units) {
     TRY(witness->add(unit));

@@ -49,8 +49,8 @@ struct KeptUnit {
   fs::path pre, post;
   std::vector<std::pair<std::string, std::string>> ignored;  // by the manifest: name and reason
 };
-Status keep_objects(const fs::path& directory, const std::string& compiler,
-                    const std::vector<KeptUnit>& units, const prove::Scope& scope);
+Status keep_objects(const fs::path& directory, const std::vector<KeptUnit>& units,
+                    const prove::Scope& scope);
 
 // Proves modules again by what was kept, matching included.
 class Witness {

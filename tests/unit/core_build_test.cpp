@@ -18,7 +18,7 @@ TEST(CoreBuild, IsRefusedByTheNamesOfWhatTheKernelLacks) {
                          "# Linux/x86 6.1.192 Kernel Configuration\nCONFIG_KALLSYMS=y\n"
                          "CONFIG_SMP=y\nCONFIG_SYSFS=y\nCONFIG_TRACEPOINTS=y\n"
                          "CONFIG_HAVE_RELIABLE_STACKTRACE=y\n# CONFIG_KPROBES is not set\n"));
-  auto core = load_core(kernel, "gcc-12");
+  auto core = load_core(kernel);
   ASSERT_FALSE(core);
   EXPECT_EQ(core.error().code, Code::unsupported_kernel);
   EXPECT_THAT(core.error().reason,

@@ -32,7 +32,7 @@ class Prepare : public ::testing::Test {
                                                "CONFIG_CC_VERSION_TEXT=\"{}\"\n",
                                                version, compiler)));
     EXPECT_TRUE(write_file(symvers, std::string_view("0x1\ta\tvmlinux\tEXPORT_SYMBOL\t\n")));
-    Status status = prepare_tree(tree, config, symvers, "6.1.9-test", [](std::string_view) {});
+    Status status = prepare_tree(tree, config, symvers, "6.1.9-test", {}, [](std::string_view) {});
     EXPECT_FALSE(status);
     return status ? Error{} : status.error();
   }

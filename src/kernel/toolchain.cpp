@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Problem: a patch is compiled by the compiler that made the kernel, to the letter. A machine has
+// the one of its own release, and a build host serves kernels of several releases.
+//
+// Method: where the machine has just that compiler, and what preparing a source needs, it is used.
+// Else mmdebstrap extracts the compiler's packages, of the archive that the kernel came from, into
+// a directory of the cache; apt verifies them. No script of a package runs, so nobody needs to be
+// root. Commands run in there by bubblewrap, with all paths that they get under the names that they
+// have outside.
+//
+// Invariants: a root is put in place whole, by one rename, and never changes. What is compiled in a
+// root sees nothing of the machine but what it was given.
+#include "kernel/toolchain.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "kernel/cache.h"
+#include "kernel/prepare.h"
+
+namespace suture::kernel {
+
+namespace {
+
+constexpr int toolchain_schema = 1;
+
+// Beside the compiler: what kbuild runs, and what its programs are compiled with.
+constexpr std::string_view root_packages =
+    "gcc,binutils,libc6-dev,make,python3,flex,bison,bc,libelf-dev,libssl-dev,libxxhash-dev,"
+    "zlib1g-dev,dwarves,perl,bash,dash,coreutils,sed,grep,mawk,findutils,diffutils,pkgconf,gzip,"
+    "xz-utils,zstd,tar,cpio,kmod";
+
+// Debian's merged /usr, which no package of its older releases brings; and the one link that
+// packages leave to scripts.
+constexpr std::string_view lay_out_root =
+    "cd \"$1\" && mkdir -p usr/bin usr/sbin usr/lib usr/lib64 && "
+    "ln -s usr/bin usr/sbin usr/lib usr/lib64 . && ln -s mawk usr/bin/awk";
+
+fs::path directory_of(const std::string& name) { return toolchains_directory() / name; }
+
+std::string name_of(const std::string& package, const std::string& version) {
+  return fmt::format("{}_{}", package, version);
+}
+
+// "(Debian 12.2.0-14+deb12u1) 12.2.0" of "gcc-12 (Debian ...": what does not depend on the name by
+// which it was called.
+std::string_view without_program(std::string_view text) {
+  const std::size_t blank = text.find(' ');
+  return blank == std::string_view::npos ? std::string_view{} : text.substr(blank + 1);
+}
+
+// How a program on the machine names itself ("gcc-12 (Debian 12.2.0-14) 12.2.0"); empty where it
+// is not there.
+Result<std::string> version_on_machine(const std::string& program) {
+  auto said = run({.argv = {program, "--version"}});
+  if (!said) {
+    return said.error().code == Code::missing_tool ? Result<std::string>{}
+                                                   : std::unexpected(said.error());
+  }
+  return said->exit_status == 0 ? said->out.substr(0, said->out.find('\n')) : std::string{};
+}
+
+std::string major_of(std::string_view version_text) {
+  const std::string_view version = version_text.substr(version_text.find_last_of(' ') + 1);
+  return std::string(version.substr(0, version.find('.')));
+}
+
+std::vector<std::string> candidates(const CompilerName& name) {
+  return {name.program, "gcc-" + name.major, "gcc"};
+}
+
+Result<bool> machine_has(const std::string& compiler_text) {
+  for (const std::string& program : candidates(TRY(compiler_name(compiler_text)))) {
+    if (without_program(TRY(version_on_machine(program))) == without_program(compiler_text)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool is_there(const std::string& name) { return fs::exists(directory_of(name) / "toolchain.json"); }
+
+// That a root is there, and can be used on this machine.
+Status check_root(const fs::path& root) {
+  TRY(check_cache_owner(root));
+  if (!fs::exists(root.parent_path() / "toolchain.json")) {
+    return fail(Code::missing_tool, root.string(),
+                "the toolchain that this kernel is compiled with is not in the cache",
+                "remove the kernel (suture kernel remove) and add it again");
+  }
+  TRY(find_program("bwrap", "bubblewrap"));
+  Finished tried = TRY(run(in_toolchain(root, {.argv = {"true"}}, {}, {})));
+  if (tried.exit_status == 0) {
+    return {};
+  }
+  return fail(
+      Code::missing_tool, root.string(),
+      fmt::format("bubblewrap can make no sandbox here: {}",
+                  tried.out.substr(0, tried.out.find('\n'))),
+      "allow user namespaces (docs/install.md), or build on a machine whose own compiler is "
+      "the kernel's");
+}
+
+// Its own version of the compiler, else the newest of the same major version.
+Result<Package> find_compiler_package(const CompilerName& name, const std::string& compiler_text,
+                                      const Archive& archive, const Progress& progress) {
+  const std::vector<Package> known = TRY(archive.find_packages({name.package}));
+  if (known.empty()) {
+    return fail(Code::compiler_mismatch, name.package,
+                fmt::format("the kernel was compiled by '{}', and neither this machine nor the "
+                            "package archive has it",
+                            compiler_text),
+                "name a suite of Debian that has it (--suite), or run 'apt-get update'");
+  }
+  auto exact = std::ranges::find(known, name.version, &Package::version);
+  if (exact != known.end()) {
+    return *exact;
+  }
+  progress(fmt::format("the archive has no {} {} any more: taking {}, which may make other code",
+                       name.package, name.version, known.front().version));
+  return known.front();
+}
+
+Status make_root(const Package& compiler, const Archive& archive, const fs::path& directory,
+                 const Progress& progress) {
+  TRY(find_program("mmdebstrap", "mmdebstrap"));
+  const std::string sources = TRY(archive.sources());
+  TRY(write_file(directory / "sources.list", std::string_view(sources)));
+  const fs::path root = directory / "root";
+  Command make{
+      .argv = {"mmdebstrap", "--mode=chrootless", "--skip=check/chrootless", "--variant=extract",
+               "--format=directory", fmt::format("--setup-hook={}", lay_out_root),
+               fmt::format("--include={}={},{}", compiler.name, compiler.version, root_packages),
+               "", root.string(), (directory / "sources.list").string()},
+      .env = {{"LC_ALL", "C"}},
+      .callers_environment = true};
+  std::string complaints;
+  const std::string about = fmt::format("toolchain with {} {}", compiler.name, compiler.version);
+  progress("making a " + about);
+  Finished made = TRY(run_lines(make, [&](std::string_view line) {
+    if (line.starts_with("I: ") && line.ends_with("...")) {
+      line.remove_prefix(3);
+      progress(fmt::format("{}: {}", about, line.substr(0, line.size() - 3)));
+    } else if (line.starts_with("E: ") && complaints.size() < 2000) {
+      complaints.append(line.substr(3)).append("\n");
+    }
+  }));
+  if (made.exit_status != 0) {
+    return fail(Code::package_failed, about,
+                fmt::format("mmdebstrap ended with status {}:\n{}", made.exit_status, complaints),
+                archive.remedy());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<CompilerName> compiler_name(const std::string& compiler_text) {
+  CompilerName name;
+  name.program = compiler_text.substr(0, compiler_text.find(' '));
+  name.major = major_of(compiler_text);
+  const bool decimal = !name.major.empty() &&
+                       std::ranges::all_of(name.major, [](char c) { return c >= '0' && c <= '9'; });
+  if (name.program.find("gcc") == std::string::npos || name.program.contains('/') || !decimal) {
+    return fail(Code::compiler_mismatch, compiler_text,
+                "this kernel was not compiled by gcc, and no other compiler is supported",
+                "use a kernel that was compiled by gcc");
+  }
+  name.package = "gcc-" + name.major;
+  constexpr std::string_view mark = "(Debian ";
+  const std::size_t at = compiler_text.find(mark);
+  const std::size_t end = compiler_text.find(')', at == std::string::npos ? 0 : at);
+  if (at != std::string::npos && end != std::string::npos) {
+    name.version = compiler_text.substr(at + mark.size(), end - at - mark.size());
+    const bool clean = std::ranges::all_of(name.version, [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+             std::string_view("+-.~").contains(c);
+    });
+    if (!clean) {
+      name.version.clear();
+    }
+  }
+  return name;
+}
+
+Result<std::string> choose_toolchain(const std::string& config, const std::string& where,
+                                     const Archive& archive, const Progress& progress) {
+  const std::string text = TRY(config_identity(config, where)).compiler_text;
+  if (TRY(machine_has(text)) && missing_on_machine(config).empty()) {
+    return std::string{};
+  }
+  const CompilerName wanted = TRY(compiler_name(text));
+  std::string name = name_of(wanted.package, wanted.version);
+  if (!is_there(name)) {
+    const Package compiler = TRY(find_compiler_package(wanted, text, archive, progress));
+    name = name_of(compiler.name, compiler.version);
+    if (!is_there(name)) {
+      TRY(make_directories(toolchains_directory()));
+      remove_leftovers(toolchains_directory());
+      TempDir made = TRY(TempDir::create(toolchains_directory(), temporary_prefix));
+      std::error_code ec;
+      fs::permissions(made.path(), fs::perms(0755), ec);
+      TRY(make_root(compiler, archive, made.path(), progress));
+      const Json json = {{"schema", toolchain_schema},
+                         {"package", compiler.name},
+                         {"version", compiler.version},
+                         {"suite", archive.suite()}};
+      TRY(write_file(made.path() / "toolchain.json", json.text() + "\n"));
+      TRY(rename_path(made.path(), directory_of(name)));
+      made.release();
+    }
+  }
+  return name;
+}
+
+Result<std::string> known_toolchain(const std::string& compiler_text) {
+  if (TRY(machine_has(compiler_text))) {
+    return std::string{};
+  }
+  const CompilerName wanted = TRY(compiler_name(compiler_text));
+  std::string name = name_of(wanted.package, wanted.version);
+  if (!wanted.version.empty() && is_there(name)) {
+    return name;
+  }
+  TRY(find_compiler(compiler_text, {}));
+  return std::string{};
+}
+
+fs::path toolchain_root(const std::string& name) {
+  return name.empty() ? fs::path{} : directory_of(name) / "root";
+}
+
+Result<std::string> find_compiler(const std::string& compiler_text, const fs::path& root) {
+  const CompilerName name = TRY(compiler_name(compiler_text));
+  if (!root.empty()) {
+    TRY(check_root(root));
+  }
+  for (const std::string& program : candidates(name)) {
+    std::error_code ec;
+    const bool found = root.empty() ? major_of(TRY(version_on_machine(program))) == name.major
+                                    : fs::exists(root / "usr/bin" / program, ec);
+    if (found) {
+      return program;
+    }
+  }
+  return fail(Code::compiler_mismatch, name.package,
+              fmt::format("the kernel was compiled by '{}', which is not installed", compiler_text),
+              fmt::format("apt-get install {}", name.package));
+}
+
+Result<std::string> find_compiler(const Kernel& kernel) {
+  const std::string config = TRY(read_text(kernel.config));
+  return find_compiler(TRY(config_identity(config, kernel.config.string())).compiler_text,
+                       kernel.toolchain);
+}
+
+Command in_toolchain(const fs::path& root, Command command, const std::vector<fs::path>& readable,
+                     const std::vector<fs::path>& writable) {
+  if (root.empty()) {
+    return command;
+  }
+  std::vector<std::string> argv{"bwrap",         "--unshare-all", "--die-with-parent",
+                                "--new-session", "--ro-bind",     (root / "usr").string(),
+                                "/usr"};
+  for (const char* name : {"bin", "sbin", "lib", "lib64"}) {
+    argv.insert(argv.end(), {"--symlink", fmt::format("usr/{}", name), fmt::format("/{}", name)});
+  }
+  argv.insert(argv.end(), {"--ro-bind", (root / "etc").string(), "/etc", "--proc", "/proc", "--dev",
+                           "/dev", "--tmpfs", "/tmp", "--setenv", "TMPDIR", "/tmp", "--setenv",
+                           "PATH", "/usr/sbin:/usr/bin"});
+  for (const fs::path& path : readable) {
+    argv.insert(argv.end(), {"--ro-bind", path.string(), path.string()});
+  }
+  for (const fs::path& path : writable) {
+    argv.insert(argv.end(), {"--bind", path.string(), path.string()});
+  }
+  if (!command.directory.empty()) {
+    argv.insert(argv.end(), {"--chdir", command.directory.string()});
+    command.directory.clear();
+  }
+  argv.emplace_back("--");
+  argv.insert(argv.end(), command.argv.begin(), command.argv.end());
+  command.argv = std::move(argv);
+  return command;
+}
+
+Command in_toolchain(const Kernel& kernel, Command command, const fs::path& writable) {
+  return in_toolchain(kernel.toolchain, std::move(command), {kernel.source, kernel.derived},
+                      {writable});
+}
+
+}  // namespace suture::kernel
