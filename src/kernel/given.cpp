@@ -238,7 +238,7 @@ Result<Kernel> from_files(const KernelFiles& files) {
   if (is_prepared(source, kernel.config, kernel.release) && TRY(take_units(kernel, source))) {
     kernel.source = source;
   } else {
-    kernel.toolchain = toolchain_root(TRY(known_toolchain(identity.compiler_text)));
+    kernel.toolchain = toolchain_root(TRY(known_toolchain(config, kernel.config.string())));
     kernel.source = TRY(keep_source(kernel, source));
     kernel.units = units_file(kernel.source);
   }

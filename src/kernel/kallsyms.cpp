@@ -5,9 +5,11 @@
 //
 //   up to 6.3:  offsets relative_base num_syms names markers [seqs] token_table token_index
 //   since 6.4:  num_syms names markers token_table token_index offsets relative_base [seqs]
+//   7.x:        num_syms names markers token_table token_index offsets seqs
 //
-// (scripts/kallsyms.c; each table starts on an 8-byte boundary. Stable branches got `seqs`, 3 bytes
-// a symbol sorted by name, later than they were branched: it may be there or not.)
+// (scripts/kallsyms.c; each table starts on an 8-byte boundary, in 7.x on a 4-byte one. Stable
+// branches got `seqs`, 3 bytes a symbol sorted by name, later than they were branched: it may be
+// there or not.)
 //
 // Method: the tables check each other, so each is found by its structure.
 //   1. token_index holds 256 rising 16-bit offsets from 0, and just before it lie 256 strings that
@@ -15,10 +17,11 @@
 //   2. num_syms and names are found by going down from there: a candidate count is right when that
 //      many length-prefixed names are followed by markers that give the offset of every 256th name,
 //      and these end at the token table (or at seqs): find_names().
-//   3. offsets and relative_base then have one place in either layout; the one that is right gives
+//   3. offsets and relative_base then have one place in each layout; the one that is right gives
 //      addresses that never fall, above a base that lies in the image: find_addresses().
-// An offset below zero means that the kernel was built with CONFIG_KALLSYMS_ABSOLUTE_PERCPU: then
-// it counts down from relative_base - 1, and the ones not below zero are absolute.
+// In 7.x an offset counts from its own place. Before, it counts from relative_base; an offset below
+// zero then means that the kernel was built with CONFIG_KALLSYMS_ABSOLUTE_PERCPU: it counts down
+// from relative_base - 1, and the ones not below zero are absolute.
 //
 // Invariants: no table is read outside of .rodata's bytes; the steps that step 2 takes are paid
 // for from one budget, so that no crafted input makes the search quadratic; a name is at most
@@ -36,13 +39,12 @@ namespace suture::kernel {
 namespace {
 
 constexpr std::size_t token_count = 256;
-constexpr std::uint64_t table_alignment = 8;
 constexpr std::uint64_t names_per_marker = 256;
 constexpr std::size_t max_name = 511;         // KSYM_NAME_LEN without the NUL
 constexpr std::uint64_t max_walk = 64 << 20;  // steps of find_names() over all candidates
 
-constexpr std::uint64_t align(std::uint64_t offset) {
-  return (offset + table_alignment - 1) & ~(table_alignment - 1);
+constexpr std::uint64_t align_up(std::uint64_t offset, std::uint64_t alignment) {
+  return (offset + alignment - 1) & ~(alignment - 1);
 }
 
 struct Tokens {
@@ -61,7 +63,8 @@ using Addresses = std::vector<std::uint64_t>;  // one a symbol
 
 // Splits a token table into its strings; false where it is not 256 strings that start at `starts`
 // with nothing but padding behind them.
-bool split_tokens(ByteView table, const std::array<std::uint16_t, token_count>& starts,
+bool split_tokens(ByteView table, std::uint64_t alignment,
+                  const std::array<std::uint16_t, token_count>& starts,
                   std::array<std::string_view, token_count>& text) {
   for (std::size_t i = 0; i + 1 < token_count; ++i) {
     if (starts[i + 1] > table.size() || table[starts[i + 1] - 1U] != 0) {
@@ -74,7 +77,7 @@ bool split_tokens(ByteView table, const std::array<std::uint16_t, token_count>& 
       return false;
     }
     const std::uint64_t end = starts[i] + string->size() + 1;
-    if (i + 1 < token_count ? end != starts[i + 1] : align(end) != table.size()) {
+    if (i + 1 < token_count ? end != starts[i + 1] : align_up(end, alignment) != table.size()) {
       return false;
     }
     text[i] = *string;
@@ -85,7 +88,8 @@ bool split_tokens(ByteView table, const std::array<std::uint16_t, token_count>& 
 // The bytes of one .rodata, read where `offset` has been checked already by what found it.
 class Tables {
  public:
-  Tables(ByteView bytes, const elf::ObjectFile& image) : bytes_(bytes), image_(image) {}
+  Tables(const elf::Section& rodata, const elf::ObjectFile& image, std::uint64_t alignment)
+      : bytes_(rodata.data), address_(rodata.address), image_(image), alignment_(alignment) {}
 
   Result<SymbolTable> decode(const std::string& where);
 
@@ -96,15 +100,19 @@ class Tables {
   std::optional<Addresses> find_addresses(const Tokens& tokens, const Names& names) const;
   std::optional<Addresses> addresses_at(std::uint64_t offsets, std::uint64_t base,
                                         std::uint64_t count) const;
+  std::optional<Addresses> addresses_from_places(std::uint64_t offsets, std::uint64_t count) const;
   std::optional<SymbolTable> symbols(const Tokens& tokens, const Names& names,
                                      const Addresses& addresses) const;
   bool inside_image(std::uint64_t address) const;
+  std::uint64_t align(std::uint64_t offset) const { return align_up(offset, alignment_); }
 
   // A name's compressed bytes at `offset`, which moves past them; nothing at the end of the bytes.
   std::optional<ByteView> take_name(std::uint64_t& offset) const;
 
   ByteView bytes_;
+  std::uint64_t address_;
   const elf::ObjectFile& image_;
+  std::uint64_t alignment_;
   std::uint64_t walked_ = 0;
 };
 
@@ -141,13 +149,13 @@ std::optional<Tokens> Tables::tokens_at(std::uint64_t index) const {
     }
   }
   // The last string's length is not known, so the table's start is one of a few places.
-  for (std::uint64_t back = align(starts.back() + 1U); back <= index; back += table_alignment) {
+  for (std::uint64_t back = align(starts.back() + 1U); back <= index; back += alignment_) {
     if (back > align(starts.back() + max_name + 1)) {
       return std::nullopt;
     }
     const ByteView table = bytes_.subspan(index - back, back);
     Tokens tokens{.table = index - back, .index_end = index + token_count * 2, .text = {}};
-    if (split_tokens(table, starts, tokens.text)) {
+    if (split_tokens(table, alignment_, starts, tokens.text)) {
       return tokens;
     }
   }
@@ -181,14 +189,13 @@ bool Tables::names_fit(const Names& candidate, const Tokens& tokens) {
 }
 
 std::optional<Names> Tables::find_names(const Tokens& tokens) {
-  for (std::uint64_t at = tokens.table; at >= table_alignment && ++walked_ <= max_walk;) {
-    at -= table_alignment;
-    // The count and the zeros that fill up to the next table, in one read.
-    auto count = read_le<std::uint64_t>(bytes_, at);
+  for (std::uint64_t at = tokens.table; at >= alignment_ && ++walked_ <= max_walk;) {
+    at -= alignment_;
+    auto count = read_le<std::uint32_t>(bytes_, at);
     if (!count || *count == 0 || *count > (tokens.table - at) / 2) {
       continue;
     }
-    Names candidate{.num_syms = at, .names = at + table_alignment, .count = *count};
+    Names candidate{.num_syms = at, .names = at + alignment_, .count = *count};
     if (names_fit(candidate, tokens)) {
       return candidate;
     }
@@ -232,16 +239,42 @@ std::optional<Addresses> Tables::addresses_at(std::uint64_t offsets, std::uint64
   return addresses;
 }
 
+std::optional<Addresses> Tables::addresses_from_places(std::uint64_t offsets,
+                                                       std::uint64_t count) const {
+  Addresses addresses;
+  addresses.reserve(count);
+  std::uint64_t last = 0;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t place = offsets + i * 4;
+    auto offset = read_le<std::int32_t>(bytes_, place);
+    if (!offset) {
+      return std::nullopt;
+    }
+    const std::uint64_t address =
+        address_ + place + static_cast<std::uint64_t>(std::int64_t{*offset});
+    if (address < last) {
+      return std::nullopt;
+    }
+    last = address;
+    addresses.push_back(address);
+  }
+  return !addresses.empty() && inside_image(addresses.front()) ? std::optional(std::move(addresses))
+                                                               : std::nullopt;
+}
+
 std::optional<Addresses> Tables::find_addresses(const Tokens& tokens, const Names& names) const {
   const std::uint64_t size = align(names.count * 4);
   const std::uint64_t after = align(tokens.index_end);
   if (auto found = addresses_at(after, after + size, names.count)) {
     return found;
   }
-  if (names.num_syms < table_alignment + size) {
+  if (auto found = addresses_from_places(after, names.count)) {
+    return found;
+  }
+  if (names.num_syms < alignment_ + size) {
     return std::nullopt;
   }
-  const std::uint64_t base = names.num_syms - table_alignment;
+  const std::uint64_t base = names.num_syms - alignment_;
   return addresses_at(base - size, base, names.count);
 }
 
@@ -280,8 +313,7 @@ std::optional<SymbolTable> Tables::symbols(const Tokens& tokens, const Names& na
 
 Result<SymbolTable> Tables::decode(const std::string& where) {
   const char* missing = "token table";
-  for (std::uint64_t index = 0; index + token_count * 2 <= bytes_.size();
-       index += table_alignment) {
+  for (std::uint64_t index = 0; index + token_count * 2 <= bytes_.size(); index += alignment_) {
     auto tokens = tokens_at(index);
     if (!tokens) {
       continue;
@@ -307,7 +339,9 @@ Result<SymbolTable> read_kallsyms(const elf::ObjectFile& vmlinux) {
     return fail(Code::bad_image, ".rodata", "the image has no such section",
                 "give the vmlinux of a whole kernel");
   }
-  return Tables(rodata->data, vmlinux).decode(rodata->name);
+  constexpr std::uint64_t usual = 8, newest = 4;
+  auto table = Tables(*rodata, vmlinux, usual).decode(rodata->name);
+  return table ? table : Tables(*rodata, vmlinux, newest).decode(rodata->name);
 }
 
 }  // namespace suture::kernel

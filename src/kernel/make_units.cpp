@@ -13,6 +13,10 @@
 // makefile of its directory; the goal that asks is put beside kbuild's own by a makefile that make
 // reads first (MAKEFILES).
 //
+// Rust is compiled by recipes that run even under -n. So the makefiles are told that there is none,
+// its recipe for single files does nothing, and the C file by which Rust calls inline functions is
+// asked for by its name.
+//
 // With CONFIG_X86_KERNEL_IBT objtool runs on the linked vmlinux and on linked modules, never on an
 // object alone. What we compile ends in a module of our own, so it gets the objtool command that
 // kbuild has for a module of one file: an external one, made up for the question.
@@ -46,6 +50,7 @@ struct Kbuild {
   std::string arch;
   std::string compiler;
   bool objtool_at_link = false;
+  bool rust = false;
 };
 
 Result<Kbuild> kbuild_of(const PreparedTree& about) {
@@ -54,7 +59,8 @@ Result<Kbuild> kbuild_of(const PreparedTree& about) {
   return Kbuild{.about = about,
                 .arch = identity.arch,
                 .compiler = TRY(find_compiler(identity.compiler_text, about.toolchain)),
-                .objtool_at_link = has_option(config, "CONFIG_X86_KERNEL_IBT")};
+                .objtool_at_link = has_option(config, "CONFIG_X86_KERNEL_IBT"),
+                .rust = has_option(config, "CONFIG_RUST")};
 }
 
 Command make_command(const Kbuild& kbuild, const fs::path& scratch) {
@@ -62,6 +68,9 @@ Command make_command(const Kbuild& kbuild, const fs::path& scratch) {
       kbuild_command(kbuild.about.tree, kbuild.arch, kbuild.compiler, kbuild.about.release);
   make.argv.insert(make.argv.end(), {"-k", "-o", "prepare", "may-sync-config=", "need-compiler=1",
                                      fmt::format("TMPOUT={}/$$$$", scratch.string())});
+  if (kbuild.rust) {
+    make.argv.insert(make.argv.end(), {"CONFIG_RUST=", "rule_rustc_o_rs=@:"});
+  }
   return make;
 }
 
@@ -70,15 +79,14 @@ bool is_complaint(std::string_view line) {
   return line.starts_with("make") && line.find(": *** ") != std::string_view::npos;
 }
 
-// What `make -n` says about the goals. Beside the tree, `readable` is looked into.
-Result<DryRun> dry_run(const Kbuild& kbuild, const std::vector<std::string>& goals,
-                       std::vector<fs::path> readable) {
+// Takes in what `make -n` says about the goals. Beside the tree, `readable` is looked into.
+Status dry_run(const Kbuild& kbuild, const std::vector<std::string>& goals,
+               std::vector<fs::path> readable, DryRun& said) {
   TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-probe"));
   Command make = make_command(kbuild, scratch.path());
   make.argv.insert(make.argv.end(), {"-n", "-B"});
   make.argv.insert(make.argv.end(), goals.begin(), goals.end());
   readable.push_back(kbuild.about.tree);
-  DryRun said;
   Status taken;
   std::string complaints;
   make = in_toolchain(kbuild.about.toolchain, std::move(make), readable, {scratch.path()});
@@ -97,6 +105,17 @@ Result<DryRun> dry_run(const Kbuild& kbuild, const std::vector<std::string>& goa
                             finished.exit_status, complaints),
                 remedy);
   }
+  return {};
+}
+
+// Everything that the kernel is made of.
+Result<DryRun> dry_run_of_kernel(const Kbuild& kbuild) {
+  DryRun said;
+  TRY(dry_run(kbuild, {"./"}, {}, said));
+  const std::string helpers = "rust/helpers/helpers";
+  if (kbuild.rust && fs::exists(kbuild.about.tree / (helpers + ".c"))) {
+    TRY(dry_run(kbuild, {helpers + ".o"}, {}, said));
+  }
   return said;
 }
 
@@ -107,8 +126,8 @@ Result<std::vector<std::string>> module_objtool(const Kbuild& kbuild) {
   TRY(make_directories(probe));
   TRY(write_file(probe / "Makefile", "obj-m := probe.o\n"));
   TRY(write_file(probe / "probe.c", "\n"));
-  DryRun said =
-      TRY(dry_run(kbuild, {fmt::format("M={}", probe.string()), "probe.o"}, {scratch.path()}));
+  DryRun said;
+  TRY(dry_run(kbuild, {fmt::format("M={}", probe.string()), "probe.o"}, {scratch.path()}, said));
   const std::vector<Unit> units = said.units();
   auto found = std::ranges::find_if(
       units, [](const Unit& unit) { return fs::path(unit.object).filename() == "probe.o"; });
@@ -227,7 +246,7 @@ bool is_current_list(const fs::path& list) { return first_line(list) == units_fo
 Status make_units(const PreparedTree& about, const Progress& progress) {
   Kbuild kbuild = TRY(kbuild_of(about));
   progress("asking kbuild what the kernel is made of");
-  DryRun said = TRY(dry_run(kbuild, {"./"}, {}));
+  DryRun said = TRY(dry_run_of_kernel(kbuild));
   if (Missing missing = missing_files(said, about.tree); !missing.empty()) {
     progress("generating sources and headers");
     const auto jobs = fmt::format("-j{}", std::max(1U, std::thread::hardware_concurrency()));
@@ -259,7 +278,7 @@ Status ensure_units(const Kernel& kernel, const Progress& progress) {
 
 Result<bool> list_units(const PreparedTree& about, const fs::path& list) {
   Kbuild kbuild = TRY(kbuild_of(about));
-  DryRun said = TRY(dry_run(kbuild, {"./"}, {}));
+  DryRun said = TRY(dry_run_of_kernel(kbuild));
   Missing missing = missing_files(said, about.tree);
   if (!missing.empty() && !TRY(generate(kbuild, missing, {"-n"})).empty()) {
     return false;

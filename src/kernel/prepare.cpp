@@ -168,6 +168,9 @@ std::vector<std::string> missing_on_machine(const std::string& config) {
   if (options.contains("CONFIG_PAHOLE_VERSION") && options.contains("CONFIG_DEBUG_INFO_BTF")) {
     programs.push_back({"pahole", "dwarves"});
   }
+  if (has_option(config, "CONFIG_RUST")) {
+    programs.insert(programs.end(), {{"rustc", "rustc"}, {"bindgen", "bindgen"}});
+  }
   std::vector<std::string> missing;
   for (const Needed& needed : programs) {
     if (!find_program(needed.program, needed.package)) {
@@ -268,10 +271,11 @@ Status prepare_tree(const fs::path& tree, const fs::path& config, const fs::path
                 "give configuration and source of one kernel, and install the tools that built it");
   }
   progress("preparing the source");
-  // Nothing here resolves BTF ids, and building the tool for it takes most of the time.
+  // Nothing here resolves BTF ids, and building the tool for it takes most of the time. Nor is Rust
+  // compiled: the configuration has it, the makefiles are told that it is off.
   TRY(run_make(make,
-               {fmt::format("-j{}", std::max(1U, std::thread::hardware_concurrency())), "-o",
-                "tools/bpf/resolve_btfids", "prepare", "modules_prepare"},
+               {fmt::format("-j{}", std::max(1U, std::thread::hardware_concurrency())),
+                "CONFIG_RUST=", "-o", "tools/bpf/resolve_btfids", "prepare", "modules_prepare"},
                tree, toolchain));
   // kbuild makes this up from the source's version alone; external modules are stamped with it.
   TRY(write_file(tree / "include/config/kernel.release", release + "\n"));

@@ -30,7 +30,7 @@ constexpr int toolchain_schema = 1;
 
 // Beside the compiler: what kbuild runs, and what its programs are compiled with.
 constexpr std::string_view root_packages =
-    "gcc,binutils,libc6-dev,make,python3,flex,bison,bc,libelf-dev,libssl-dev,libxxhash-dev,"
+    "gcc,binutils,libc6-dev,make,python3,flex,bison,bc,libelf-dev,libssl-dev,openssl,libxxhash-dev,"
     "zlib1g-dev,dwarves,perl,bash,dash,coreutils,sed,grep,mawk,findutils,diffutils,pkgconf,gzip,"
     "xz-utils,zstd,tar,cpio,kmod";
 
@@ -41,10 +41,6 @@ constexpr std::string_view lay_out_root =
     "ln -s usr/bin usr/sbin usr/lib usr/lib64 . && ln -s mawk usr/bin/awk";
 
 fs::path directory_of(const std::string& name) { return toolchains_directory() / name; }
-
-std::string name_of(const std::string& package, const std::string& version) {
-  return fmt::format("{}_{}", package, version);
-}
 
 // "(Debian 12.2.0-14+deb12u1) 12.2.0" of "gcc-12 (Debian ...": what does not depend on the name by
 // which it was called.
@@ -125,7 +121,57 @@ Result<Package> find_compiler_package(const CompilerName& name, const std::strin
   return known.front();
 }
 
-Status make_root(const Package& compiler, const Archive& archive, const fs::path& directory,
+// The version of the Rust compiler that a configuration names ("1.85.1"); empty for a kernel
+// without Rust in it. Without one kbuild takes away options that C code asks for, too.
+std::string rust_version(std::string_view config) {
+  constexpr std::string_view mark = "\nCONFIG_RUSTC_VERSION_TEXT=\"rustc ";
+  const std::size_t at = config.find(mark);
+  if (at == std::string_view::npos || !has_option(config, "CONFIG_RUST")) {
+    return {};
+  }
+  const std::string_view version = config.substr(at + mark.size());
+  return std::string(version.substr(0, version.find_first_not_of("0123456789.")));
+}
+
+// What a toolchain is made of, beside what all are.
+struct Wanted {
+  std::string compiler, compiler_version;  // packages of Debian and their versions
+  std::string rust, rust_package_version;  // version of the compiler; empty where there is none
+
+  std::string name() const {
+    return fmt::format("{}_{}{}{}", compiler, compiler_version, rust.empty() ? "" : "+rustc-",
+                       rust);
+  }
+  std::string packages() const {
+    std::string out = fmt::format("{}={},{}", compiler, compiler_version, root_packages);
+    if (!rust.empty()) {
+      out += fmt::format(",rustc={0},rust-src={0},bindgen", rust_package_version);
+    }
+    return out;
+  }
+};
+
+Result<std::string> rust_package(const std::string& version, const Archive& archive,
+                                 const Progress& progress) {
+  const std::vector<Package> known = TRY(archive.find_packages({"rustc"}));
+  auto exact = std::ranges::find_if(known, [&](const Package& package) {
+    return package.version.starts_with(version + "+") || package.version.starts_with(version + "-");
+  });
+  if (exact != known.end()) {
+    return exact->version;
+  }
+  const auto nearest = TRY(archive.preferred("rustc"));
+  if (!nearest) {
+    return fail(Code::compiler_mismatch, "rustc",
+                "parts of this kernel are written in Rust, and the package archive has no rustc",
+                archive.remedy());
+  }
+  progress(
+      fmt::format("the archive has no rustc {} any more: taking {}", version, nearest->version));
+  return nearest->version;
+}
+
+Status make_root(const Wanted& wanted, const Archive& archive, const fs::path& directory,
                  const Progress& progress) {
   TRY(find_program("mmdebstrap", "mmdebstrap"));
   const std::string sources = TRY(archive.sources());
@@ -134,13 +180,13 @@ Status make_root(const Package& compiler, const Archive& archive, const fs::path
   Command make{
       .argv = {"mmdebstrap", "--mode=chrootless", "--skip=check/chrootless", "--variant=extract",
                "--format=directory", fmt::format("--setup-hook={}", lay_out_root),
-               fmt::format("--include={}={},{}", compiler.name, compiler.version, root_packages),
-               "", root.string(), (directory / "sources.list").string()},
+               "--include=" + wanted.packages(), "", root.string(),
+               (directory / "sources.list").string()},
       .env = {{"LC_ALL", "C"}},
       .callers_environment = true};
   std::string complaints;
-  const std::string about = fmt::format("toolchain with {} {}", compiler.name, compiler.version);
-  progress("making a " + about);
+  const std::string about = "toolchain " + wanted.name();
+  progress("making the " + about);
   Finished made = TRY(run_lines(make, [&](std::string_view line) {
     if (line.starts_with("I: ") && line.ends_with("...")) {
       line.remove_prefix(3);
@@ -154,6 +200,22 @@ Status make_root(const Package& compiler, const Archive& archive, const fs::path
                 fmt::format("mmdebstrap ended with status {}:\n{}", made.exit_status, complaints),
                 archive.remedy());
   }
+  return {};
+}
+
+// Makes it whole or not at all.
+Status make_toolchain(const Wanted& wanted, const Archive& archive, const Progress& progress) {
+  TRY(make_directories(toolchains_directory()));
+  remove_leftovers(toolchains_directory());
+  TempDir made = TRY(TempDir::create(toolchains_directory(), temporary_prefix));
+  std::error_code ec;
+  fs::permissions(made.path(), fs::perms(0755), ec);
+  TRY(make_root(wanted, archive, made.path(), progress));
+  const Json json = {
+      {"schema", toolchain_schema}, {"packages", wanted.packages()}, {"suite", archive.suite()}};
+  TRY(write_file(made.path() / "toolchain.json", json.text() + "\n"));
+  TRY(rename_path(made.path(), directory_of(wanted.name())));
+  made.release();
   return {};
 }
 
@@ -193,41 +255,35 @@ Result<std::string> choose_toolchain(const std::string& config, const std::strin
   if (TRY(machine_has(text)) && missing_on_machine(config).empty()) {
     return std::string{};
   }
-  const CompilerName wanted = TRY(compiler_name(text));
-  std::string name = name_of(wanted.package, wanted.version);
-  if (!is_there(name)) {
-    const Package compiler = TRY(find_compiler_package(wanted, text, archive, progress));
-    name = name_of(compiler.name, compiler.version);
-    if (!is_there(name)) {
-      TRY(make_directories(toolchains_directory()));
-      remove_leftovers(toolchains_directory());
-      TempDir made = TRY(TempDir::create(toolchains_directory(), temporary_prefix));
-      std::error_code ec;
-      fs::permissions(made.path(), fs::perms(0755), ec);
-      TRY(make_root(compiler, archive, made.path(), progress));
-      const Json json = {{"schema", toolchain_schema},
-                         {"package", compiler.name},
-                         {"version", compiler.version},
-                         {"suite", archive.suite()}};
-      TRY(write_file(made.path() / "toolchain.json", json.text() + "\n"));
-      TRY(rename_path(made.path(), directory_of(name)));
-      made.release();
-    }
+  const CompilerName compiler = TRY(compiler_name(text));
+  Wanted wanted{.compiler = compiler.package,
+                .compiler_version = compiler.version,
+                .rust = rust_version(config),
+                .rust_package_version = {}};
+  if (is_there(wanted.name())) {
+    return wanted.name();
   }
-  return name;
+  wanted.compiler_version = TRY(find_compiler_package(compiler, text, archive, progress)).version;
+  if (!is_there(wanted.name())) {
+    if (!wanted.rust.empty()) {
+      wanted.rust_package_version = TRY(rust_package(wanted.rust, archive, progress));
+    }
+    TRY(make_toolchain(wanted, archive, progress));
+  }
+  return wanted.name();
 }
 
-Result<std::string> known_toolchain(const std::string& compiler_text) {
-  if (TRY(machine_has(compiler_text))) {
+Result<std::string> known_toolchain(const std::string& config, const std::string& where) {
+  const std::string text = TRY(config_identity(config, where)).compiler_text;
+  if (TRY(machine_has(text)) && missing_on_machine(config).empty()) {
     return std::string{};
   }
-  const CompilerName wanted = TRY(compiler_name(compiler_text));
-  std::string name = name_of(wanted.package, wanted.version);
-  if (!wanted.version.empty() && is_there(name)) {
-    return name;
-  }
-  TRY(find_compiler(compiler_text, {}));
-  return std::string{};
+  const CompilerName compiler = TRY(compiler_name(text));
+  const Wanted wanted{.compiler = compiler.package,
+                      .compiler_version = compiler.version,
+                      .rust = rust_version(config),
+                      .rust_package_version = {}};
+  return is_there(wanted.name()) ? wanted.name() : std::string{};
 }
 
 fs::path toolchain_root(const std::string& name) {

@@ -3,7 +3,8 @@
 // The programs that compile a kernel: the machine's own, where it has just the compiler that made
 // the kernel, else a toolchain root, a small Debian in the cache that has it.
 //
-//   toolchains/NAME/     "gcc-14_14.2.0-19": shared by all kernels of that compiler
+//   toolchains/NAME/     "gcc-14_14.2.0-19": shared by all kernels of that compiler;
+//                        "...+rustc-1.85.1" for kernels with Rust in them
 //     toolchain.json     schema, and the compiler as it names itself
 //     root/              what the packages hold; never written again, nothing of it installed
 #pragma once
@@ -35,9 +36,8 @@ Result<CompilerName> compiler_name(const std::string& compiler_text);
 Result<std::string> choose_toolchain(const std::string& config, const std::string& where,
                                      const Archive& archive, const Progress& progress);
 
-// The same without making one: what is there, or the machine's own of the same major version;
-// compiler-mismatch.
-Result<std::string> known_toolchain(const std::string& compiler_text);
+// The same without making one: what is there, else the machine's own, whatever it is.
+Result<std::string> known_toolchain(const std::string& config, const std::string& where);
 
 // Where the toolchain of that name has its files, whether it is there or not; empty for the
 // machine's own.

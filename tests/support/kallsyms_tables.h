@@ -21,6 +21,7 @@ struct KallsymsTables {
   std::vector<KallsymsSymbol> symbols;  // by address
   bool offsets_last = false;            // the layout since 6.4
   bool seqs = false;                    // kallsyms_seqs_of_names is there
+  bool from_places = false;             // the layout of 7.x, in a .rodata at `rodata_address`
   bool absolute_percpu = true;
   std::uint64_t relative_base = 0xffffffff81000000;
 };
