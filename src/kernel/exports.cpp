@@ -32,17 +32,23 @@ std::optional<std::string_view> string_at(const Image& image, const elf::Section
   return strings == nullptr ? std::nullopt : read_cstr(strings->data, address - strings->address);
 }
 
+// A byte for each export since 7.0, where one table has them all: this bit for GPL only.
+constexpr const char* flags_name = "__kflagstab";
+constexpr std::uint8_t flag_gpl_only = 1;
+
 Status read_section(const Image& image, const char* symbols_name, const char* crcs_name,
                     bool gpl_only, std::vector<ImageExport>& out) {
   const elf::Section* symbols = image.elf().section(symbols_name);
   const elf::Section* crcs = image.elf().section(crcs_name);
+  const elf::Section* flags = image.elf().section(flags_name);
   if (symbols == nullptr) {
     return bad(symbols_name, "the image has no such section");
   }
   const std::uint64_t count = symbols->data.size() / entry_size;
   if (symbols->data.size() % entry_size != 0 ||
-      (crcs != nullptr && crcs->data.size() != count * 4)) {
-    return bad(symbols_name, "the exports and their CRCs do not have the sizes they should");
+      (crcs != nullptr && crcs->data.size() != count * 4) ||
+      (flags != nullptr && flags->data.size() < count)) {
+    return bad(symbols_name, "the exports, their CRCs and flags do not have the sizes they should");
   }
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t entry = i * entry_size;
@@ -55,7 +61,7 @@ Status read_section(const Image& image, const char* symbols_name, const char* cr
     out.push_back({.name = *name,
                    .address = symbols->address + entry + static_cast<std::uint64_t>(distance),
                    .crc = crcs == nullptr ? 0 : *read_le<std::uint32_t>(crcs->data, i * 4),
-                   .gpl_only = gpl_only,
+                   .gpl_only = flags == nullptr ? gpl_only : (flags->data[i] & flag_gpl_only) != 0,
                    .name_space = *name_space});
   }
   return {};
@@ -71,7 +77,9 @@ std::unexpected<Error> differs(std::string_view symbol, std::string reason) {
 Result<std::vector<ImageExport>> read_exports(const Image& image) {
   std::vector<ImageExport> exports;
   TRY(read_section(image, "__ksymtab", "__kcrctab", false, exports));
-  TRY(read_section(image, "__ksymtab_gpl", "__kcrctab_gpl", true, exports));
+  if (image.elf().section(flags_name) == nullptr) {
+    TRY(read_section(image, "__ksymtab_gpl", "__kcrctab_gpl", true, exports));
+  }
   std::ranges::sort(exports, {}, &ImageExport::name);
   return exports;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// What a kernel image exports to modules, read from the image itself: __ksymtab* and __kcrctab*
-// (include/linux/export-internal.h).
+// What a kernel image exports to modules, read from the image itself: __ksymtab*, __kcrctab* and
+// __kflagstab (include/linux/export-internal.h).
 #pragma once
 
 #include <cstdint>

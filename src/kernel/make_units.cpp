@@ -135,7 +135,15 @@ Result<std::vector<std::string>> module_objtool(const Kbuild& kbuild) {
     return fail(Code::prepare_failed, kbuild.about.tree.string(),
                 "the kernel's build does not say how it makes a module of one file", remedy);
   }
-  return words_of(said.lists().lines().at(found->objtool), *found);
+  std::vector<std::string> words = words_of(said.lists().lines().at(found->objtool), *found);
+  // Newer kernels call it by its full path, but the tree has another one once it is in its place.
+  const std::string tree = kbuild.about.tree.string() + "/";
+  for (std::string& word : words) {
+    if (word.starts_with(tree)) {
+      word = "./" + word.substr(tree.size());
+    }
+  }
+  return words;
 }
 
 Result<std::string> text_of(const Kbuild& kbuild, const DryRun& said) {
