@@ -263,7 +263,7 @@ int suture_borders_init(void)
 		pr_err("this kernel has no tracepoint task_newtask or sched_switch\n");
 		return -EOPNOTSUPP;
 	}
-	cpu_works = alloc_workqueue("suture_cpu", WQ_HIGHPRI, 0);
+	cpu_works = alloc_workqueue("suture_cpu", WQ_HIGHPRI | SUTURE_WQ_PERCPU, 0);
 	if (!cpu_works)
 		return -ENOMEM;
 	ret = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "suture:border", cpu_comes, cpu_goes);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the supported kernels (6.1 to 6.12) call by different names. */
+/* What the supported kernels (6.1 to 7.3) call by different names. */
 #ifndef _SUTURE_COMPAT_H
 #define _SUTURE_COMPAT_H
 
@@ -7,6 +7,10 @@
 #include <linux/kallsyms.h>
 #include <linux/module.h>
 #include <linux/version.h>
+#include <linux/workqueue.h>
+#if __has_include(<linux/hex.h>)
+#include <linux/hex.h>	/* hex2bin(), before in kernel.h */
+#endif
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 
@@ -51,6 +55,26 @@ static inline int suture_unregister_direct(struct ftrace_ops *ops, unsigned long
 #else
 #define suture_set_ip(fregs, ip) ftrace_instruction_pointer_set(fregs, ip)
 #endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#define text_poke_sync smp_text_poke_sync_each_cpu
+#endif
+
+/* Workqueues whose work stays on its CPU: the default, until newer kernels want it said. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+#define SUTURE_WQ_PERCPU WQ_PERCPU
+#else
+#define SUTURE_WQ_PERCPU 0
+#endif
+
+/*
+ * What ftrace asks an ops before others join it. Newer kernels also say at which address. Stable
+ * branches may follow, so not the version but the type tells.
+ */
+#define suture_ops_func(without_address, with_address)				\
+	__builtin_choose_expr(							\
+		__builtin_types_compatible_p(ftrace_ops_func_t, typeof(&(with_address))), \
+		with_address, without_address)
 
 /* Kernels that are never preempted have no RCU of tasks: call_rcu_tasks() is call_rcu() there. */
 #ifdef CONFIG_TASKS_RCU

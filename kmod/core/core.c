@@ -382,7 +382,7 @@ static int __init suture_init(void)
 		return -EBUSY;
 	}
 	suture_arch_init();
-	suture_wq = alloc_workqueue("suture", 0, 0);
+	suture_wq = alloc_workqueue("suture", SUTURE_WQ_PERCPU, 0);
 	if (!suture_wq)
 		return -ENOMEM;
 	ret = suture_borders_init();

@@ -59,10 +59,10 @@ static unsigned long address_of_lookup(void)
 
 #define FIND(function)								\
 	do {									\
-		unsigned long address = suture_vmlinux_symbol(#function);	\
+		unsigned long address = suture_vmlinux_symbol(__stringify(function)); \
 										\
 		if (!address) {							\
-			pr_err("this kernel has no %s\n", #function);		\
+			pr_err("this kernel has no %s\n", __stringify(function)); \
 			return -EOPNOTSUPP;					\
 		}								\
 		static_call_update(suture_##function, (typeof(function) *)address);	\

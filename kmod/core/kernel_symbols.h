@@ -17,6 +17,8 @@
 #include <linux/wait.h>
 #include <asm/text-patching.h>
 
+#include "compat.h"
+
 struct klp_patch;
 
 DECLARE_STATIC_CALL(suture_kallsyms_lookup_name, kallsyms_lookup_name);

@@ -117,12 +117,18 @@ out:
  */
 static struct task_struct *registering;
 
-static int may_share(struct ftrace_ops *ops, enum ftrace_ops_cmd command)
+static int __maybe_unused may_share(struct ftrace_ops *ops, enum ftrace_ops_cmd command)
 {
 	if (command == FTRACE_OPS_CMD_ENABLE_SHARE_IPMODIFY_PEER &&
 	    READ_ONCE(registering) != current)
 		return -EBUSY;
 	return 0;
+}
+
+static int __maybe_unused may_share_at(struct ftrace_ops *ops, unsigned long entry,
+				       enum ftrace_ops_cmd command)
+{
+	return may_share(ops, command);
 }
 
 static int reserve_entries(size_t more)
@@ -345,7 +351,7 @@ static int register_direct(struct ftrace_ops *ops, unsigned long entry, unsigned
 	int ret;
 
 	memset(ops, 0, sizeof(*ops));
-	ops->ops_func = may_share;
+	ops->ops_func = suture_ops_func(may_share, may_share_at);
 	ret = ftrace_set_filter_ip(ops, entry, 0, 0);
 	if (ret)
 		return ret;
