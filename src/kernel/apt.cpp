@@ -385,6 +385,12 @@ Result<std::string> Archive::sources() const {
   return lines;
 }
 
+Result<std::string> Archive::ways_to_fetch() {
+  Finished said = TRY(run_checked(apt_command("apt-config", {}, {"dump", "Acquire"}),
+                                  Code::package_failed, "apt-config", apt_remedy));
+  return std::move(said.out);
+}
+
 // Asks the archive for sources too, without changing what apt knows.
 Result<fs::path> Archive::fetch_packaging(const Package& package, const fs::path& downloads) const {
   // The file's name leaves an epoch out; kernels have none.

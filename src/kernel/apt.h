@@ -69,6 +69,9 @@ class Archive {
   // Debian's part of it, as the lines of a sources.list.
   Result<std::string> sources() const;
 
+  // How the machine's apt fetches (proxies and the like), as lines of an apt.conf.
+  static Result<std::string> ways_to_fetch();
+
  private:
   std::vector<std::string> options() const;
 

@@ -176,10 +176,13 @@ Status make_root(const Wanted& wanted, const Archive& archive, const fs::path& d
   TRY(find_program("mmdebstrap", "mmdebstrap"));
   const std::string sources = TRY(archive.sources());
   TRY(write_file(directory / "sources.list", std::string_view(sources)));
+  const std::string fetching = TRY(Archive::ways_to_fetch());
+  TRY(write_file(directory / "apt.conf", std::string_view(fetching)));
   const fs::path root = directory / "root";
   Command make{
       .argv = {"mmdebstrap", "--mode=chrootless", "--skip=check/chrootless", "--variant=extract",
                "--format=directory", fmt::format("--setup-hook={}", lay_out_root),
+               fmt::format("--aptopt={}", (directory / "apt.conf").string()),
                "--include=" + wanted.packages(), "", root.string(),
                (directory / "sources.list").string()},
       .env = {{"LC_ALL", "C"}},
