@@ -21,7 +21,7 @@ struct KallsymsTables {
   std::vector<KallsymsSymbol> symbols;  // by address
   bool offsets_last = false;            // the layout since 6.4
   bool seqs = false;                    // kallsyms_seqs_of_names is there
-  bool from_places = false;             // the layout of 7.x, in a .rodata at `rodata_address`
+  bool from_places = false;             // the layout of 7.x
   bool absolute_percpu = true;
   std::uint64_t relative_base = 0xffffffff81000000;
 };
@@ -30,7 +30,11 @@ inline void append(Bytes& out, const Bytes& more) {
   out.insert(out.end(), more.begin(), more.end());
 }
 
-inline void align_table(Bytes& out) { out.resize((out.size() + 7) & ~std::size_t{7}); }
+inline constexpr std::uint64_t rodata_address = 0xffffffff82000000;
+
+inline void align_table(Bytes& out, std::size_t alignment = 8) {
+  out.resize((out.size() + alignment - 1) & ~(alignment - 1));
+}
 
 // Every ASCII character is a token of its own; two more stand for longer texts, and the rest of the
 // 256 are empty, as in a kernel with few symbols.
@@ -70,12 +74,14 @@ inline Bytes kallsyms_offsets(const KallsymsTables& tables) {
 }
 
 inline Bytes kallsyms_rodata(const KallsymsTables& tables) {
-  Bytes out = bytes_of("other read-only data comes first");
-  align_table(out);
-  if (!tables.offsets_last) {
+  const std::size_t alignment = tables.from_places ? 4 : 8;
+  Bytes out = bytes_of("other read-only data first");
+  align_table(out, alignment);
+  if (!tables.offsets_last && !tables.from_places) {
     append(out, kallsyms_offsets(tables));
   }
-  append_le<std::uint64_t>(out, tables.symbols.size());
+  append_le(out, static_cast<std::uint32_t>(tables.symbols.size()));
+  align_table(out, alignment);
   Bytes names;
   Bytes markers;
   for (std::size_t i = 0; i < tables.symbols.size(); ++i) {
@@ -94,12 +100,12 @@ inline Bytes kallsyms_rodata(const KallsymsTables& tables) {
   }
   const Bytes seqs(tables.symbols.size() * 3, 0x01);
   append(out, names);
-  align_table(out);
+  align_table(out, alignment);
   append(out, markers);
-  align_table(out);
+  align_table(out, alignment);
   if (tables.seqs && !tables.offsets_last) {
     append(out, seqs);
-    align_table(out);
+    align_table(out, alignment);
   }
   Bytes token_table;
   Bytes token_index;
@@ -108,18 +114,21 @@ inline Bytes kallsyms_rodata(const KallsymsTables& tables) {
     append(token_table, bytes_of(kallsyms_token(token) + '\0'));
   }
   append(out, token_table);
-  align_table(out);
+  align_table(out, alignment);
   append(out, token_index);
-  if (tables.offsets_last) {
+  if (tables.from_places) {
+    for (const KallsymsSymbol& symbol : tables.symbols) {
+      append_le(out, static_cast<std::uint32_t>(symbol.address - rodata_address - out.size()));
+    }
+    append(out, seqs);
+  } else if (tables.offsets_last) {
     append(out, kallsyms_offsets(tables));
     append(out, seqs);
   }
-  align_table(out);
+  align_table(out, alignment);
   append(out, bytes_of("and more of it follows."));
   return out;
 }
-
-inline constexpr std::uint64_t rodata_address = 0xffffffff82000000;
 
 // A vmlinux with that .rodata and the other sections that kernel::Image asks for.
 inline Bytes tiny_vmlinux(const Bytes& rodata, std::vector<TinySection> more = {}) {

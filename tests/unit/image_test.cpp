@@ -86,8 +86,10 @@ struct TestExport {
   std::uint32_t crc;
 };
 
-// An image with those exports, and the banner given.
-Bytes image_with(std::string_view banner_text, const std::vector<TestExport>& exports = {}) {
+// An image with those exports, and the banner given; with `flags`, one for each export, as 7.x
+// has them.
+Bytes image_with(std::string_view banner_text, const std::vector<TestExport>& exports = {},
+                 const std::optional<Bytes>& flags = {}) {
   test::KallsymsTables tables;
   tables.symbols = {{'T', "_text", text_address}, {'R', "linux_banner", banner_address}};
   Bytes entries;
@@ -101,15 +103,20 @@ Bytes image_with(std::string_view banner_text, const std::vector<TestExport>& ex
     append_le(crcs, entry.crc);
     test::append(strings, test::bytes_of(entry.name + '\0'));
   }
-  return test::tiny_vmlinux(
-      test::kallsyms_rodata(tables),
-      {{".banner", SHT_PROGBITS, SHF_ALLOC, banner_address,
-        test::bytes_of(std::string(banner_text) + '\0')},
-       {"__ksymtab", SHT_PROGBITS, SHF_ALLOC, ksymtab_address, entries},
-       {"__ksymtab_gpl", SHT_PROGBITS, SHF_ALLOC, ksymtab_address + 0x800, {}},
-       {"__kcrctab", SHT_PROGBITS, SHF_ALLOC, ksymtab_address + 0x900, crcs},
-       {"__kcrctab_gpl", SHT_PROGBITS, SHF_ALLOC, ksymtab_address + 0xa00, {}},
-       {"__ksymtab_strings", SHT_PROGBITS, SHF_ALLOC, ksymtab_address + 0x1000, strings}});
+  std::vector<test::TinySection> sections{
+      {".banner", SHT_PROGBITS, SHF_ALLOC, banner_address,
+       test::bytes_of(std::string(banner_text) + '\0')},
+      {"__ksymtab", SHT_PROGBITS, SHF_ALLOC, ksymtab_address, entries},
+      {"__ksymtab_strings", SHT_PROGBITS, SHF_ALLOC, ksymtab_address + 0x1000, strings}};
+  if (flags) {
+    sections.push_back({"__kflagstab", SHT_PROGBITS, SHF_ALLOC, ksymtab_address + 0x800, *flags});
+  } else {
+    sections.insert(sections.end(),
+                    {{"__ksymtab_gpl", SHT_PROGBITS, SHF_ALLOC, ksymtab_address + 0x800, {}},
+                     {"__kcrctab", SHT_PROGBITS, SHF_ALLOC, ksymtab_address + 0x900, crcs},
+                     {"__kcrctab_gpl", SHT_PROGBITS, SHF_ALLOC, ksymtab_address + 0xa00, {}}});
+  }
+  return test::tiny_vmlinux(test::kallsyms_rodata(tables), sections);
 }
 
 Result<Image> open_image(ByteView bytes) {
@@ -162,6 +169,24 @@ TEST(Exports, AreReadWithTheirChecksums) {
   EXPECT_EQ(exports->front().crc, 0x22222222U);
   EXPECT_EQ(exports->front().address, text_address + 16);
   EXPECT_EQ(exports->back().name, "zeta");
+}
+
+TEST(Exports, SayByFlagsWhoMayUseThemWhereOneTableHasAll) {
+  auto image = open_image(image_with(banner, {{"zeta", 0}, {"alpha", 0}}, Bytes{1, 0}));
+  ASSERT_TRUE(image);
+  auto exports = read_exports(*image);
+  ASSERT_TRUE(exports) << exports.error().reason;
+  ASSERT_EQ(exports->size(), 2U);
+  EXPECT_EQ(exports->front().name, "alpha");
+  EXPECT_FALSE(exports->front().gpl_only);
+  EXPECT_EQ(exports->back().name, "zeta");
+  EXPECT_TRUE(exports->back().gpl_only);
+}
+
+TEST(Exports, WithTooFewFlagsAreABadImage) {
+  auto image = open_image(image_with(banner, {{"zeta", 0}, {"alpha", 0}}, Bytes{1}));
+  ASSERT_TRUE(image);
+  EXPECT_EQ(read_exports(*image).error().code, Code::bad_image);
 }
 
 // An image that has those parameters, names and modes, and says of one built-in module what version

@@ -56,6 +56,33 @@ TEST(Kallsyms, OffsetsLastLayout) {
   expect_all(tables);
 }
 
+KallsymsTables tables_of_7() {
+  KallsymsTables tables = some_tables();
+  tables.symbols.erase(tables.symbols.begin(), tables.symbols.begin() + 2);  // no absolute ones
+  tables.from_places = true;
+  return tables;
+}
+
+TEST(Kallsyms, OffsetsThatCountFromTheirPlaces) { expect_all(tables_of_7()); }
+
+TEST(Kallsyms, OffsetsFromTheirPlacesOfEverySizeAroundAMarker) {
+  for (std::size_t size : {1, 2, 3, 255, 256, 257, 258, 511, 512, 513}) {
+    KallsymsTables tables = tables_of_7();
+    tables.symbols.resize(size);
+    expect_all(tables);
+  }
+}
+
+TEST(Kallsyms, OffsetsFromTheirPlacesThatLeadOutOfTheImageAreBadImage) {
+  KallsymsTables tables = tables_of_7();
+  for (test::KallsymsSymbol& symbol : tables.symbols) {
+    symbol.address -= 0x1000000;
+  }
+  auto decoded = decode(kallsyms_rodata(tables));
+  ASSERT_FALSE(decoded);
+  EXPECT_EQ(decoded.error().code, Code::bad_image);
+}
+
 TEST(Kallsyms, EverySizeAroundAMarkerAndAnAlignmentBoundary) {
   for (std::size_t size : {1, 2, 3, 255, 256, 257, 258, 511, 512, 513}) {
     KallsymsTables tables = some_tables();
