@@ -23,7 +23,7 @@ Json to_json(const kernel::Kernel& kernel) {
           {"vmlinuz", kernel.vmlinuz.string()}, {"vmlinux", kernel.vmlinux.string()},
           {"config", kernel.config.string()},   {"symvers", kernel.symvers.string()},
           {"modules", kernel.modules.string()}, {"source", kernel.source.string()},
-          {"derived", kernel.derived.string()}};
+          {"derived", kernel.derived.string()}, {"toolchain", kernel.toolchain.string()}};
 }
 
 std::string key_value(std::string_view key, std::string_view value) {
@@ -97,8 +97,10 @@ Result<Report> list(int fd) {
     wrong += error_text(bad.error, fd);
   }
   const kernel::CacheUse use = kernel::cache_use();
-  report.json["size"] = {
-      {"kernels", use.kernels}, {"derived", use.derived}, {"downloads", use.downloads}};
+  report.json["size"] = {{"kernels", use.kernels},
+                         {"derived", use.derived},
+                         {"toolchains", use.toolchains},
+                         {"downloads", use.downloads}};
   if (rows.size() > 1) {
     report.text = table(rows);
   } else if (wrong.empty()) {
@@ -110,6 +112,11 @@ Result<Report> list(int fd) {
         "beside them, what builds keep: {}; packages: {} (suture cache clean "
         "removes both)\n",
         size_text(use.derived), size_text(use.downloads));
+  }
+  if (use.toolchains > 0) {
+    report.text +=
+        fmt::format("compilers of other releases of Debian: {} (each goes with its last kernel)\n",
+                    size_text(use.toolchains));
   }
   return report;
 }
@@ -143,7 +150,9 @@ Result<Report> show(const std::string& release) {
       key_value("build id", kernel.build_id) + key_value("compiler", image.compiler()) +
       key_value("symbols", fmt::format("{}", image.symbols().all().size())) +
       key_value("modules", fmt::format("{}", modules.all().size())) +
-      key_value("directory", kernel.root.string()) + key_value("source", kernel.source.string());
+      key_value("directory", kernel.root.string()) + key_value("source", kernel.source.string()) +
+      key_value("toolchain",
+                kernel.toolchain.empty() ? "the machine's own" : kernel.toolchain.string());
   return report;
 }
 

@@ -338,6 +338,8 @@ Result<std::vector<fs::path>> Archive::fetch_packages(const std::vector<Package>
   std::uint64_t size = 0;
   for (const Package& package : packages) {
     if (!is_fetched(package, downloads)) {
+      progress(fmt::format("fetching {} {} ({} MiB)", package.name, package.version,
+                           (package.size >> 20) + 1));
       missing.push_back(&package);
       size += package.size;
     }

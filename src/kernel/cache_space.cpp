@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include "base/json.h"
@@ -49,6 +50,27 @@ Result<bool> build_under_way(const fs::path& derived) {
   });
 }
 
+Json json_of(const fs::path& entry) {
+  const auto text = read_text(entry / "kernel.json");
+  return text ? Json::parse(*text).value_or(Json{}) : Json{};
+}
+
+// Removes the toolchains that no entry names.
+Result<std::uintmax_t> throw_away_toolchains(const TempDir& bin) {
+  std::set<std::string> used;
+  for (const fs::path& entry : entries_of(kernels_directory())) {
+    const Json json = json_of(entry);
+    used.insert(JsonReader(json).text("toolchain"));
+  }
+  std::uintmax_t bytes = 0;
+  for (const fs::path& path : entries_of(toolchains_directory())) {
+    if (!used.contains(path.filename().string())) {
+      bytes += TRY(throw_away(path, bin));
+    }
+  }
+  return bytes;
+}
+
 }  // namespace
 
 std::uintmax_t disk_use(const fs::path& directory) {
@@ -71,7 +93,8 @@ std::uintmax_t disk_use(const fs::path& directory) {
 CacheUse cache_use() {
   return {.kernels = disk_use(kernels_directory()),
           .derived = disk_use(all_derived()),
-          .downloads = disk_use(downloads_directory())};
+          .toolchains = disk_use(toolchains_directory()),
+          .downloads = disk_use(downloads_directory()) + disk_use(apt_directory())};
 }
 
 Result<std::uintmax_t> remove_kernel(const std::string& release, const Progress& progress) {
@@ -85,8 +108,7 @@ Result<std::uintmax_t> remove_kernel(const std::string& release, const Progress&
   remove_leftovers(kernels_directory());
   const TempDir bin = TRY(TempDir::create(kernels_directory(), temporary_prefix));
   std::uintmax_t bytes = 0;
-  const auto text = read_text(entry / "kernel.json");
-  const Json json = text ? Json::parse(*text).value_or(Json{}) : Json{};
+  const Json json = json_of(entry);
   const std::string build_id = JsonReader(json).text("build_id");
   const fs::path derived = derived_directory(build_id);
   if (!build_id.empty() && build_id.find('/') == std::string::npos && fs::exists(derived, ec)) {
@@ -96,7 +118,8 @@ Result<std::uintmax_t> remove_kernel(const std::string& release, const Progress&
     }
     bytes += TRY(throw_away(derived, bin));
   }
-  return bytes + TRY(throw_away(entry, bin));
+  bytes += TRY(throw_away(entry, bin));
+  return bytes + TRY(throw_away_toolchains(bin));
 }
 
 Result<std::uintmax_t> clean_cache(const Progress& progress) {
@@ -110,12 +133,14 @@ Result<std::uintmax_t> clean_cache(const Progress& progress) {
       bytes += TRY(throw_away(path, bin));
     }
   }
-  for (const fs::path& path : entries_of(downloads_directory())) {
-    if (path != bin.path()) {
-      bytes += TRY(throw_away(path, bin));
+  for (const fs::path& directory : {downloads_directory(), apt_directory()}) {
+    for (const fs::path& path : entries_of(directory)) {
+      if (path != bin.path()) {
+        bytes += TRY(throw_away(path, bin));
+      }
     }
   }
-  return bytes;
+  return bytes + TRY(throw_away_toolchains(bin));
 }
 
 }  // namespace suture::kernel

@@ -155,10 +155,6 @@ struct Fetched {
 Result<Fetched> fetch(const Parts& parts, const std::string& release, const Archive& archive,
                       const Progress& progress) {
   const std::vector<Package> packages = parts.all();
-  for (const Package& package : packages) {
-    progress(fmt::format("fetching {} {} ({} MiB)", package.name, package.version,
-                         (package.size >> 20) + 1));
-  }
   Fetched fetched;
   fetched.image = TRY(archive.fetch_packages(packages, downloads_directory(), progress));
   fetched.source = fetched.image.back();
