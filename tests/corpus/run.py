@@ -35,7 +35,19 @@ def call(words, **more):
     return subprocess.run([str(w) for w in words], check=True, **more)
 
 
-def derive(tree, home, package_name, fixed):
+def apt_options(cache, suite):
+    """Of the suite's own state, which `suture kernel add --suite` makes."""
+    root = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
+    if not suite:
+        return root
+    state = cache / "suture" / "apt" / suite
+    settings = {"Dir::Etc::SourceList": state / "sources.list", "Dir::Etc::SourceParts": "-",
+                "Dir::State::Lists": state / "lists", "Dir::State::Status": "/dev/null",
+                "Dir::Cache": state / "cache"}
+    return root + [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+
+
+def derive(tree, home, package_name, fixed, apt):
     """Unpacks into home/b the .c and .h files that differ from the tree, and gives their names."""
     done = home / "sources.json"
     if done.exists():
@@ -43,8 +55,7 @@ def derive(tree, home, package_name, fixed):
     say(f"deriving the corpus from {package_name} {fixed}")
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as scratch:
-        root = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
-        call(["apt-get", "-q", "download", *root, f"{package_name}={fixed}"], cwd=scratch,
+        call(["apt-get", "-q", "download", *apt, f"{package_name}={fixed}"], cwd=scratch,
              stdout=subprocess.DEVNULL)
         package = next(pathlib.Path(scratch).glob("*.deb"))
         names = unpack_differing(package, tree, home / "b")
@@ -96,12 +107,15 @@ class Corpus:
     def __init__(self, options, work):
         self.suture, self.work, self.per_boot = options.suture, work, options.per_boot
         self.release, self.core = options.release, options.core
-        added = call([self.suture, "kernel", "add", self.release, "--json"], stdout=subprocess.PIPE)
+        suite = ["--suite", options.suite] if options.suite else []
+        added = call([self.suture, "kernel", "add", self.release, *suite, "--json"],
+                     stdout=subprocess.PIPE)
         self.tree = pathlib.Path(json.loads(added.stdout)["source"])
-        cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-        self.home = pathlib.Path(cache) / "suture" / "corpus" / f"{self.release}-{options.fixed}"
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        self.home = cache / "suture" / "corpus" / f"{self.release}-{options.fixed}"
         series = ".".join(self.release.split(".")[:2])
-        names = derive(self.tree, self.home, f"linux-source-{series}", options.fixed)
+        names = derive(self.tree, self.home, f"linux-source-{series}", options.fixed,
+                       apt_options(cache, options.suite))
         self.changes = by_directory(names) if options.each == "directory" else \
             {name: [name] for name in names if name.endswith(".c")}
         self.results = []
@@ -221,6 +235,8 @@ def main():
                         help="the kernel to patch (default: %(default)s)")
     parser.add_argument("--fixed", default="6.1.176-1",
                         help="the source version that has the fixes (default: %(default)s)")
+    parser.add_argument("--suite", default="",
+                        help="the suite of Debian that has both, where the machine's apt does not")
     parser.add_argument("--each", default="file", choices=("file", "directory"),
                         help="what is a diff of its own (default: %(default)s)")
     parser.add_argument("--for", dest="core", default="livepatch", choices=("livepatch", "suture"),
