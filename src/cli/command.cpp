@@ -137,18 +137,35 @@ Option KernelChoice::add_options(const Command& command) {
                      "Release of a cached kernel (default: the running one if it "
                      "is cached, else the newest of this Debian's series, else the "
                      "newest)");
+  add_file_options(command);
+  return kernel;
+}
+
+void KernelChoice::add_file_options(const Command& command) {
   command.option("--vmlinuz FILE", files.vmlinuz, "Any other kernel: its bootable image");
   command.option("--config FILE", files.config, "... its configuration");
   command.option("--symvers FILE", files.symvers, "... its Module.symvers");
   command.option("--source DIR", files.source, "... its source tree");
   command.option("--modules DIR", files.modules,
                  "... its modules, a directory like /lib/modules/REL");
-  return kernel;
+}
+
+bool KernelChoice::has_files() const {
+  return !files.vmlinuz.empty() || !files.config.empty() || !files.symvers.empty() ||
+         !files.source.empty() || !files.modules.empty();
+}
+
+Status KernelChoice::check_files() const {
+  if (files.vmlinuz.empty() || files.config.empty() || files.symvers.empty() ||
+      files.source.empty()) {
+    return fail(Code::usage, "--vmlinuz", "a kernel given by its files needs all of them",
+                "give --vmlinuz, --config, --symvers and --source together");
+  }
+  return {};
 }
 
 Result<kernel::Kernel> KernelChoice::find() const {
-  const bool any_file = !files.vmlinuz.empty() || !files.config.empty() || !files.symvers.empty() ||
-                        !files.source.empty() || !files.modules.empty();
+  const bool any_file = has_files();
   if (!any_file && release.empty()) {
     const std::string running = machine::running_release(machine::Machine{});
     auto cached = kernel::find(running);
@@ -161,11 +178,7 @@ Result<kernel::Kernel> KernelChoice::find() const {
     return fail(Code::usage, "--kernel", "a kernel is named, and one is given by its files",
                 "give either -k or the files");
   }
-  if (files.vmlinuz.empty() || files.config.empty() || files.symvers.empty() ||
-      files.source.empty()) {
-    return fail(Code::usage, "--vmlinuz", "a kernel given by its files needs all of them",
-                "give --vmlinuz, --config, --symvers and --source together");
-  }
+  TRY(check_files());
   return kernel::from_files(files);
 }
 

@@ -74,6 +74,10 @@ struct KernelChoice {
   std::string release;
   kernel::KernelFiles files;
   Option add_options(const Command& command);  // gives --kernel
+  void add_file_options(const Command& command);
+  bool has_files() const;
+  // usage where some of the files are given without the others.
+  Status check_files() const;
   // Where none is named: the running kernel if it is in the cache, else what kernel::find takes.
   Result<kernel::Kernel> find() const;
   // A line that says so where no kernel was named and `found` is not the running one.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "cli/command.h"
@@ -31,13 +32,14 @@ std::string key_value(std::string_view key, std::string_view value) {
 }
 
 struct AddOptions {
-  std::string release, suite;
+  KernelChoice kernel;
+  std::string suite;
 };
 
 // The running kernel where the archive has it; else the newest.
 Result<std::string> release_to_add(const AddOptions& options, const kernel::Archive& archive) {
-  if (!options.release.empty()) {
-    return options.release;
+  if (!options.kernel.release.empty()) {
+    return options.kernel.release;
   }
   if (options.suite.empty()) {
     std::string running = machine::running_release(machine::Machine{});
@@ -48,25 +50,58 @@ Result<std::string> release_to_add(const AddOptions& options, const kernel::Arch
   return kernel::newest_release(archive);
 }
 
+// The kernel, and whether it was there before.
+struct Added {
+  kernel::Kernel kernel;
+  bool known = false;
+};
+
+Result<Added> add_package(const AddOptions& options, const kernel::Archive& archive,
+                          const kernel::Progress& tell) {
+  const std::string wanted = TRY(release_to_add(options, archive));
+  const bool known = kernel::find(wanted).has_value();
+  return Added{TRY(kernel::add(wanted, archive, tell)), known};
+}
+
+Result<Added> add_files(const KernelChoice& choice, const kernel::Archive& archive,
+                        const kernel::Progress& tell) {
+  TRY(choice.check_files());
+  if (choice.files.modules.empty()) {
+    return fail(Code::usage, "--modules", "an entry of the cache needs the kernel's modules, too",
+                "give --modules, a directory like /lib/modules/REL");
+  }
+  if (!choice.release.empty()) {
+    return fail(Code::usage, choice.release, "a release is named, and a kernel given by its files",
+                "give either");
+  }
+  const kernel::Listing before = TRY(kernel::list());
+  kernel::Kernel added = TRY(kernel::add_files(choice.files, archive, tell));
+  const bool known = std::ranges::any_of(
+      before.kernels, [&](const kernel::Kernel& one) { return one.release == added.release; });
+  return Added{std::move(added), known};
+}
+
 Result<Report> add(const AddOptions& options) {
   kernel::Progress tell = progress();
+  const std::string& release = options.kernel.release;
   // A kernel that is there needs no archive.
-  const bool there = !options.release.empty() && kernel::find(options.release).has_value();
+  const bool there = !release.empty() && kernel::find(release).has_value();
   const kernel::Archive archive = options.suite.empty() || there
                                       ? kernel::Archive::of_machine()
                                       : TRY(kernel::Archive::of_suite(options.suite, tell));
-  std::string wanted = TRY(release_to_add(options, archive));
-  bool known = kernel::find(wanted).has_value();
-  auto added = kernel::add(wanted, archive, tell);
-  Status indexed = added ? patch::index_headers(*added, tell) : Status{};
+  auto added = options.kernel.has_files() ? add_files(options.kernel, archive, tell)
+                                          : add_package(options, archive, tell);
+  Status indexed = added ? patch::index_headers(added->kernel, tell) : Status{};
   tell("");
-  kernel::Kernel kernel = TRY(std::move(added));
+  const auto [kernel, known] = TRY(std::move(added));
   TRY(std::move(indexed));
   Report report;
   report.json = to_json(kernel);
   report.json["added"] = !known;
-  report.text = fmt::format("{} {} ({}, build id {})\n", known ? "already there:" : "added",
-                            kernel.release, kernel.package_version, kernel.build_id.substr(0, 16));
+  report.text =
+      fmt::format("{} {} ({}, build id {})\n", known ? "already there:" : "added", kernel.release,
+                  kernel.package_version.empty() ? "given by its files" : kernel.package_version,
+                  kernel.build_id.substr(0, 16));
   return report;
 }
 
@@ -166,13 +201,14 @@ void register_kernel(Commands& commands) {
 
   const Command add_command =
       kernel.add("add", "Fetch a stock kernel and prepare its source to compile");
-  add_command.option("RELEASE", options->release,
+  add_command.option("RELEASE", options->kernel.release,
                      "Its release, e.g. 6.1.0-56-amd64 (default: the running one if Debian's "
                      "archive has it, else the newest linux-image-amd64)");
   add_command.option(
       "--suite", options->suite,
       "A suite of Debian's archive to take it from, which the machine's apt need not "
       "know: trixie, trixie-backports, sid");
+  options->kernel.add_file_options(add_command);
   commands.on_run(add_command, [options] { return add(*options); });
 
   const Command list_command = kernel.add("list",

@@ -35,6 +35,9 @@ Result<FileLock> lock_cache(const Progress& progress = {});
 // nobody who made them can be alive.
 inline constexpr const char* temporary_prefix = ".new";
 void remove_leftovers(const fs::path& directory);
+// One that becomes an entry of `directory` by a rename, so everyone who may read the cache may read
+// it.
+Result<TempDir> make_entry_directory(const fs::path& directory = kernels_directory());
 
 // A release comes from people and from files, and becomes part of a path.
 bool is_release_name(std::string_view release);
@@ -43,11 +46,11 @@ std::string series_of(const std::string& release);
 // "amd64" of "6.1.0-56-amd64", "cloud-amd64" of "6.1.0-56-cloud-amd64".
 std::string flavour_of(const std::string& release);
 
-// Writes the entry's kernel.json, which makes it a whole one. The image's package comes first.
+// Writes the entry's kernel.json, which makes it a whole one.
 struct EntryParts {
-  std::vector<Package> packages;
-  std::string suite;      // where they came from; empty: what the machine's apt knew
-  std::string toolchain;  // its name; empty: the machine's own
+  std::vector<Package> packages;  // the image's first; none where it was given by its files
+  std::string suite;              // where they came from; empty: what the machine's apt knew
+  std::string toolchain;          // its name; empty: the machine's own
 };
 Status write_entry(const fs::path& root, const Image& image, const EntryParts& parts);
 

@@ -147,6 +147,25 @@ Status copy_tree(const fs::path& from, const fs::path& to) {
   return {};
 }
 
+// Copies a source tree and prepares the copy for the kernel.
+Status prepare_copy(const Kernel& kernel, const fs::path& given, const fs::path& fresh,
+                    const Progress& progress) {
+  TRY(copy_tree(given, fresh));
+  std::string config = TRY(read_text(kernel.config));
+  ConfigIdentity identity = TRY(config_identity(config, kernel.config.string()));
+  if (fs::exists(fresh / "include/config")) {
+    // Objects of another configuration must not pass for this one's.
+    Command clean = kbuild_command(fresh, identity.arch,
+                                   TRY(find_compiler(identity.compiler_text, kernel.toolchain)),
+                                   kernel.release);
+    clean.argv.push_back("mrproper");
+    clean = in_toolchain(kernel.toolchain, std::move(clean), {}, {fresh});
+    TRY(run_checked(clean, Code::prepare_failed, given.string(), "give an unchanged source tree"));
+  }
+  return prepare_tree(fresh, kernel.config, kernel.symvers, kernel.release, kernel.toolchain,
+                      progress);
+}
+
 // The private, prepared copy of a tree that is not prepared for this kernel.
 Result<fs::path> keep_source(const Kernel& kernel, const fs::path& given) {
   fs::path copy = kernel.derived / "source";
@@ -162,20 +181,7 @@ Result<fs::path> keep_source(const Kernel& kernel, const fs::path& given) {
   remove_leftovers(kernel.derived);
   TempDir scratch = TRY(TempDir::create(kernel.derived, temporary_prefix));
   fs::path fresh = scratch.path() / "source";
-  TRY(copy_tree(given, fresh));
-  std::string config = TRY(read_text(kernel.config));
-  ConfigIdentity identity = TRY(config_identity(config, kernel.config.string()));
-  if (fs::exists(fresh / "include/config")) {
-    // Objects of another configuration must not pass for this one's.
-    Command clean = kbuild_command(fresh, identity.arch,
-                                   TRY(find_compiler(identity.compiler_text, kernel.toolchain)),
-                                   kernel.release);
-    clean.argv.push_back("mrproper");
-    clean = in_toolchain(kernel.toolchain, std::move(clean), {}, {fresh});
-    TRY(run_checked(clean, Code::prepare_failed, given.string(), "give an unchanged source tree"));
-  }
-  TRY(prepare_tree(fresh, kernel.config, kernel.symvers, kernel.release, kernel.toolchain,
-                   [](std::string_view) {}));
+  TRY(prepare_copy(kernel, given, fresh, [](std::string_view) {}));
   if (fs::exists(copy, ec)) {
     TRY(rename_path(copy, scratch.path() / "old"));
   }
@@ -211,16 +217,19 @@ Result<bool> take_units(Kernel& kernel, const fs::path& tree) {
 
 }  // namespace
 
-Result<Kernel> from_files(const KernelFiles& files) {
+namespace {
+
+// The files as they were given, checked against each other; neither source nor toolchain yet.
+Result<Kernel> take_files(const KernelFiles& files) {
   Kernel kernel;
   kernel.vmlinuz = TRY(absolute_of(files.vmlinuz, "--vmlinuz"));
   kernel.config = TRY(absolute_of(files.config, "--config"));
   kernel.symvers = TRY(absolute_of(files.symvers, "--symvers"));
-  fs::path source = TRY(absolute_of(files.source, "--source"));
+  kernel.source = TRY(absolute_of(files.source, "--source"));
   if (!files.modules.empty()) {
     kernel.modules = TRY(absolute_of(files.modules, "--modules"));
   }
-  std::string version = TRY(source_version(source));
+  std::string version = TRY(source_version(kernel.source));
   kernel.build_id = TRY(keep_vmlinux(kernel.vmlinuz));
   kernel.derived = derived_directory(kernel.build_id);
   kernel.root = kernel.derived;
@@ -231,18 +240,72 @@ Result<Kernel> from_files(const KernelFiles& files) {
   ConfigIdentity identity = TRY(config_identity(config, kernel.config.string()));
   if (version != identity.version) {
     return fail(
-        Code::config_mismatch, source.string(),
+        Code::config_mismatch, kernel.source.string(),
         fmt::format("the source is of Linux {}, the kernel of Linux {}", version, identity.version),
         fmt::format("give the source of {}", kernel.release));
   }
-  if (is_prepared(source, kernel.config, kernel.release) && TRY(take_units(kernel, source))) {
-    kernel.source = source;
-  } else {
-    kernel.toolchain = toolchain_root(TRY(known_toolchain(config, kernel.config.string())));
-    kernel.source = TRY(keep_source(kernel, source));
-    kernel.units = units_file(kernel.source);
-  }
   return kernel;
+}
+
+// The entry of given files, in `root`.
+Status make_entry(Kernel kernel, const fs::path& root, const Archive& archive,
+                  const Progress& progress) {
+  progress("copying image, modules and source");
+  TRY(copy_tree(kernel.modules, root / "modules"));
+  for (const auto& [from, name] : {std::pair{kernel.vmlinuz, "vmlinuz"},
+                                   {kernel.vmlinux, "vmlinux"},
+                                   {kernel.config, "config"},
+                                   {kernel.symvers, "Module.symvers"}}) {
+    std::error_code ec;
+    fs::copy_file(from, root / name, ec);
+    if (ec) {
+      return fail_errno(ec.value(), from.string(), "copy");
+    }
+  }
+  const std::string config = TRY(read_text(kernel.config));
+  const std::string toolchain =
+      TRY(choose_toolchain(config, kernel.config.string(), archive, progress));
+  kernel.toolchain = toolchain_root(toolchain);
+  TRY(prepare_copy(kernel, kernel.source, root / "source", progress));
+  const Image image = TRY(Image::open(kernel.vmlinux));
+  return write_entry(root, image,
+                     {.packages = {}, .suite = archive.suite(), .toolchain = toolchain});
+}
+
+}  // namespace
+
+Result<Kernel> from_files(const KernelFiles& files) {
+  Kernel kernel = TRY(take_files(files));
+  if (is_prepared(kernel.source, kernel.config, kernel.release) &&
+      TRY(take_units(kernel, kernel.source))) {
+    return kernel;
+  }
+  const std::string config = TRY(read_text(kernel.config));
+  kernel.toolchain = toolchain_root(TRY(known_toolchain(config, kernel.config.string())));
+  kernel.source = TRY(keep_source(kernel, kernel.source));
+  kernel.units = units_file(kernel.source);
+  return kernel;
+}
+
+Result<Kernel> add_files(const KernelFiles& files, const Archive& archive,
+                         const Progress& progress) {
+  const Kernel given = TRY(take_files(files));
+  FileLock lock = TRY(lock_cache(progress));
+  auto known = read_entry(given.release);
+  if (known || known.error().code != Code::not_cached) {
+    if (known && known->build_id != given.build_id) {
+      return fail(Code::wrong_kernel, given.release,
+                  "another kernel of this release is in the cache",
+                  fmt::format("suture kernel remove {}, then add this one", given.release));
+    }
+    return known;
+  }
+  remove_leftovers(kernels_directory());
+  TempDir entry = TRY(make_entry_directory());
+  TRY(make_entry(given, entry.path(), archive, progress));
+  TRY(rename_path(entry.path(), kernels_directory() / given.release));
+  entry.release();
+  return read_entry(given.release);
 }
 
 }  // namespace suture::kernel

@@ -131,6 +131,14 @@ void remove_leftovers(const fs::path& directory) {
   }
 }
 
+Result<TempDir> make_entry_directory(const fs::path& directory) {
+  TRY(make_directories(directory));
+  TempDir made = TRY(TempDir::create(directory, temporary_prefix));
+  std::error_code ec;
+  fs::permissions(made.path(), fs::perms(0755), ec);  // mkdtemp makes it for its owner only
+  return made;
+}
+
 std::string series_of(const std::string& release) {
   std::size_t dot = release.find('.');
   std::size_t end = release.find_first_not_of("0123456789", dot == std::string::npos ? 0 : dot + 1);
@@ -161,7 +169,7 @@ Status write_entry(const fs::path& root, const Image& image, const EntryParts& p
   Json json = {
       {"schema", entry_schema},
       {"release", image.release()},
-      {"package_version", parts.packages.at(0).version},
+      {"package_version", parts.packages.empty() ? "" : parts.packages.front().version},
       {"build_id", image.build_id()},
       {"compiler", image.compiler()},
       {"banner", image.banner()},

@@ -278,10 +278,7 @@ Status add_entry(const std::string& release, const Archive& archive, const Progr
   }
   remove_leftovers(kernels_directory());
   remove_leftovers(downloads_directory());
-  TempDir entry = TRY(TempDir::create(kernels_directory(), temporary_prefix));
-  // mkdtemp makes it for its owner only; the entry is for everyone who may read the cache.
-  std::error_code ec;
-  fs::permissions(entry.path(), fs::perms(0755), ec);
+  TempDir entry = TRY(make_entry_directory());
   TRY(build_entry(entry.path(), release, archive, progress));
   TRY(rename_path(entry.path(), kernels_directory() / release));
   entry.release();

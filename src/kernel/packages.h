@@ -30,6 +30,12 @@ Result<bool> has_kernel(const std::string& release, const Archive& archive);
 // directory beside it and renamed into place under a lock.
 Result<Kernel> add(const std::string& release, const Archive& archive, const Progress& progress);
 
+// The same for a kernel that is given by its files, its modules included: they are copied, checked
+// against each other as from_files() does, and prepared. `archive` is asked for the compiler where
+// the machine lacks it. wrong-kernel where the cache has another kernel of that release.
+Result<Kernel> add_files(const KernelFiles& files, const Archive& archive,
+                         const Progress& progress);
+
 // Prepares a kernel source tree in place: config, Module.symvers, olddefconfig, prepare,
 // modules_prepare with the release that the image has, the list of compile units (units.h) and what
 // kbuild generates. Used for packages and for --source. `toolchain` is the root of the programs to

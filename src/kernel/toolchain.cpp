@@ -208,11 +208,8 @@ Status make_root(const Wanted& wanted, const Archive& archive, const fs::path& d
 
 // Makes it whole or not at all.
 Status make_toolchain(const Wanted& wanted, const Archive& archive, const Progress& progress) {
-  TRY(make_directories(toolchains_directory()));
   remove_leftovers(toolchains_directory());
-  TempDir made = TRY(TempDir::create(toolchains_directory(), temporary_prefix));
-  std::error_code ec;
-  fs::permissions(made.path(), fs::perms(0755), ec);
+  TempDir made = TRY(make_entry_directory(toolchains_directory()));
   TRY(make_root(wanted, archive, made.path(), progress));
   const Json json = {
       {"schema", toolchain_schema}, {"packages", wanted.packages()}, {"suite", archive.suite()}};
