@@ -106,7 +106,7 @@ std::string to_text(const patch::Outcome& outcome, const kernel::Kernel& kernel,
   return out;
 }
 
-struct Options {
+struct BuildOptions {
   KernelChoice kernel;
   patch::Request request;
   fs::path manifest;
@@ -116,7 +116,7 @@ struct Options {
 };
 
 // The command line wins over the manifest; the diffs of both count, the manifest's first.
-Status add_manifest(Options& options) {
+Status add_manifest(BuildOptions& options) {
   patch::Request& request = options.request;
   if (!options.manifest.empty()) {
     patch::Manifest manifest = TRY(patch::read_manifest(options.manifest));
@@ -140,7 +140,7 @@ Status add_manifest(Options& options) {
   return {};
 }
 
-Result<Report> run(Options& options, bool json) {
+Result<Report> run(BuildOptions& options, bool json) {
   options.request.kernel = TRY(options.kernel.find());
   TRY(add_manifest(options));
   if (!options.signing.key.empty()) {
@@ -165,8 +165,10 @@ Result<Report> run(Options& options, bool json) {
 }  // namespace
 
 void register_build(Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BuildOptions>();
   const Command command = commands.add("build", "Make a patch module of diffs");
+  command.example("suture build -n fix_1 fix.patch")
+      .example("suture build -n fix_2 --onto fix_1.ko fix.patch second.patch");
   patch::Request& request = options->request;
   command.option("PATCH", request.patches,
                  "Unified diffs, applied in this order: files (also .gz, .xz, .zst, .bz2), "
@@ -182,7 +184,8 @@ void register_build(Commands& commands) {
   command.option("--manifest FILE", options->manifest,
                  "A TOML file with more about the patch: docs/patch-author-guide.md");
   options->kernel.add_options(command);
-  command.option("-n,--name NAME", request.name, "Name of the module (default: the first diff's)");
+  command.option("-n,--name NAME", request.name, "Name of the module (default: the first diff's)")
+      .not_empty();
   command
       .option("-o,--output DIR", request.output_directory,
               "Directory for the module (default: the current one)")

@@ -131,9 +131,11 @@ void register_kernel(Commands& commands) {
 
   const Command add_command =
       kernel.add("add", "Fetch a stock kernel and prepare its source to compile");
-  add_command.option("RELEASE", *release,
-                     "Its release, e.g. 6.1.0-56-amd64 (default: the newest linux-image-amd64 of "
-                     "Debian's archive)");
+  add_command
+      .option("RELEASE", *release,
+              "Its release, e.g. 6.1.0-56-amd64 (default: the newest linux-image-amd64 of "
+              "Debian's archive)")
+      .offers(Offered::nothing);
   commands.on_run(add_command, [release] { return add(*release); });
 
   const Command list_command = kernel.add("list",
@@ -144,13 +146,16 @@ void register_kernel(Commands& commands) {
   const Command remove_command =
       kernel.add("remove", "Remove a kernel from the cache, with what builds made for it");
   remove_command.option("RELEASE", *release, "Its release, as `suture kernel list` shows it")
-      .required();
+      .required()
+      .offers(Offered::kernels);
   commands.on_run(remove_command, [release] { return remove(*release); });
 
   const Command show_command = kernel.add("show", "Show a kernel of the cache");
-  show_command.option("RELEASE", *release,
-                      "Its release (default: the running one if it is cached, else the newest 6.1 "
-                      "amd64, else the newest)");
+  show_command
+      .option("RELEASE", *release,
+              "Its release (default: the running one if it is cached, else the newest 6.1 amd64, "
+              "else the newest)")
+      .offers(Offered::kernels);
   commands.on_run(show_command, [release] { return show(*release); });
 
   const Command cache = commands.add("cache", "Give back disk space");

@@ -147,7 +147,7 @@ bool SerialPort::read_into(std::string& text) const {
 Result<Guest> Guest::start(const Hardware& hardware, std::vector<std::string> more) {
   TRY(find_program("qemu-system-x86_64", "qemu-system-x86"));
   Guest guest;
-  guest.scratch_ = TRY(TempDir::create(temporary_directory(), "suture-guest"));
+  guest.scratch_ = TRY(WorkDir::create(temporary_directory(), "suture-guest"));
   const fs::path& scratch = guest.scratch_.path();
   guest.console_port_ = TRY(SerialPort::create(scratch / "console"));
   guest.answer_port_ = TRY(SerialPort::create(scratch / "answers"));

@@ -61,7 +61,7 @@ class Clock {
 };
 
 Result<Guest> boot(const GuestWanted& wanted, const Clock& clock) {
-  TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-test"));
+  const WorkDir scratch = TRY(WorkDir::create(temporary_directory(), "suture-test"));
   const fs::path archive = scratch.path() / "initramfs";
   TRY(wanted.files->write(archive));
   Guest guest = TRY(Guest::boot(wanted.hardware, {.vmlinuz = wanted.vmlinuz,
