@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # tidy.sh SOURCE_DIR [BASE]: clang-tidy over the sources that differ from the commit BASE, or over
-# all of them, each by a command of its own: the presets compile several as one. The deprecated
+# all of them, each by a command of its own: a build compiles several as one. The deprecated
 # function is one that libstdc++ 12 calls itself.
 set -euo pipefail
 cd "$1"
