@@ -181,8 +181,10 @@ void register_build(Commands& commands) {
               "Ignore up to this many lines of context at either end of a hunk, like patch -F "
               "(default: 0)")
       .between(0, 10);
-  command.option("--manifest FILE", options->manifest,
-                 "A TOML file with more about the patch: docs/patch-author-guide.md");
+  command
+      .option("--manifest FILE", options->manifest,
+              "A TOML file with more about the patch: docs/patch-author-guide.md")
+      .existing();
   options->kernel.add_options(command);
   command.option("-n,--name NAME", request.name, "Name of the module (default: the first diff's)")
       .not_empty();
@@ -200,20 +202,24 @@ void register_build(Commands& commands) {
                  "A CVE that it fixes; may be repeated, and those named in the diffs are found");
   command.option("--keep-objects DIR", request.keep_objects,
                  "Directory to leave the compiled objects in, for `suture check --prove`");
-  command.option(
-      "--onto MODULE", request.onto,
-      "An earlier patch's module: say what this one adds, drops, keeps and may lose, and refuse "
-      "this one if it could not follow");
+  command
+      .option("--onto MODULE", request.onto,
+              "An earlier patch's module: say what this one adds, drops, keeps and may lose, and "
+              "refuse this one if it could not follow")
+      .existing();
   command.flag("--no-replace", options->no_replace,
                "Leave earlier patches in force instead of replacing them");
   command.flag("--all-units", request.all_units,
                "Compile all files that a changed header affects, however many there are");
   patch::Signing& signing = options->signing;
-  const Option key = command.option("--sign-key FILE", signing.key,
-                                    "Sign the module with this private key (PEM; a pass phrase is "
-                                    "taken from KBUILD_SIGN_PIN)");
+  const Option key = command
+                         .option("--sign-key FILE", signing.key,
+                                 "Sign the module with this private key (PEM; a pass phrase is "
+                                 "taken from KBUILD_SIGN_PIN)")
+                         .existing();
   const Option certificate =
-      command.option("--sign-cert FILE", signing.certificate, "... whose certificate this is");
+      command.option("--sign-cert FILE", signing.certificate, "... whose certificate this is")
+          .existing();
   key.needs(certificate);
   certificate.needs(key);
   command

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "cli/help.h"
@@ -130,6 +131,15 @@ std::pair<std::string, std::optional<std::string>> explain(const CLI::ParseError
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr &&
       what.find("missing") != std::string::npos) {
     return {fmt::format("{} needs a value", what.substr(0, what.find(':'))), std::nullopt};
+  }
+  // "--sign-key requires --sign-cert", "--quiet excludes --json"
+  for (const auto& [word, text] : {std::pair{" requires ", "{} needs {} as well"},
+                                   {" excludes ", "{} and {} cannot be given together"}}) {
+    if (const std::size_t at = what.find(word); at != std::string::npos) {
+      return {
+          fmt::format(fmt::runtime(text), what.substr(0, at), what.substr(at + std::strlen(word))),
+          std::nullopt};
+    }
   }
   return {plain(what), std::nullopt};
 }

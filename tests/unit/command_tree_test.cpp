@@ -24,7 +24,9 @@ class Tree : public testing::Test {
     sew.choice("--model", model_, {"stop", "lazy"}, "How");
     sew.duration("--for", seconds_, "How long");
     sew.option("-n,--count N", count_, "How often").between(1, 9);
-    sew.option("--thread", thread_, "Which").not_empty();
+    const Option thread = sew.option("--thread", thread_, "Which").not_empty();
+    sew.option("--knot", knot_, "How to end it").needs(thread);
+    sew.option("--glue", glue_, "No thread").excludes(thread);
     sew.on_run([this] { ++runs_; });
     tree_.root().add("box", "A box").add("open", "Opens it").on_run([] {});
     const Command cut = tree_.root().add("cut", "Cut");
@@ -51,7 +53,7 @@ class Tree : public testing::Test {
   CommandTree tree_;
   std::vector<std::string> files_;
   fs::path cloth_;
-  std::string thread_;
+  std::string thread_, knot_, glue_;
   std::string model_;
   double seconds_ = 0;
   unsigned count_ = 0;
@@ -89,6 +91,12 @@ TEST_F(Tree, AWrongValueIsNamed) {
   EXPECT_THAT(wrong({"sew", "a", "--for", "0"}), HasSubstr("must be more than 0"));
   EXPECT_THAT(wrong({"sew", "a", "--for"}), HasSubstr("--for needs a value"));
   EXPECT_THAT(wrong({"sew", "a", "--thread", ""}), HasSubstr("--thread: the value is empty"));
+}
+
+TEST_F(Tree, OptionsThatBelongTogetherAreNamed) {
+  EXPECT_EQ(wrong({"sew", "a", "--knot", "x"}), "usage needle sew: --knot needs --thread as well");
+  EXPECT_EQ(wrong({"sew", "a", "--thread", "x", "--glue", "y"}),
+            "usage needle sew: --thread and --glue cannot be given together");
 }
 
 TEST_F(Tree, TheVersionHasAShortOption) {
