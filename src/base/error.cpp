@@ -131,6 +131,7 @@ std::unexpected<Error> fail_errno(int err, std::string where, std::string_view w
                       ? "root may not do this either: the file system is read-only, or "
                         "something protects the path"
                       : "run this as root, or use a path that is yours");
+    case ENOENT: return fail(Code::io, std::move(where), std::move(reason), "check the path");
     case EINTR:
       return fail(Code::interrupted, std::move(where), std::move(reason), "run the command again");
     default:

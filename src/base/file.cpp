@@ -242,6 +242,12 @@ TempDir::~TempDir() {
   }
 }
 
+Status TempDir::rename(const fs::path& to) {
+  TRY(rename_path(path_, to));
+  path_ = to;
+  return {};
+}
+
 fs::path TempDir::release() { return std::exchange(path_, {}); }
 
 Result<FileLock> FileLock::try_acquire(const fs::path& path) {
@@ -279,16 +285,17 @@ Result<FileLock> FileLock::acquire(const fs::path& path, double seconds) {
 namespace {
 
 constexpr const char* alive_name = ".alive";
-constexpr double lock_seconds = 600;  // what is removed under the lock may be large
 
-// Removes the directories whose owners are dead. Nobody makes or removes any meanwhile: the caller
-// holds the lock for that.
+// Removes the directories of this user whose owners are dead: their locks can be had. Others may
+// have put directories and links of such names into a temporary directory that all can write to.
 void remove_dead(const fs::path& parent, const std::string& start) {
   std::error_code ec;
   std::vector<fs::path> dead;
   for (fs::directory_iterator at(parent, ec), end; !ec && at != end; at.increment(ec)) {
-    if (at->path().filename().string().starts_with(start) && at->is_directory(ec) &&
-        FileLock::try_acquire(at->path() / alive_name)) {
+    struct stat seen {};
+    if (at->path().filename().string().starts_with(start) &&
+        ::lstat(at->path().c_str(), &seen) == 0 && S_ISDIR(seen.st_mode) &&
+        seen.st_uid == ::geteuid() && FileLock::try_acquire(at->path() / alive_name)) {
       dead.push_back(at->path());
     }
   }
@@ -301,12 +308,12 @@ void remove_dead(const fs::path& parent, const std::string& start) {
 
 Result<WorkDir> WorkDir::create(const fs::path& parent, std::string_view prefix) {
   TRY(make_directories(parent));
-  // A directory that was made and is not locked yet must not pass for a dead one's.
-  FileLock making = TRY(FileLock::acquire(parent / fmt::format(".{}.lock", prefix), lock_seconds));
   remove_dead(parent, fmt::format("{}.", prefix));
+  // It gets its name once it is locked, so that nobody takes it for a dead one's before.
   WorkDir work;
-  work.directory_ = TRY(TempDir::create(parent, prefix));
+  work.directory_ = TRY(TempDir::create(parent, fmt::format(".{}", prefix)));
   work.alive_ = TRY(FileLock::try_acquire(work.path() / alive_name));
+  TRY(work.directory_.rename(parent / work.path().filename().string().substr(1)));
   return work;
 }
 

@@ -69,6 +69,7 @@ class TempDir {
   TempDir& operator=(const TempDir&) = delete;
   ~TempDir();
   const fs::path& path() const { return path_; }
+  Status rename(const fs::path& to);
   // Gives the directory up: it stays after the object dies.
   fs::path release();
 
@@ -92,10 +93,11 @@ class FileLock {
 };
 
 // A temporary directory whose owner can be told to be alive: its lock ends with the process. What
-// killed processes left in the same place is removed when another one is made there.
+// killed processes of this user left in the same place is removed when another one is made there.
 class WorkDir {
  public:
-  // Creates `PARENT/PREFIX.XXXXXX`. All directories of that prefix there must be made by this.
+  // Creates `PARENT/PREFIX.XXXXXX`. All directories of that prefix there that are this user's must
+  // be made by this.
   static Result<WorkDir> create(const fs::path& parent, std::string_view prefix);
   WorkDir() = default;
   const fs::path& path() const { return directory_.path(); }

@@ -210,8 +210,7 @@ Result<fs::path> core_for_boot(const machine::Machine& machine, const Store& sto
   std::error_code ec;
   if (!fs::exists(path, ec)) {
     return fail(Code::no_core, path.string(), "Suture's core is neither loaded nor installed",
-                fmt::format("install it: suture core build -k {} -o {}", release,
-                            path.parent_path().string()));
+                "install it: " + live::how_to_install_core(machine, release));
   }
   return trusted_path(store, path);
 }

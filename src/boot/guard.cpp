@@ -104,4 +104,8 @@ Status write_guard(const Store& store, const std::string& release, const Guard& 
   return {};
 }
 
+Status remove_guard(const Store& store, const std::string& release) {
+  return remove_file_durably(guard_path(store, release));
+}
+
 }  // namespace suture::boot

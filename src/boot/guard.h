@@ -39,4 +39,6 @@ Result<Guard> read_guard(const Store& store, const std::string& release);
 // On the disk when it returns.
 Status write_guard(const Store& store, const std::string& release, const Guard& guard);
 
+Status remove_guard(const Store& store, const std::string& release);
+
 }  // namespace suture::boot

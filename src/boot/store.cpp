@@ -99,15 +99,21 @@ Result<T> or_remedy(const Store& store, Result<T> result) {
 }
 
 // Makes what is missing of the release's directory, and checks all of it.
-Status make_place(const Store& store, const std::string& release) {
-  for (const fs::path& directory : {store.directory, store.of(release)}) {
-    if (::mkdir(directory.c_str(), directory_mode) == 0) {
-      ::chmod(directory.c_str(), directory_mode);  // whatever the umask is
-    } else if (errno != EEXIST) {
-      return or_remedy(store, Status(fail_errno(errno, directory.string(), "create directory")));
-    }
-    TRY(open_directory(store, directory));
+Status make_place(const Store& store, const fs::path& directory) {
+  if (::mkdir(directory.c_str(), directory_mode) == 0) {
+    ::chmod(directory.c_str(), directory_mode);  // whatever the umask is
+  } else if (errno != EEXIST) {
+    return or_remedy(store, Status(fail_errno(errno, directory.string(), "create directory")));
   }
+  TRY(open_directory(store, directory));
+  return {};
+}
+
+// What is left of a release when its last patch has gone.
+Status remove_place(const Store& store, const std::string& release) {
+  TRY(remove_guard(store, release));
+  TRY(remove_file_durably(store.of(release) / manifest_name));
+  ::rmdir(store.of(release).c_str());  // unless somebody has put something there
   return {};
 }
 
@@ -324,8 +330,9 @@ Result<InstallOutcome> install(const Store& store, const fs::path& module,
                                .sha256 = sha256_hex(bytes),
                                .replace = metadata.replace,
                                .core = std::string(module::core_name(metadata.core))}};
-  TRY(make_place(store, out.release));
+  TRY(make_place(store, store.directory));
   const FileLock lock = TRY(lock_store(store));
+  TRY(make_place(store, store.of(out.release)));
   std::vector<InstalledPatch> patches = TRY(installed_patches(store, out.release));
   TRY(prepare_guard(store, out.release));
   auto same = std::ranges::find(patches, out.patch.name, &InstalledPatch::name);
@@ -379,7 +386,8 @@ Status uninstall(const Store& store, const std::string& release, const std::stri
   patches = TRY(installed_patches(store, release));
   std::erase_if(patches, [&](const InstalledPatch& it) { return it.name == name; });
   TRY(write_manifest(store, release, patches));
-  return remove_file_durably(store.of(release) / (name + ".ko"));
+  TRY(remove_file_durably(store.of(release) / (name + ".ko")));
+  return patches.empty() ? remove_place(store, release) : Status{};
 }
 
 std::vector<std::string> applied_at_boot(const std::vector<InstalledPatch>& patches) {

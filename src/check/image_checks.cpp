@@ -52,7 +52,7 @@ class Files {
   std::map<std::string, kernel::ModuleImage> modules_;
 };
 
-Check build_id_check(const Files& files, const module::PatchedObject& object) {
+Check image_build_id_check(const Files& files, const module::PatchedObject& object) {
   Check check{.id = object.name == "vmlinux" ? "kernel-build-id" : "module-build-id " + object.name,
               .remedy = "build the patch for this kernel",
               .code = Code::wrong_kernel};
@@ -80,7 +80,7 @@ Result<CheckedModule> check_for_kernel(const kernel::Kernel& kernel, const fs::p
   out.checks = {form_check(metadata), release_check(kernel.release, metadata)};
   const Files files = TRY(Files::open(kernel, metadata));
   for (const module::PatchedObject& object : metadata.objects) {
-    out.checks.push_back(build_id_check(files, object));
+    out.checks.push_back(image_build_id_check(files, object));
   }
   out.checks.push_back(symbols_check(
       wanted_symbols(metadata), [&](const std::string& object) { return files.has(object); },

@@ -39,7 +39,8 @@ Result<Report> run(std::vector<std::string> names) {
 void register_accept(Commands& commands) {
   auto names = std::make_shared<std::vector<std::string>>();
   const Command command = commands.add("accept", "Keep patches that are on trial (load --try)");
-  command.option("NAME", *names, "Patches on trial (default: all that are)");
+  command.option("NAME", *names, "Patches on trial (default: all that are)")
+      .offers(Offered::patches);
   commands.on_run(
       command, [names] { return run(*names); }, Logged::yes);
 }

@@ -12,7 +12,7 @@ namespace suture::cli {
 
 namespace {
 
-struct Options {
+struct ApplyOptions {
   boot::ApplyOptions apply;
   bool confirm = false;
 };
@@ -55,7 +55,7 @@ Result<Report> run_confirm() {
                             : "the boot guard was not raised by this boot\n"};
 }
 
-Result<Report> run(const Options& options, bool json) {
+Result<Report> run(const ApplyOptions& options, bool json) {
   if (options.confirm) {
     return run_confirm();
   }
@@ -81,7 +81,7 @@ Result<Report> run(const Options& options, bool json) {
 }  // namespace
 
 void register_apply(Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ApplyOptions>();
   const Command command =
       commands.add("apply", "Load the installed patches, as suture.service does at boot");
   const Option retry =

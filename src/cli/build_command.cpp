@@ -106,7 +106,7 @@ std::string to_text(const patch::Outcome& outcome, const kernel::Kernel& kernel,
   return out;
 }
 
-struct Options {
+struct BuildOptions {
   KernelChoice kernel;
   patch::Request request;
   fs::path manifest;
@@ -116,7 +116,7 @@ struct Options {
 };
 
 // The command line wins over the manifest; the diffs of both count, the manifest's first.
-Status add_manifest(Options& options) {
+Status add_manifest(BuildOptions& options) {
   patch::Request& request = options.request;
   if (!options.manifest.empty()) {
     patch::Manifest manifest = TRY(patch::read_manifest(options.manifest));
@@ -140,7 +140,7 @@ Status add_manifest(Options& options) {
   return {};
 }
 
-Result<Report> run(Options& options, bool json) {
+Result<Report> run(BuildOptions& options, bool json) {
   options.request.kernel = TRY(options.kernel.find());
   TRY(add_manifest(options));
   if (!options.signing.key.empty()) {
@@ -165,8 +165,10 @@ Result<Report> run(Options& options, bool json) {
 }  // namespace
 
 void register_build(Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BuildOptions>();
   const Command command = commands.add("build", "Make a patch module of diffs");
+  command.example("suture build -n fix_1 fix.patch")
+      .example("suture build -n fix_2 --onto fix_1.ko fix.patch second.patch");
   patch::Request& request = options->request;
   command.option("PATCH", request.patches,
                  "Unified diffs, applied in this order: files (also .gz, .xz, .zst, .bz2), "
@@ -179,10 +181,13 @@ void register_build(Commands& commands) {
               "Ignore up to this many lines of context at either end of a hunk, like patch -F "
               "(default: 0)")
       .between(0, 10);
-  command.option("--manifest FILE", options->manifest,
-                 "A TOML file with more about the patch: docs/patch-author-guide.md");
+  command
+      .option("--manifest FILE", options->manifest,
+              "A TOML file with more about the patch: docs/patch-author-guide.md")
+      .existing();
   options->kernel.add_options(command);
-  command.option("-n,--name NAME", request.name, "Name of the module (default: the first diff's)");
+  command.option("-n,--name NAME", request.name, "Name of the module (default: the first diff's)")
+      .not_empty();
   command
       .option("-o,--output DIR", request.output_directory,
               "Directory for the module (default: the current one)")
@@ -197,20 +202,24 @@ void register_build(Commands& commands) {
                  "A CVE that it fixes; may be repeated, and those named in the diffs are found");
   command.option("--keep-objects DIR", request.keep_objects,
                  "Directory to leave the compiled objects in, for `suture check --prove`");
-  command.option(
-      "--onto MODULE", request.onto,
-      "An earlier patch's module: say what this one adds, drops, keeps and may lose, and refuse "
-      "this one if it could not follow");
+  command
+      .option("--onto MODULE", request.onto,
+              "An earlier patch's module: say what this one adds, drops, keeps and may lose, and "
+              "refuse this one if it could not follow")
+      .existing();
   command.flag("--no-replace", options->no_replace,
                "Leave earlier patches in force instead of replacing them");
   command.flag("--all-units", request.all_units,
                "Compile all files that a changed header affects, however many there are");
   patch::Signing& signing = options->signing;
-  const Option key = command.option("--sign-key FILE", signing.key,
-                                    "Sign the module with this private key (PEM; a pass phrase is "
-                                    "taken from KBUILD_SIGN_PIN)");
+  const Option key = command
+                         .option("--sign-key FILE", signing.key,
+                                 "Sign the module with this private key (PEM; a pass phrase is "
+                                 "taken from KBUILD_SIGN_PIN)")
+                         .existing();
   const Option certificate =
-      command.option("--sign-cert FILE", signing.certificate, "... whose certificate this is");
+      command.option("--sign-cert FILE", signing.certificate, "... whose certificate this is")
+          .existing();
   key.needs(certificate);
   certificate.needs(key);
   command

@@ -16,17 +16,17 @@ namespace suture::cli {
 
 namespace {
 
-struct Options {
+struct CheckOptions {
   KernelChoice kernel;
   fs::path module, objects;
   bool prove = false;
 };
 
-bool names_kernel(const Options& options) {
+bool names_kernel(const CheckOptions& options) {
   return !options.kernel.release.empty() || !options.kernel.files.vmlinuz.empty();
 }
 
-Result<Report> prove_again(Options options, bool json) {
+Result<Report> prove_again(CheckOptions options, bool json) {
   const module::Metadata metadata = TRY(module::read_metadata(options.module));
   if (!names_kernel(options)) {
     options.kernel.release = metadata.release;
@@ -89,7 +89,7 @@ std::string checks_text(const check::CheckedModule& checked, const std::string& 
 }
 
 // Of the running machine, or of the kernel that is named.
-Result<Report> check(const Options& options, int fd) {
+Result<Report> check(const CheckOptions& options, int fd) {
   check::CheckedModule checked;
   std::string release;
   if (names_kernel(options)) {
@@ -109,7 +109,7 @@ Result<Report> check(const Options& options, int fd) {
                  {"verdict", failure ? "failed" : "ok"},
                  {"checks", Json::array()}};
   for (const check::Check& it : checked.checks) {
-    report.json["checks"].push_back(to_json(it));
+    report.json["checks"].push_back(live_json(it));
   }
   report.text = checks_text(checked, release, fd);
   report.exit_status = failure ? exit_code(failure->code) : 0;
@@ -119,10 +119,11 @@ Result<Report> check(const Options& options, int fd) {
 }  // namespace
 
 void register_check(Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CheckOptions>();
   const Command command = commands.add(
       "check",
       "Check whether a patch module may be loaded, or prove it against its compiled sources");
+  command.example("suture check fix_1.ko");
   command.option("MODULE", options->module, "The module file (.ko)").required();
   options->kernel.add_options(command).text(
       "Release of a cached kernel, instead of the running machine (with --prove: of the one that "

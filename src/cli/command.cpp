@@ -40,7 +40,26 @@ Commands::Commands()
     : tree_("suture",
             "Make live patches for the Linux kernel from diffs; load them, watch them, keep them.",
             "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused (a safe patch cannot be made "
-            "of this), 4 it is not for this kernel, 5 the transition is not complete.") {}
+            "of this), 4 it is not for this kernel, 5 the transition is not complete.") {
+  tree_.root()
+      .section({.heading = "ENVIRONMENT",
+                .entries = {{"XDG_CACHE_HOME",
+                             "The cache is in its directory suture (default: ~/.cache/suture)."},
+                            {"TMPDIR",
+                             "Directory for temporary files, such as a guest's (default: /tmp)."},
+                            {"KBUILD_SIGN_PIN", "The pass phrase of the key that signs modules."},
+                            {"NO_COLOR", "If it is set, nothing is coloured."}}})
+      .section(
+          {.heading = "FILES",
+           .entries = {
+               {"~/.cache/suture",
+                "Kernels, and what builds and tests keep. `suture cache clean` makes it smaller."},
+               {"/var/lib/suture/RELEASE",
+                "The patches that are loaded at each boot of that kernel."},
+               {"/lib/modules/RELEASE/updates/suture.ko",
+                "Suture's own core, if a patch needs it at boot."},
+               {"/run/suture", "What Suture is doing for which patch, until the next boot."}}});
+}
 
 int Commands::fd() const { return json_ ? STDERR_FILENO : STDOUT_FILENO; }
 
@@ -60,12 +79,14 @@ int Commands::run(int argc, char** argv) {
   } else if (asked->version) {
     std::fputs("suture " SUTURE_VERSION "\n", stdout);
   } else if (asked->help) {
-    const std::size_t width = terminal_width(STDOUT_FILENO);
-    std::fputs(
-        help_text(asked->command, width == 0 ? usual_help : std::min(width, widest_help)).c_str(),
-        stdout);
+    std::fputs(help_text(asked->command).c_str(), stdout);
   }
   return exit_status_;
+}
+
+std::string help_text(const CommandInfo& command) {
+  const std::size_t width = terminal_width(STDOUT_FILENO);
+  return help_text(command, width == 0 ? usual_help : std::min(width, widest_help));
 }
 
 void Commands::print_error(const Error& error) {
@@ -133,10 +154,12 @@ void add_model(const Command& command, std::string& model, const std::string& te
 
 Option KernelChoice::add_options(const Command& command) {
   const Option kernel =
-      command.option("-k,--kernel REL", release,
-                     "Release of a cached kernel (default: the running one if it "
-                     "is cached, else the newest of this Debian's series, else the "
-                     "newest)");
+      command
+          .option("-k,--kernel REL", release,
+                  "Release of a cached kernel (default: the running one if it is cached, else the "
+                  "newest of this Debian's series, else the newest)")
+          .not_empty()
+          .offers(Offered::kernels);
   add_file_options(command);
   return kernel;
 }

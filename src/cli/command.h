@@ -58,6 +58,9 @@ class Commands {
   int exit_status_ = 0;
 };
 
+// What --help says, as wide as the terminal.
+std::string help_text(const CommandInfo& command);
+
 // An error as people read it: what is wrong, and on a line of its own what to do next. What was
 // refused says so, and does not look like a failure. The only place that knows this form.
 std::string error_text(const Error& error, int fd);
@@ -108,6 +111,7 @@ void register_uninstall(Commands& commands);
 void register_apply(Commands& commands);
 void register_doctor(Commands& commands);
 void register_guest_init(Commands& commands);
+void register_help(Commands& commands);
 void register_man(Commands& commands);
 void register_completion(Commands& commands);
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "cli/help.h"
@@ -25,6 +26,8 @@ struct Command::Data {
   CLI::App* app = nullptr;
   std::string text, footer;
   std::vector<std::string> path;
+  std::vector<std::string> examples;
+  std::vector<ManualSection> sections;
   bool hidden = false;
   std::vector<std::unique_ptr<Option::Data>> options;
   std::vector<std::unique_ptr<Data>> commands;
@@ -62,6 +65,8 @@ CommandInfo describe(const Command::Data& command) {
   CommandInfo out{.path = command.path,
                   .text = command.text,
                   .footer = command.footer,
+                  .examples = command.examples,
+                  .sections = command.sections,
                   .options = {},
                   .commands = {}};
   for (const auto& option : command.options) {
@@ -127,6 +132,15 @@ std::pair<std::string, std::optional<std::string>> explain(const CLI::ParseError
       what.find("missing") != std::string::npos) {
     return {fmt::format("{} needs a value", what.substr(0, what.find(':'))), std::nullopt};
   }
+  // "--sign-key requires --sign-cert", "--quiet excludes --json"
+  for (const auto& [word, text] : {std::pair{" requires ", "{} needs {} as well"},
+                                   {" excludes ", "{} and {} cannot be given together"}}) {
+    if (const std::size_t at = what.find(word); at != std::string::npos) {
+      return {
+          fmt::format(fmt::runtime(text), what.substr(0, at), what.substr(at + std::strlen(word))),
+          std::nullopt};
+    }
+  }
   return {plain(what), std::nullopt};
 }
 
@@ -151,8 +165,7 @@ Status check_paths(const Command::Data& command) {
     for (const std::string& path : option->option->results()) {
       std::error_code ec;
       if (!fs::exists(path, ec)) {
-        return ec ? fail_errno(ec.value(), path, "open")
-                  : fail(Code::io, path, "there is no such file or directory", "check the path");
+        return fail_errno(ec ? ec.value() : ENOENT, path, "open");
       }
     }
   }
@@ -202,6 +215,15 @@ const Option& Option::positive() const {
   return *this;
 }
 
+const Option& Option::not_empty() const {
+  data_->option->check(CLI::Validator(
+      [](const std::string& value) {
+        return value.empty() ? std::string{"the value is empty"} : std::string{};
+      },
+      ""));
+  return *this;
+}
+
 const Option& Option::existing() const {
   data_->existing = true;
   return *this;
@@ -214,6 +236,16 @@ const Option& Option::needs(const Option& other) const {
 
 const Option& Option::excludes(const Option& other) const {
   data_->option->excludes(other.data_->option);
+  return *this;
+}
+
+const Option& Option::offers(Offered what) const {
+  data_->info.offered = what;
+  return *this;
+}
+
+const Option& Option::offers(std::vector<std::string> words) const {
+  data_->info.values = std::move(words);
   return *this;
 }
 
@@ -236,6 +268,16 @@ Command Command::add(const std::string& name, const std::string& text) const {
 
 const Command& Command::hidden() const {
   data_->hidden = true;
+  return *this;
+}
+
+const Command& Command::example(std::string line) const {
+  data_->examples.push_back(std::move(line));
+  return *this;
+}
+
+const Command& Command::section(ManualSection section) const {
+  data_->sections.push_back(std::move(section));
   return *this;
 }
 
@@ -314,8 +356,8 @@ CommandTree::CommandTree(const std::string& name, const std::string& text,
   root_->text = text;
   root_->footer = footer;
   add_help(*root_);
-  Option::Data* version = root_->enter("--version", "Show the version");
-  version->option = root_->app->set_version_flag("--version", "");
+  Option::Data* version = root_->enter("-V,--version", "Show the version");
+  version->option = root_->app->set_version_flag("-V,--version", "");
 }
 
 CommandTree::~CommandTree() = default;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -16,19 +17,31 @@
 
 namespace suture::cli {
 
+// What shells offer for a value that is not one of a few words.
+enum class Offered { files, nothing, kernels, patches };
+
 // An option or argument as people see it.
 struct OptionInfo {
   std::vector<std::string> names;   // "-k", "--kernel"; of an argument one word, "MODULE"
   std::string value;                // what stands for its value; empty for a flag
-  std::vector<std::string> values;  // that it may have; empty: any
+  std::vector<std::string> values;  // that shells offer; empty: any
   std::string text;
   bool positional = false, required = false, many = false;
+  Offered offered = Offered::files;
+};
+
+// A section of the manual that --help does not have: what is in it, and what that is for.
+struct ManualSection {
+  std::string heading;
+  std::vector<std::pair<std::string, std::string>> entries;
 };
 
 struct CommandInfo {
   std::vector<std::string> path;  // "suture", "kernel", "add"
   std::string text;
-  std::string footer;  // below the options, may be empty
+  std::string footer;                 // below the options, may be empty
+  std::vector<std::string> examples;  // command lines
+  std::vector<ManualSection> sections;
   std::vector<OptionInfo> options;
   std::vector<CommandInfo> commands;  // those that are shown
 };
@@ -41,10 +54,14 @@ class Option {
   const Option& required() const;
   const Option& between(unsigned long low, unsigned long high) const;
   const Option& positive() const;
+  const Option& not_empty() const;
   // The path must be there when the command runs. Else it is the error that reading would give.
   const Option& existing() const;
   const Option& needs(const Option& other) const;
   const Option& excludes(const Option& other) const;
+  // What shells offer for its value: files where nothing else is said.
+  const Option& offers(Offered what) const;
+  const Option& offers(std::vector<std::string> words) const;
   // Another description than the one that it was declared with.
   const Option& text(std::string text) const;
 
@@ -60,6 +77,8 @@ class Command {
   explicit Command(Data* data) : data_(data) {}
   Command add(const std::string& name, const std::string& text) const;
   const Command& hidden() const;  // not for people: --help does not show it
+  const Command& example(std::string line) const;
+  const Command& section(ManualSection section) const;
   Option flag(const std::string& names, bool& to, const std::string& text) const;
   Option option(const std::string& names, std::string& to, const std::string& text) const;
   Option option(const std::string& names, fs::path& to, const std::string& text) const;

@@ -17,7 +17,7 @@ namespace {
 constexpr double row_height = 30, label_width = 90, panel_width = 250, panel_gap = 40, top = 80;
 constexpr double bar_width = 170;  // the longest bar; its figure stands behind it
 
-std::string escaped(const std::string& text) {
+std::string svg_escaped(const std::string& text) {
   std::string out;
   for (char c : text) {
     out += c == '<' ? "&lt;" : c == '&' ? "&amp;" : std::string(1, c);
@@ -27,7 +27,7 @@ std::string escaped(const std::string& text) {
 
 std::string text_at(double x, double y, const std::string& text, const char* kind) {
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"{}\">{}</text>\n", x, y, kind,
-                     escaped(text));
+                     svg_escaped(text));
 }
 
 // Of a value on a logarithmic scale that begins at `from`.

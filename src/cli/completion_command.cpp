@@ -2,9 +2,10 @@
 //
 // Problem: shells that complete other commands and options than the program has.
 // Method: walk over the very tree of commands that the command line is parsed with, and write what
-// bash, zsh and fish read. Each command gets one function (bash, zsh) or one condition (fish); what
-// an option's type lists in braces is offered as its value, and every other value is a file name.
-// Invariants: no text about a command stands here; the scripts start no program.
+// bash, zsh and fish read. Each command gets one function (bash, zsh) or one condition (fish). For
+// a value the words are offered that it may have, or the kernels in the cache; every other value is
+// a file name. Commands are offered in the order of --help. Invariants: no text about a command
+// stands here; the scripts start no program.
 #include <fmt/format.h>
 
 #include <memory>
@@ -26,6 +27,16 @@ std::string spaced(const Words& words) {
     out += (out.empty() ? "" : " ") + word;
   }
   return out;
+}
+
+// What a command takes beside its options; nothing where it takes nothing.
+const OptionInfo* argument(const CommandInfo& command) {
+  for (const OptionInfo& option : command.options) {
+    if (option.positional) {
+      return &option;
+    }
+  }
+  return nullptr;
 }
 
 std::vector<OptionInfo> named_options(const CommandInfo& command) {
@@ -72,6 +83,28 @@ void collect(const CommandInfo& command, std::vector<CommandInfo>& out) {
   }
 }
 
+// The function of the scripts that lists the values; empty where those are words or files.
+std::string function_of(const OptionInfo& option) {
+  switch (option.offered) {
+    case Offered::kernels: return "_suture_kernels";
+    case Offered::patches: return "_suture_patches";
+    case Offered::files:
+    case Offered::nothing: break;
+  }
+  return {};
+}
+
+// The arguments of compgen that give what is offered for a value.
+std::string bash_words(const OptionInfo& option) {
+  if (const std::string lists = function_of(option); !lists.empty()) {
+    return fmt::format("-W \"$({})\"", lists);
+  }
+  if (option.offered == Offered::nothing) {
+    return {};
+  }
+  return option.values.empty() ? "-f" : fmt::format("-W '{}'", spaced(option.values));
+}
+
 std::string bash_case(const CommandInfo& command) {
   Words options;
   std::string with_value;
@@ -85,19 +118,19 @@ std::string bash_case(const CommandInfo& command) {
     for (const std::string& word : spelled) {
       pattern += (pattern.empty() ? "" : "|") + word;
     }
-    const Words& listed = option.values;
-    with_value += fmt::format(
-        "        {}) {}; return ;;\n", pattern,
-        listed.empty()
-            ? "COMPREPLY=($(compgen -f -- \"$word\"))"
-            : fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$word\"))", spaced(listed)));
+    with_value += fmt::format("        {}) COMPREPLY=($(compgen {} -- \"$word\")); return ;;\n",
+                              pattern, bash_words(option));
   }
   std::string out = fmt::format("    '{}')\n", full_name(command, " "));
   if (!with_value.empty()) {
     out += "      case $before in\n" + with_value + "      esac\n";
   }
-  out += fmt::format("      commands='{}'; options='{}' ;;\n", spaced(names(command.commands)),
-                     spaced(options));
+  const OptionInfo* taken = argument(command);
+  out += fmt::format("      options='{}'; offered=({}) ;;\n", spaced(options),
+                     !command.commands.empty()
+                         ? fmt::format("-W '{}'", spaced(names(command.commands)))
+                     : taken != nullptr ? bash_words(*taken)
+                                        : "");
   return out;
 }
 
@@ -109,9 +142,21 @@ std::string bash_script(const std::vector<CommandInfo>& commands) {
     cases += bash_case(command);
   }
   return fmt::format(R"(# bash completion for suture
+_suture_kernels() {{
+  local kernel
+  for kernel in "${{XDG_CACHE_HOME:-$HOME/.cache}}"/suture/kernels/*/; do
+    [ ! -d "$kernel" ] || {{ kernel=${{kernel%/}}; printf '%s\n' "${{kernel##*/}}"; }}
+  done
+}}
+_suture_patches() {{
+  local patch
+  for patch in /sys/kernel/livepatch/*/enabled /sys/kernel/suture/*/enabled; do
+    [ ! -e "$patch" ] || {{ patch=${{patch%/enabled}}; printf '%s\n' "${{patch##*/}}"; }}
+  done
+}}
 _suture() {{
   local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
-  local command=suture commands= options= i
+  local command=suture options= offered=() i
   local -A known=()
   for i in {}; do known[$i]=1; done
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -120,27 +165,30 @@ _suture() {{
   COMPREPLY=()
   case $command in
 {}  esac
-  if [ -n "$commands" ]; then
-    COMPREPLY=($(compgen -W "$commands $options" -- "$word"))
-  elif [[ $word == -* ]]; then
+  if [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$options" -- "$word"))
-  else
-    COMPREPLY=($(compgen -f -- "$word"))
+  elif [ ${{#offered[@]}} -gt 0 ]; then
+    COMPREPLY=($(compgen "${{offered[@]}}" -- "$word"))
   fi
 }}
-complete -o filenames -F _suture suture
+complete -o filenames -o nosort -F _suture suture
 )",
                      spaced(known), cases);
+}
+
+std::string zsh_action(const OptionInfo& option) {
+  const std::string lists = function_of(option);
+  return option.offered == Offered::nothing ? ":value: "
+         : !lists.empty()                   ? ":name:" + lists
+         : option.values.empty()            ? ":file:_files"
+                                            : fmt::format(":value:({})", spaced(option.values));
 }
 
 std::string zsh_function(const CommandInfo& command) {
   std::string out = fmt::format("_{}() {{\n  local state\n  local -a commands\n  _arguments -C",
                                 full_name(command, "_"));
   for (const OptionInfo& option : named_options(command)) {
-    const Words& listed = option.values;
-    const std::string action = option.value.empty() ? ""
-                               : listed.empty()     ? ":value:_files"
-                                                    : fmt::format(":value:({})", spaced(listed));
+    const std::string action = option.value.empty() ? "" : zsh_action(option);
     for (const std::string& spelled : option.names) {
       out +=
           fmt::format(" \\\n    '*{}[{}]{}'", spelled, within_quotes(option.text, "[]:"), action);
@@ -148,7 +196,9 @@ std::string zsh_function(const CommandInfo& command) {
   }
   const std::vector<CommandInfo>& below = command.commands;
   if (below.empty()) {
-    return out + " \\\n    '*:file:_files'\n}\n";
+    const OptionInfo* taken = argument(command);
+    return out + (taken == nullptr ? "" : fmt::format(" \\\n    '*{}'", zsh_action(*taken))) +
+           "\n}\n";
   }
   out += " \\\n    '1: :->command' '*:: :->arguments'\n  case $state in\n    command) commands=(";
   std::string calls;
@@ -157,13 +207,24 @@ std::string zsh_function(const CommandInfo& command) {
     calls += fmt::format("      {}) _{} ;;\n", it.path.back(), full_name(it, "_"));
   }
   return out + fmt::format(
-                   ")\n      _describe command commands ;;\n    arguments) case $words[1] in\n{}"
+                   ")\n      _describe -V command commands ;;\n    arguments) case $words[1] in\n{}"
                    "      esac ;;\n  esac\n}}\n",
                    calls);
 }
 
 std::string zsh_script(const std::vector<CommandInfo>& commands) {
-  std::string out = "#compdef suture\n";
+  std::string out = R"(#compdef suture
+_suture_kernels() {
+  local -a kernels
+  kernels=("${XDG_CACHE_HOME:-$HOME/.cache}"/suture/kernels/*(N/:t))
+  compadd -a kernels
+}
+_suture_patches() {
+  local -a patches
+  patches=(/sys/kernel/(livepatch|suture)/*/enabled(N:h:t))
+  compadd -a patches
+}
+)";
   for (const CommandInfo& command : commands) {
     out += zsh_function(command);
   }
@@ -185,20 +246,33 @@ std::string fish_condition(const CommandInfo& command) {
   return out;
 }
 
+std::string fish_words(const OptionInfo& option) {
+  const std::string lists = function_of(option);
+  return lists.empty() ? spaced(option.values) : "(" + lists + ")";
+}
+
 std::string fish_lines(const CommandInfo& command) {
   const std::string condition = fish_condition(command);
   std::string out;
-  for (const CommandInfo& below : command.commands) {
-    out += fmt::format("complete -c suture -f -n '{}' -a {} -d '{}'\n", condition,
-                       below.path.back(), within_quotes(below.text));
+  // What comes last stands first in fish's list.
+  for (auto below = command.commands.rbegin(); below != command.commands.rend(); ++below) {
+    out += fmt::format("complete -c suture -k -f -n '{}' -a {} -d '{}'\n", condition,
+                       below->path.back(), within_quotes(below->text));
+  }
+  const OptionInfo* taken = argument(command);
+  const std::string words = taken == nullptr ? "" : fish_words(*taken);
+  if (command.commands.empty() &&
+      (taken == nullptr || taken->offered != Offered::files || !words.empty())) {
+    out += fmt::format("complete -c suture -f -n '{}'", condition);
+    out += words.empty() ? "\n" : fmt::format(" -a '{}'\n", words);
   }
   for (const OptionInfo& option : named_options(command)) {
     out += fmt::format("complete -c suture -n '{}'", condition);
     for (const std::string& name : option.names) {
       out += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
     }
-    if (const Words& listed = option.values; !listed.empty()) {
-      out += fmt::format(" -x -a '{}'", spaced(listed));
+    if (const std::string listed = fish_words(option); !listed.empty()) {
+      out += fmt::format(" -x -a '{}'", listed);
     } else if (!option.value.empty()) {
       out += " -r";
     }
@@ -208,7 +282,20 @@ std::string fish_lines(const CommandInfo& command) {
 }
 
 std::string fish_script(const std::vector<CommandInfo>& commands) {
-  std::string out = "# fish completion for suture\n";
+  std::string out = R"(# fish completion for suture
+function _suture_kernels
+  set -l cache $HOME/.cache
+  set -q XDG_CACHE_HOME; and set cache $XDG_CACHE_HOME
+  for kernel in $cache/suture/kernels/*/
+    string match --regex '[^/]+(?=/$)' -- $kernel
+  end
+end
+function _suture_patches
+  for patch in /sys/kernel/livepatch/*/enabled /sys/kernel/suture/*/enabled
+    string match --regex '[^/]+(?=/enabled$)' -- $patch
+  end
+end
+)";
   for (const CommandInfo& command : commands) {
     out += fish_lines(command);
   }

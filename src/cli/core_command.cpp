@@ -11,12 +11,12 @@ namespace suture::cli {
 
 namespace {
 
-struct BuildOptions {
+struct CoreBuildOptions {
   KernelChoice kernel;
   fs::path output = ".";
 };
 
-Result<Report> build(const BuildOptions& options) {
+Result<Report> build(const CoreBuildOptions& options) {
   const kernel::Kernel kernel = TRY(options.kernel.find());
   const kernel::Progress tell = progress();
   tell(fmt::format("building the core for {}", kernel.release));
@@ -24,7 +24,6 @@ Result<Report> build(const BuildOptions& options) {
   tell("");
   const fs::path kept = TRY(std::move(built)).module;
   const Bytes bytes = TRY(read_bytes(kept));
-  TRY(make_directories(options.output));
   const fs::path module = options.output / "suture.ko";
   TRY(write_file(module, bytes));
   return Report{.json = {{"module", module.string()}, {"kernel", kernel.release}},
@@ -92,13 +91,15 @@ void register_core(Commands& commands) {
   const Command core =
       commands.add("core", "Suture's own core, suture.ko, which patches built --for suture need");
 
-  auto options = std::make_shared<BuildOptions>();
+  auto options = std::make_shared<CoreBuildOptions>();
   const Command build_command = core.add("build", "Build the core for a kernel");
   options->kernel.add_options(build_command);
-  build_command.option("-o,--output DIR", options->output,
-                       "Directory for suture.ko (default: the current one); "
-                       "/lib/modules/REL/updates is where `suture core load` and the boot "
-                       "look for it");
+  build_command.example("suture core build -o .");
+  build_command
+      .option("-o,--output DIR", options->output,
+              "Directory for suture.ko (default: the current one); /lib/modules/REL/updates is "
+              "where `suture core load` and the boot look for it")
+      .existing();
   commands.on_run(build_command, [options] { return build(*options); });
 
   auto file = std::make_shared<fs::path>();

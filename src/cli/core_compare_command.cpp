@@ -22,7 +22,7 @@ namespace {
 constexpr const char* livepatch_module = "compare_livepatch";
 constexpr const char* suture_module = "compare_suture";
 
-struct Options {
+struct CoreCompareOptions {
   KernelChoice kernel;
   fs::path plot;
   unsigned rounds = 5;
@@ -74,7 +74,7 @@ Result<fs::path> build_for(const kernel::Kernel& kernel, const fs::path& diff, m
 }
 
 Result<std::vector<compare::ComparedWay>> run_guest(const kernel::Kernel& kernel,
-                                                    const Options& options,
+                                                    const CoreCompareOptions& options,
                                                     const std::vector<fs::path>& modules,
                                                     const fs::path& script) {
   vm::TrialOptions trial{.core = TRY(module::load_core(kernel)).module,
@@ -112,7 +112,7 @@ std::string left_at(const compare::ComparedWay& way, std::size_t mark) {
 }
 
 std::string to_text(const std::vector<compare::ComparedWay>& ways, const kernel::Kernel& kernel,
-                    const Options& options) {
+                    const CoreCompareOptions& options) {
   std::vector<std::vector<std::string>> rows{
       {"WAY", "PAUSE MS", "WORST", "SWITCHED MS", "WORST", "LEFT AT 1 S", "10 S", "60 S"}};
   std::string refusals;
@@ -137,7 +137,7 @@ std::string to_text(const std::vector<compare::ComparedWay>& ways, const kernel:
 }
 
 Json to_json(const std::vector<compare::ComparedWay>& ways, const kernel::Kernel& kernel,
-             const Options& options) {
+             const CoreCompareOptions& options) {
   Json out{{"kernel", kernel.release},
            {"cpus", options.cpus},
            {"rounds", options.rounds},
@@ -162,12 +162,12 @@ Json to_json(const std::vector<compare::ComparedWay>& ways, const kernel::Kernel
   return out;
 }
 
-Result<Report> compare(Options options) {
+Result<Report> compare(CoreCompareOptions options) {
   const kernel::Kernel kernel = TRY(options.kernel.find());
   if (options.plot.empty()) {
     options.plot = fmt::format("core-compare-{}.svg", kernel.release);
   }
-  TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-compare"));
+  const WorkDir scratch = TRY(WorkDir::create(temporary_directory(), "suture-compare"));
   const fs::path diff = scratch.path() / "compare.patch";
   const fs::path script = scratch.path() / "compare";
   const std::string change = TRY(compared_diff(kernel));
@@ -209,7 +209,7 @@ Result<Report> measure(unsigned rounds) {
 }  // namespace
 
 void register_core_compare(const Command& core, Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CoreCompareOptions>();
   const Command command = core.add(
       "compare", "Measure stop, lazy, hybrid and the kernel's livepatch on a kernel, in a guest");
   options->kernel.add_options(command);

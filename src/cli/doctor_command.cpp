@@ -7,35 +7,15 @@
 #include <ctime>
 #include <memory>
 
-#include "base/process.h"
 #include "cli/boot_unit.h"
 #include "cli/command.h"
 #include "cli/live_report.h"
+#include "cli/tools.h"
 #include "doctor/diagnosis.h"
 
 namespace suture::cli {
 
 namespace {
-
-struct Tool {
-  std::string name, version;  // empty: not installed
-};
-
-// What building and testing call; a machine that only loads patches needs none of it.
-std::vector<Tool> tools() {
-  std::vector<Tool> out;
-  for (const char* name : {"gcc-12", "make", "qemu-system-x86_64", "modinfo", "systemctl"}) {
-    Tool tool{.name = name};
-    auto program = find_program(name, name);
-    auto ran = program ? suture::run({.argv = {program->string(), "--version"}})
-                       : Result<Finished>(std::unexpected(program.error()));
-    if (ran && ran->exit_status == 0) {
-      tool.version = ran->out.substr(0, ran->out.find('\n'));
-    }
-    out.push_back(std::move(tool));
-  }
-  return out;
-}
 
 Json installed_json(const doctor::InstalledRelease& entry) {
   Json out{{"release", entry.release},
@@ -78,7 +58,7 @@ Json to_json(const doctor::Diagnosis& it, const std::vector<Tool>& found) {
     out["taint"].push_back({{"flag", std::string(1, flag.letter)}, {"meaning", flag.meaning}});
   }
   for (const live::PatchStatus& loaded : it.status.patches) {
-    Json patch = cli::to_json(loaded.patch);
+    Json patch = live_json(loaded.patch);
     if (loaded.metadata) {
       patch["version"] = loaded.metadata->version;
       patch["tool"] = loaded.metadata->tool;
@@ -96,7 +76,10 @@ Json to_json(const doctor::Diagnosis& it, const std::vector<Tool>& found) {
         {{"path", space.path}, {"free", space.free_bytes}, {"read_only", space.read_only}});
   }
   for (const Tool& tool : found) {
-    out["tools"].push_back({{"name", tool.name}, {"version", tool.version}});
+    out["tools"].push_back({{"for", purpose_name(tool.purpose)},
+                            {"name", tool.name},
+                            {"package", tool.package},
+                            {"version", tool.version}});
   }
   return out;
 }
@@ -167,10 +150,7 @@ std::string to_text(const doctor::Diagnosis& it, const std::vector<Tool>& found,
   out += it.problems.empty() ? "no problems are seen\n\n" : "\n";
   out += facts_text(it);
   out += patches_text(it);
-  for (const Tool& tool : found) {
-    out += fmt::format("{:<12} {}  {}\n", "tool", tool.name,
-                       tool.version.empty() ? "not installed" : tool.version);
-  }
+  out += tools_text(found);
   for (const std::string& line : it.log) {
     out += fmt::format("{}\n", line);
   }
@@ -217,7 +197,7 @@ Result<Report> run(const fs::path& archive, bool json) {
                                        "it is not enabled: nothing loads the patches at boot",
                                        "systemctl enable suture.service"});
   }
-  const std::vector<Tool> found = tools();
+  const std::vector<Tool> found = find_tools();
   Report report{.json = to_json(diagnosis, found),
                 .text = to_text(diagnosis, found, json ? STDERR_FILENO : STDOUT_FILENO)};
   if (!archive.empty()) {
@@ -235,6 +215,7 @@ void register_doctor(Commands& commands) {
   auto archive = std::make_shared<fs::path>();
   const Command command =
       commands.add("doctor", "Say what is wrong, and collect what support would ask for");
+  command.example("suture doctor").example("suture doctor -o doctor.tar.zst");
   command.option("-o,--output FILE", *archive, "Also write it all to this file (.tar.zst)");
   commands.on_run(command, [archive, &commands] { return run(*archive, commands.json()); });
 }

@@ -16,12 +16,12 @@ constexpr const char* consequences =
     "be safe; and the module of whatever patch goes with this transition can never be removed, "
     "until the machine reboots";
 
-struct Options {
+struct ForceOptions {
   std::string name;
   bool confirmed = false;
 };
 
-Result<Report> run(const Options& options, bool json) {
+Result<Report> run(const ForceOptions& options, bool json) {
   if (!options.confirmed) {
     return fail(Code::usage, options.name,
                 fmt::format("forcing is for the last resort: {}", consequences),
@@ -40,10 +40,12 @@ Result<Report> run(const Options& options, bool json) {
 }  // namespace
 
 void register_force(Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ForceOptions>();
   const Command command =
       commands.add("force", "End a transition by force: tasks may mix old and new code");
-  command.option("NAME", options->name, "The patch that is in transition").required();
+  command.option("NAME", options->name, "The patch that is in transition")
+      .required()
+      .offers(Offered::patches);
   command.flag("--give-up-consistency", options->confirmed,
                std::string("Must be given. ") + "What it means: " + consequences);
   commands.on_run(

@@ -66,6 +66,11 @@ std::string help_text(const CommandInfo& command, std::size_t width) {
   section("Arguments", arguments);
   section("Commands", commands);
   section("Options", options);
+  std::string examples;
+  for (const std::string& line : command.examples) {
+    examples += "  " + line + "\n";
+  }
+  section("Examples", examples);
   if (!command.footer.empty()) {
     out += "\n" + filled(command.footer, width) + "\n";
   }

@@ -155,6 +155,7 @@ std::string signature_text(const std::optional<module::Signature>& signature) {
 void register_inspect(Commands& commands) {
   auto path = std::make_shared<std::string>();
   const Command command = commands.add("inspect", "Show what a patch module changes");
+  command.example("suture inspect fix_1.ko");
   command.option("MODULE", *path, "The module file (.ko)").required();
   commands.on_run(command, [path]() -> Result<Report> {
     module::Metadata metadata = TRY(module::read_metadata(fs::path(*path)));

@@ -15,7 +15,7 @@ namespace suture::cli {
 
 namespace {
 
-struct Options {
+struct InstallOptions {
   std::vector<fs::path> modules;
   boot::InstallOptions install;
   bool now = false;
@@ -29,13 +29,12 @@ std::string to_text(const boot::InstallOutcome& outcome, const std::string& runn
     out += fmt::format(", which does not run now ({} does)", running);
   }
   out += '\n';
-  const fs::path core = live::installed_core(machine::Machine{}, outcome.release);
+  const machine::Machine machine;
   std::error_code ec;
-  if (outcome.patch.core == machine::suture_core.name && !fs::exists(core, ec)) {
-    out += fmt::format(
-        "Suture's core, which it needs, is not where the boot looks for it: "
-        "suture core build -k {} -o {}\n",
-        outcome.release, core.parent_path().string());
+  if (outcome.patch.core == machine::suture_core.name &&
+      !fs::exists(live::installed_core(machine, outcome.release), ec)) {
+    out += fmt::format("Suture's core, which it needs, is not where the boot looks for it: {}\n",
+                       live::how_to_install_core(machine, outcome.release));
   }
   if (!outcome.superseded.empty()) {
     out += fmt::format("it replaces {}: not loaded at boot while it is installed\n",
@@ -82,7 +81,7 @@ std::string see_to_boot(Report& report) {
   return *enabled ? "" : "suture.service is enabled: it loads what is installed at boot\n";
 }
 
-Status install_one(const fs::path& module, const Options& options, Report& report) {
+Status install_one(const fs::path& module, const InstallOptions& options, Report& report) {
   const machine::Machine machine;
   const boot::Store store;
   const std::string running = machine::running_release(machine);
@@ -103,7 +102,7 @@ Status install_one(const fs::path& module, const Options& options, Report& repor
   return {};
 }
 
-Result<Report> run(const Options& options) {
+Result<Report> run(const InstallOptions& options) {
   Report report;
   report.json["installed"] = Json::array();
   std::vector<std::string> before;
@@ -172,9 +171,10 @@ Result<Report> run_uninstall(UninstallOptions options) {
 }  // namespace
 
 void register_install(Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InstallOptions>();
   const Command command =
       commands.add("install", "Load patches at each boot of the kernel that they are for");
+  command.example("suture install --now fix_1.ko");
   command
       .option("MODULE", options->modules,
               "Patch modules (.ko), applied in this order, after those that are installed")
@@ -191,7 +191,10 @@ void register_install(Commands& commands) {
 void register_uninstall(Commands& commands) {
   auto options = std::make_shared<UninstallOptions>();
   const Command command = commands.add("uninstall", "No longer load patches at boot");
-  command.option("NAME", options->names, "Names of installed patches").required();
+  command.example("suture uninstall --now fix_1");
+  command.option("NAME", options->names, "Names of installed patches")
+      .required()
+      .offers(Offered::patches);
   command.option("-k,--kernel REL", options->release,
                  "Release that they are installed for (default: the running one)");
   command.flag("--now", options->now, "Take them back now, too");

@@ -201,13 +201,16 @@ void register_kernel(Commands& commands) {
 
   const Command add_command =
       kernel.add("add", "Fetch a stock kernel and prepare its source to compile");
-  add_command.option("RELEASE", options->kernel.release,
-                     "Its release, e.g. 6.1.0-56-amd64 (default: the running one if Debian's "
-                     "archive has it, else the newest linux-image-amd64)");
-  add_command.option(
-      "--suite", options->suite,
-      "A suite of Debian's archive to take it from, which the machine's apt need not "
-      "know: trixie, trixie-backports, sid");
+  add_command
+      .option("RELEASE", options->kernel.release,
+              "Its release, e.g. 6.1.0-56-amd64 (default: the running one if Debian's archive has "
+              "it, else the newest linux-image-amd64)")
+      .offers(Offered::nothing);
+  add_command
+      .option("--suite", options->suite,
+              "A suite of Debian's archive to take it from, which the machine's apt need not know: "
+              "trixie, trixie-backports, sid")
+      .offers(Offered::nothing);
   options->kernel.add_file_options(add_command);
   commands.on_run(add_command, [options] { return add(*options); });
 
@@ -219,13 +222,16 @@ void register_kernel(Commands& commands) {
   const Command remove_command =
       kernel.add("remove", "Remove a kernel from the cache, with what builds made for it");
   remove_command.option("RELEASE", *release, "Its release, as `suture kernel list` shows it")
-      .required();
+      .required()
+      .offers(Offered::kernels);
   commands.on_run(remove_command, [release] { return remove(*release); });
 
   const Command show_command = kernel.add("show", "Show a kernel of the cache");
-  show_command.option("RELEASE", *release,
-                      "Its release (default: the running one if it is cached, else the newest of "
-                      "this Debian's series, else the newest)");
+  show_command
+      .option("RELEASE", *release,
+              "Its release (default: the running one if it is cached, else the newest of this "
+              "Debian's series, else the newest)")
+      .offers(Offered::kernels);
   commands.on_run(show_command, [release] { return show(*release); });
 
   const Command cache = commands.add("cache", "Give back disk space");

@@ -11,12 +11,12 @@ namespace suture::cli {
 
 namespace {
 
-Result<Report> run() {
+Result<Report> run_loaded() {
   Report report;
   report.json["patches"] = Json::array();
   std::vector<std::vector<std::string>> rows{{"PATCH", "STATE", "CORE", "FUNCTIONS", "OBJECTS"}};
   for (const machine::LoadedPatch& patch : TRY(machine::loaded_patches(machine::Machine{}))) {
-    report.json["patches"].push_back(to_json(patch));
+    report.json["patches"].push_back(live_json(patch));
     std::size_t functions = 0;
     std::string objects;
     for (const machine::PatchedObject& object : patch.objects) {
@@ -63,7 +63,7 @@ void register_list(Commands& commands) {
   auto installed = std::make_shared<bool>(false);
   const Command command = commands.add("list", "List the patches on this machine");
   command.flag("--installed", *installed, "Those that are loaded at boot");
-  commands.on_run(command, [installed] { return *installed ? run_installed() : run(); });
+  commands.on_run(command, [installed] { return *installed ? run_installed() : run_loaded(); });
 }
 
 }  // namespace suture::cli

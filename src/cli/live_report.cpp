@@ -21,7 +21,7 @@ std::string state_word(const machine::LoadedPatch& patch) {
   return patch.enabled ? "enabled" : "disabled";
 }
 
-Json to_json(const machine::LoadedPatch& patch) {
+Json live_json(const machine::LoadedPatch& patch) {
   Json out{{"name", patch.name},       {"core", patch.core->name},
            {"model", patch.model},     {"state", state_word(patch)},
            {"enabled", patch.enabled}, {"transition", patch.transition},
@@ -45,7 +45,7 @@ Json to_json(const machine::LoadedPatch& patch) {
   return out;
 }
 
-Json to_json(const machine::BlockingTask& task) {
+Json live_json(const machine::BlockingTask& task) {
   return {{"pid", task.pid},
           {"tid", task.tid},
           {"comm", task.comm},
@@ -56,7 +56,7 @@ Json to_json(const machine::BlockingTask& task) {
           {"stack", task.stack}};
 }
 
-Json to_json(const check::Check& check) {
+Json live_json(const check::Check& check) {
   Json out{{"id", check.id},
            {"verdict", check::verdict_word(check.verdict)},
            {"detail", check.detail},
@@ -67,7 +67,7 @@ Json to_json(const check::Check& check) {
   return out;
 }
 
-Json to_json(const machine::Attachment& attachment) {
+Json live_json(const machine::Attachment& attachment) {
   return {{"object", attachment.object},
           {"function", attachment.function},
           {"what", attachment.what},

@@ -13,10 +13,10 @@ namespace suture::cli {
 
 // "enabled", "enabling", "disabling" or "disabled".
 std::string state_word(const machine::LoadedPatch& patch);
-Json to_json(const machine::LoadedPatch& patch);
-Json to_json(const machine::BlockingTask& task);
-Json to_json(const check::Check& check);
-Json to_json(const machine::Attachment& attachment);
+Json live_json(const machine::LoadedPatch& patch);
+Json live_json(const machine::BlockingTask& task);
+Json live_json(const check::Check& check);
+Json live_json(const machine::Attachment& attachment);
 
 // The task, why it is in the way of a transition of that model, and its stack below.
 std::string task_text(const machine::BlockingTask& task, std::string_view model);

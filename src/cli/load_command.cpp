@@ -11,7 +11,7 @@ namespace suture::cli {
 
 namespace {
 
-struct Options {
+struct LoadOptions {
   std::vector<fs::path> modules;
   live::LoadOptions load;
   double trial = 0;
@@ -31,7 +31,7 @@ Json outcome_json(const live::LoadOutcome& outcome, const live::LoadOptions& opt
     out["trial_seconds"] = *options.trial_seconds;
   }
   for (const check::Check& warning : outcome.warnings) {
-    out["warnings"].push_back(to_json(warning));
+    out["warnings"].push_back(live_json(warning));
   }
   return out;
 }
@@ -63,7 +63,7 @@ std::string to_text(const live::LoadOutcome& outcome, const live::LoadOptions& o
   return out;
 }
 
-Result<Report> run(Options& options, bool json) {
+Result<Report> run(LoadOptions& options, bool json) {
   options.load.revert = !options.no_revert;
   options.load.patience.watch = transition_watcher();
   if (options.trial > 0) {
@@ -91,9 +91,11 @@ Result<Report> run(Options& options, bool json) {
 }  // namespace
 
 void register_load(Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LoadOptions>();
   const Command command =
       commands.add("load", "Load patch modules, and wait until every task runs the new code");
+  command.example("suture load fix_1.ko")
+      .example("suture load --try 10m fix_1.ko && suture accept fix_1");
   command.option("MODULE", options->modules, "Patch modules (.ko), loaded in this order")
       .required()
       .existing();

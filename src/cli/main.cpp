@@ -27,5 +27,6 @@ int main(int argc, char** argv) {
   suture::cli::register_guest_init(commands);
   suture::cli::register_man(commands);
   suture::cli::register_completion(commands);
+  suture::cli::register_help(commands);  // knows the commands above
   return commands.run(argc, argv);
 }

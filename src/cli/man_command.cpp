@@ -73,6 +73,29 @@ std::string commands_list(const CommandInfo& command) {
   return out;
 }
 
+std::string sections(const CommandInfo& command) {
+  std::string out;
+  for (const ManualSection& section : command.sections) {
+    out += fmt::format(".SH {}\n", section.heading);
+    for (const auto& [name, text] : section.entries) {
+      out += fmt::format(".TP\n\\fB{}\\fR\n{}\n", escape(name), escape(text));
+    }
+  }
+  return out;
+}
+
+// As they are typed, each on a line of its own.
+std::string examples(const CommandInfo& command) {
+  if (command.examples.empty()) {
+    return {};
+  }
+  std::string out = ".SH EXAMPLES\n.nf\n";
+  for (const std::string& line : command.examples) {
+    out += escape(line) + "\n";
+  }
+  return out + ".fi\n";
+}
+
 // The footer of --help, whose first words are the page's heading here.
 std::string exit_status_text(std::string text) {
   constexpr std::string_view heading = "Exit status: ";
@@ -89,7 +112,9 @@ std::string page(const CommandInfo& command, const std::string& exit_status) {
     out += ".SH COMMANDS\n" + commands;
   }
   out += ".SH OPTIONS\n" + options(command);
+  out += sections(command);
   out += fmt::format(".SH EXIT STATUS\n{}\n", escape(exit_status));
+  out += examples(command);
   if (command.path.size() > 1) {
     const std::span above(command.path.data(), command.path.size() - 1);
     out += fmt::format(".SH SEE ALSO\n\\fB{}\\fR(1)\n",

@@ -13,7 +13,7 @@ namespace {
 
 using Labels = std::vector<std::pair<std::string_view, std::string>>;
 
-std::string escaped(std::string_view text) {
+std::string label_escaped(std::string_view text) {
   std::string out;
   for (char c : text) {
     if (c == '\\' || c == '"') {
@@ -34,7 +34,7 @@ class Metrics {
   void sample(const Labels& labels, double value) {
     std::string inside;
     for (const auto& [label, text] : labels) {
-      inside += fmt::format("{}{}=\"{}\"", inside.empty() ? "" : ",", label, escaped(text));
+      inside += fmt::format("{}{}=\"{}\"", inside.empty() ? "" : ",", label, label_escaped(text));
     }
     text_ += fmt::format("{}{}{}{} {:g}\n", name_, inside.empty() ? "" : "{", inside,
                          inside.empty() ? "" : "}", value);

@@ -10,7 +10,7 @@ namespace suture::cli {
 
 namespace {
 
-Result<Report> run() {
+Result<Report> wake() {
   const machine::Machine machine;
   const std::vector<machine::LoadedPatch> patches = TRY(machine::loaded_patches(machine));
   auto patch = std::ranges::find(patches, true, &machine::LoadedPatch::transition);
@@ -42,7 +42,7 @@ void register_signal(Commands& commands) {
   commands.on_run(commands.add("signal",
                                "Wake the tasks that a transition waits for (livepatch: by SIGSTOP "
                                "and SIGCONT, where that does no harm)"),
-                  run);
+                  wake);
 }
 
 }  // namespace suture::cli

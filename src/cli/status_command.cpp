@@ -15,7 +15,7 @@ namespace suture::cli {
 
 namespace {
 
-struct Options {
+struct StatusOptions {
   std::vector<std::string> names;
   bool prometheus = false;
 };
@@ -65,7 +65,7 @@ std::string details_text(const machine::LoadedPatch& patch) {
   return out;
 }
 
-std::string patches_text(const live::MachineStatus& status, const Options& options) {
+std::string patches_text(const live::MachineStatus& status, const StatusOptions& options) {
   const std::string head = fmt::format("kernel {}\n", status.release);
   if (status.patches.empty()) {
     return head + "no patches are loaded\n";
@@ -154,7 +154,7 @@ std::string troubles_text(const live::MachineStatus& status, int fd) {
 }
 
 Json patch_json(const live::PatchStatus& it) {
-  Json out = to_json(it.patch);
+  Json out = live_json(it.patch);
   if (it.metadata) {
     out["version"] = it.metadata->version;
     out["description"] = it.metadata->description;
@@ -203,10 +203,10 @@ Json status_json(const live::MachineStatus& status) {
     }
   }
   for (const machine::BlockingTask& task : status.blocking) {
-    out["blocking"].push_back(to_json(task));
+    out["blocking"].push_back(live_json(task));
   }
   for (const machine::Attachment& attachment : status.attached.found) {
-    out["attached"].push_back(to_json(attachment));
+    out["attached"].push_back(live_json(attachment));
   }
   return out;
 }
@@ -226,7 +226,7 @@ std::string held_back_metric(const std::optional<Error>& held) {
       held ? 1 : 0);
 }
 
-Result<Report> run(const Options& options, bool json) {
+Result<Report> run(const StatusOptions& options, bool json) {
   const live::MachineStatus status = TRY(live::machine_status(machine::Machine{}));
   for (const std::string& name : options.names) {
     if (std::ranges::none_of(status.patches,
@@ -257,10 +257,12 @@ Result<Report> run(const Options& options, bool json) {
 }  // namespace
 
 void register_status(Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<StatusOptions>();
   const Command command = commands.add(
       "status", "Show what is patched, what a transition waits for, and what is in the way");
-  command.option("NAME", options->names, "Show the functions of these patches, too");
+  command.example("suture status").example("suture status fix_1");
+  command.option("NAME", options->names, "Show the functions of these patches, too")
+      .offers(Offered::patches);
   const Option prometheus =
       command.flag("--prometheus", options->prometheus,
                    "Write metrics in Prometheus' text format, for node_exporter's textfile "

@@ -17,7 +17,7 @@ namespace suture::cli {
 
 namespace {
 
-struct Options {
+struct TestOptions {
   std::string release;
   fs::path vmlinuz;
   fs::path modules;
@@ -29,7 +29,7 @@ struct Options {
 };
 
 // A test needs less of a kernel than a build: an image to boot, and modules where it patches any.
-Result<kernel::Kernel> find_kernel(const Options& options, const module::Metadata& metadata) {
+Result<kernel::Kernel> find_kernel(const TestOptions& options, const module::Metadata& metadata) {
   if (!options.vmlinuz.empty()) {
     return kernel::Kernel{
         .release = metadata.release, .vmlinuz = options.vmlinuz, .modules = options.modules};
@@ -108,7 +108,7 @@ Error failure(const vm::TrialReport& report, const kernel::Kernel& kernel, const
 }
 
 Json to_json(const vm::TrialReport& report, const kernel::Kernel& kernel, const std::string& patch,
-             const Options& options) {
+             const TestOptions& options) {
   Json out{{"verdict", report.passed ? "pass" : "fail"},
            {"kernel", kernel.release},
            {"patch", patch},
@@ -171,7 +171,7 @@ std::string to_text(const vm::TrialReport& report, const kernel::Kernel& kernel,
 }
 
 // Reads the modules to test, which must be for one kernel. Gives the metadata of the first.
-Result<module::Metadata> read_patches(Options& options) {
+Result<module::Metadata> read_patches(TestOptions& options) {
   std::optional<module::Metadata> first;
   for (const fs::path& path : options.patches) {
     module::Metadata metadata = TRY(module::read_metadata(path));
@@ -209,7 +209,7 @@ Result<module::Metadata> read_patches(Options& options) {
 }
 
 // What patches for Suture's own core need beside it.
-Status add_core(Options& options, const kernel::Kernel& kernel) {
+Status add_core(TestOptions& options, const kernel::Kernel& kernel) {
   if (options.core == module::Core::livepatch) {
     if (options.trial.model.empty() && options.trial.core.empty()) {
       return {};
@@ -240,7 +240,7 @@ Status check_place_of_log(const fs::path& log) {
               "give a file in a directory that you may write to");
 }
 
-Result<Report> run(Options& options, bool json) {
+Result<Report> run(TestOptions& options, bool json) {
   TRY(check_place_of_log(options.keep_log));
   module::Metadata metadata = TRY(read_patches(options));
   kernel::Kernel kernel = TRY(find_kernel(options, metadata));
@@ -273,17 +273,21 @@ Result<Report> run(Options& options, bool json) {
 }  // namespace
 
 void register_test(Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TestOptions>();
   vm::TrialOptions& trial = options->trial;
   const Command command =
       commands.add("test", "Try a patch module on its stock kernel in a virtual machine");
+  command.example("suture test fix_1.ko")
+      .example("suture test --script look --load hammer fix_1.ko");
   command
       .option("MODULE", options->patches,
               "Patch modules (.ko), tried one after the other in one guest")
       .required()
       .existing();
-  command.option("-k,--kernel REL", options->release,
-                 "Release of a cached kernel (default: the one the module is for)");
+  command
+      .option("-k,--kernel REL", options->release,
+              "Release of a cached kernel (default: the one the module is for)")
+      .offers(Offered::kernels);
   const Option vmlinuz =
       command.option("--vmlinuz FILE", options->vmlinuz, "Any other kernel: its image").existing();
   command

@@ -10,12 +10,12 @@ namespace suture::cli {
 
 namespace {
 
-struct Options {
+struct UnloadOptions {
   std::vector<std::string> names;
   live::LoadOptions load;
 };
 
-Result<Report> run(Options& options) {
+Result<Report> run(UnloadOptions& options) {
   options.load.patience.watch = transition_watcher();
   Report report;
   report.json["unloaded"] = Json::array();
@@ -38,10 +38,12 @@ Result<Report> run(Options& options) {
 }  // namespace
 
 void register_unload(Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<UnloadOptions>();
   const Command command = commands.add("unload", "Take patches back, also during their transition");
+  command.example("suture unload fix_1");
   command.option("NAME", options->names, "Names of loaded patches, as `suture list` shows them")
-      .required();
+      .required()
+      .offers(Offered::patches);
   add_patience(command, options->load.patience);
   add_model(command, options->load.model,
             "How tasks switch back to the old code, of a patch for Suture's own core: stop, lazy "

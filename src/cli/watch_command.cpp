@@ -14,7 +14,7 @@ namespace suture::cli {
 
 namespace {
 
-struct Options {
+struct WatchOptions {
   live::WatchOptions watch;
   double seconds = 0;
 };
@@ -37,11 +37,11 @@ Json event_json(const live::WatchEvent& event) {
   if (event.kind == live::WatchEvent::Kind::blocked) {
     out["tasks"] = Json::array();
     for (const machine::BlockingTask& task : event.tasks) {
-      out["tasks"].push_back(to_json(task));
+      out["tasks"].push_back(live_json(task));
     }
   }
   if (event.attachment) {
-    out.update(to_json(*event.attachment));
+    out.update(live_json(*event.attachment));
   }
   return out;
 }
@@ -73,7 +73,7 @@ std::string to_text(const live::WatchEvent& event) {
   return fmt::format("{}  {}\n", clock_text(), what);
 }
 
-Result<Report> run(Options& options, bool json) {
+Result<Report> run(WatchOptions& options, bool json) {
   if (options.seconds > 0) {
     options.watch.seconds = options.seconds;
   }
@@ -90,7 +90,7 @@ Result<Report> run(Options& options, bool json) {
 }  // namespace
 
 void register_watch(Commands& commands) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<WatchOptions>();
   const Command command = commands.add(
       "watch", "Report what happens to the patches, as it happens; with --json, one object a line");
   command.duration("--for", options->seconds, "End after this time (default: on Ctrl-C)");

@@ -55,9 +55,9 @@ struct Effects {
 };
 using EffectMap = std::map<Variable, Effects>;
 
-class Judge {
+class BootJudge {
  public:
-  explicit Judge(std::span<BootFile> files)
+  explicit BootJudge(std::span<BootFile> files)
       : files_(files),
         before_(
             files, [](const BootFile& file) -> const Side& { return file.pre; },
@@ -647,6 +647,6 @@ class Judge {
 
 }  // namespace
 
-void judge_boot_needs(std::span<BootFile> files) { Judge(files).run(); }
+void judge_boot_needs(std::span<BootFile> files) { BootJudge(files).run(); }
 
 }  // namespace suture::diff

@@ -131,9 +131,9 @@ std::vector<std::string_view> more_often(const std::map<std::string_view, int>& 
   return out;
 }
 
-class Judge {
+class FreedMemoryJudge {
  public:
-  Judge(const BootGraph& before, const BootGraph& after, std::span<BootFile> files)
+  FreedMemoryJudge(const BootGraph& before, const BootGraph& after, std::span<BootFile> files)
       : before_(before), after_(after), files_(files) {}
 
   void run(std::span<const GoingIn> functions, const std::function<bool(Node)>& answered_for) {
@@ -282,7 +282,7 @@ class Judge {
 void judge_freed_memory(const BootGraph& before, const BootGraph& after, std::span<BootFile> files,
                         std::span<const GoingIn> functions,
                         const std::function<bool(Node)>& answered_for) {
-  Judge(before, after, files).run(functions, answered_for);
+  FreedMemoryJudge(before, after, files).run(functions, answered_for);
 }
 
 }  // namespace suture::diff

@@ -24,7 +24,7 @@ namespace suture::diff {
 namespace {
 
 // Gives back the image's texts, and copies of others.
-bool copies(std::string_view function) {
+bool copies_by_place(std::string_view function) {
   return function == "kstrdup_const" || function == "devm_kstrdup_const" ||
          function == "kvasprintf_const";
 }
@@ -59,7 +59,7 @@ class Search {
         exported_(exported),
         outside_([&](std::string_view name, elf::AddressArguments arguments) {
           const elf::AddressFate fate =
-              copies(name) ? elf::AddressFate::stays : outside(name, arguments);
+              copies_by_place(name) ? elf::AddressFate::stays : outside(name, arguments);
           return fate == elf::AddressFate::leaves && exported(name) ? elf::AddressFate::stays
                                                                     : fate;
         }),

@@ -331,9 +331,10 @@ class Ways {
   std::vector<Place> work_;
 };
 
-class Judge {
+class ThreadJudge {
  public:
-  Judge(const Side& pre, const Side& post, ObjectDiff& out) : pre_(pre), post_(post), out_(out) {}
+  ThreadJudge(const Side& pre, const Side& post, ObjectDiff& out)
+      : pre_(pre), post_(post), out_(out) {}
 
   void run() {
     const std::set<std::int32_t> mains = thread_mains(post_.graph);
@@ -553,7 +554,7 @@ class Judge {
 }  // namespace
 
 void judge_threads(const Side& pre, const Side& post, ObjectDiff& out) {
-  Judge(pre, post, out).run();
+  ThreadJudge(pre, post, out).run();
 }
 
 }  // namespace suture::diff

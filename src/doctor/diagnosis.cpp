@@ -82,9 +82,7 @@ std::optional<Error> bad_installed_core(const machine::Machine& machine, const b
     return found.error();
   }
   const fs::path& core = *found;
-  const std::string remedy =
-      fmt::format("suture core build -k {} -o {}", release,
-                  live::installed_core(machine, release).parent_path().string());
+  const std::string remedy = live::how_to_install_core(machine, release);
   auto object = elf::ObjectFile::open(core);
   auto facts = object ? module::read_metadata(*object, core.string())
                       : Result<module::Metadata>(std::unexpected(object.error()));

@@ -24,7 +24,7 @@ namespace suture::elf {
 namespace {
 
 constexpr std::string_view list_prefix = "runtime_ptr_";
-constexpr std::uint64_t entry_size = 4;
+constexpr std::uint64_t constant_size = 4;
 constexpr std::uint64_t unwritten = 0x0123456789abcdef;
 
 // Sections that are to get other contents.
@@ -102,7 +102,7 @@ void read_variables_for_constants(ObjectFile& object) {
         places.push_back(*place);
       }
     }
-    if (places.size() * entry_size != list.size) {
+    if (places.size() * constant_size != list.size) {
       continue;
     }
     const std::uint32_t variable =
@@ -132,7 +132,8 @@ void read_variables_for_constants(
       continue;
     }
     const auto variable = address_of(std::string_view(list.name).substr(list_prefix.size()));
-    for (std::uint64_t at = 0; variable && at + entry_size <= list.data.size(); at += entry_size) {
+    for (std::uint64_t at = 0; variable && at + constant_size <= list.data.size();
+         at += constant_size) {
       const std::uint64_t value =
           list.address + at +
           static_cast<std::uint64_t>(std::int64_t{*read_le<std::int32_t>(list.data, at)});

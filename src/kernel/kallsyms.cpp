@@ -97,6 +97,8 @@ class Tables {
   std::optional<Tokens> tokens_at(std::uint64_t index) const;
   std::optional<Names> find_names(const Tokens& tokens);
   bool names_fit(const Names& candidate, const Tokens& tokens);
+  bool markers_begin(const Names& candidate, std::uint64_t markers) const;
+  bool may_be_names(const Names& candidate, const Tokens& tokens) const;
   std::optional<Addresses> find_addresses(const Tokens& tokens, const Names& names) const;
   std::optional<Addresses> addresses_at(std::uint64_t offsets, std::uint64_t base,
                                         std::uint64_t count) const;
@@ -188,6 +190,26 @@ bool Tables::names_fit(const Names& candidate, const Tokens& tokens) {
   return true;
 }
 
+// Whether what lies there may be the markers: the first name is at 0, the 257th behind 256 names.
+bool Tables::markers_begin(const Names& candidate, std::uint64_t markers) const {
+  if (markers < candidate.names || read_le<std::uint32_t>(bytes_, markers) != 0U) {
+    return false;
+  }
+  const auto second = read_le<std::uint32_t>(bytes_, markers + 4);
+  return candidate.count <= names_per_marker || (second && *second >= names_per_marker * 2 &&
+                                                 *second <= names_per_marker * (max_name + 2));
+}
+
+// From the count alone follows where the markers are. That is looked at first: any number may pass
+// for a count, and to walk over names takes long.
+bool Tables::may_be_names(const Names& candidate, const Tokens& tokens) const {
+  const std::uint64_t marker_count = (candidate.count + names_per_marker - 1) / names_per_marker;
+  const std::uint64_t size = align(marker_count * 4);
+  const std::uint64_t seqs = align(candidate.count * 3);
+  return (size <= tokens.table && markers_begin(candidate, tokens.table - size)) ||
+         (size + seqs <= tokens.table && markers_begin(candidate, tokens.table - size - seqs));
+}
+
 std::optional<Names> Tables::find_names(const Tokens& tokens) {
   for (std::uint64_t at = tokens.table; at >= alignment_ && ++walked_ <= max_walk;) {
     at -= alignment_;
@@ -196,7 +218,7 @@ std::optional<Names> Tables::find_names(const Tokens& tokens) {
       continue;
     }
     Names candidate{.num_syms = at, .names = at + alignment_, .count = *count};
-    if (names_fit(candidate, tokens)) {
+    if (may_be_names(candidate, tokens) && names_fit(candidate, tokens)) {
       return candidate;
     }
   }

@@ -37,6 +37,11 @@ fs::path installed_core(const machine::Machine& machine, const std::string& rele
   return machine.modules / release / "updates" / "suture.ko";
 }
 
+std::string how_to_install_core(const machine::Machine& machine, const std::string& release) {
+  return fmt::format("mkdir -p {0} && suture core build -k {1} -o {0}",
+                     installed_core(machine, release).parent_path().string(), release);
+}
+
 Status insert_core(const machine::Machine& machine, const fs::path& module) {
   if (machine::has_core(machine, machine::suture_core)) {
     return fail(Code::busy, std::string(machine::suture_core.name), "the core is loaded already",

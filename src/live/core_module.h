@@ -25,6 +25,8 @@ CoreState core_state(const machine::Machine& machine);
 
 // Where the core of a release is looked for at boot: /lib/modules/REL/updates/suture.ko.
 fs::path installed_core(const machine::Machine& machine, const std::string& release);
+// The commands that put it there.
+std::string how_to_install_core(const machine::Machine& machine, const std::string& release);
 
 // busy where it is loaded already, bad-module where that is another module, load-failed,
 // not-permitted.

@@ -142,13 +142,13 @@ std::vector<BlockingTask> by_patch_state(const Machine& machine, const LoadedPat
   return tasks;
 }
 
-std::optional<Directory> patch_directory(const Machine& machine, const LoadedPatch& patch) {
+std::optional<Directory> open_patch_directory(const Machine& machine, const LoadedPatch& patch) {
   return Directory::open(core_directory(machine, *patch.core) / patch.name);
 }
 
 // Those that the core has written into the patch's file.
 std::vector<BlockingTask> as_listed(const Machine& machine, const LoadedPatch& patch) {
-  auto directory = patch_directory(machine, patch);
+  auto directory = open_patch_directory(machine, patch);
   std::istringstream lines(directory ? directory->read("blocking").value_or("") : "");
   const std::set<std::string> functions = functions_of(patch);
   std::vector<BlockingTask> tasks;
@@ -194,7 +194,7 @@ std::size_t count_blocking(const Machine& machine, const LoadedPatch& patch) {
     each_blocking(machine, patch,
                   [&](const Directory&, const std::string&, const std::string&) { ++count; });
   } else if (patch.transition) {
-    auto directory = patch_directory(machine, patch);
+    auto directory = open_patch_directory(machine, patch);
     count = static_cast<std::size_t>(
         std::max(0L, directory ? directory->number("blocking").value_or(0) : 0));
   }

@@ -13,9 +13,9 @@ constexpr std::uint64_t abi = 2;
 constexpr std::uint64_t most = 100000;  // entries of an array
 constexpr const char* vmlinux = "vmlinux";
 
-class Reader {
+class CoreDataReader {
  public:
-  explicit Reader(const LoadedPatch& patch) : patch_(patch) {}
+  explicit CoreDataReader(const LoadedPatch& patch) : patch_(patch) {}
 
   Result<CorePatch> read(std::uint64_t address) {
     const ByteView patch = TRY(structure(address, 80));
@@ -194,7 +194,7 @@ class Reader {
 }  // namespace
 
 Result<CorePatch> read_core_patch(const LoadedPatch& patch, std::uint64_t address) {
-  return Reader(patch).read(address);
+  return CoreDataReader(patch).read(address);
 }
 
 }  // namespace suture::prove

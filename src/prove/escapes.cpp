@@ -58,9 +58,9 @@ struct Wanted {
 };
 
 // One side's code, and what it does with what is wanted.
-class Reader {
+class EscapeReader {
  public:
-  Reader(const Side& side, bool home, const Object& owner, const Wanted& wanted)
+  EscapeReader(const Side& side, bool home, const Object& owner, const Wanted& wanted)
       : side_(side), home_(home), owner_(owner), wanted_(wanted) {}
 
   bool holds(const Field& field) const {
@@ -314,7 +314,7 @@ std::optional<Escape> find_escape(const std::deque<Side>& sides, const Linkage& 
     }
     const Object& owner = sides[what.first].post.object;
     std::size_t read = 0;  // the side that `reader` is of; the glue names nothing of a unit
-    std::optional<Reader> reader;
+    std::optional<EscapeReader> reader;
     for (const auto& [holder, at] : placed) {
       const Side& side = sides[holder.first];
       const Object& object = side.post.object;

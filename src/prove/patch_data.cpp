@@ -9,9 +9,9 @@ namespace suture::prove {
 
 namespace {
 
-class Reader {
+class PatchDataReader {
  public:
-  Reader(const LoadedPatch& patch, const Constants& constants)
+  PatchDataReader(const LoadedPatch& patch, const Constants& constants)
       : patch_(patch), constants_(constants) {}
 
   Result<PatchData> read(std::uint64_t address) {
@@ -151,7 +151,7 @@ class Reader {
 
 Result<PatchData> read_patch_data(const LoadedPatch& patch, std::uint64_t address,
                                   const Constants& constants) {
-  return Reader(patch, constants).read(address);
+  return PatchDataReader(patch, constants).read(address);
 }
 
 }  // namespace suture::prove

@@ -80,7 +80,6 @@ bool mentions_any(std::string_view text, const Names& names) {
 }
 
 bool is_header(std::string_view path) { return path.ends_with(".h"); }
-std::string_view last_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
 

@@ -9,7 +9,7 @@ namespace suture::prove {
 
 namespace {
 
-std::unexpected<Error> not_understood(std::string_view section, std::string reason) {
+std::unexpected<Error> unknown_table(std::string_view section, std::string reason) {
   return fail(Code::proof_failed, std::string(section), std::move(reason),
               "report this with the diff");
 }
@@ -32,12 +32,12 @@ Status read_table(const Object& object, std::uint32_t number, const elf::TableLa
                   std::uint64_t size, Tables& out) {
   const elf::Section& section = object.elf().sections()[number];
   if (size == 0) {
-    return not_understood(section.name, "the size of its entries is not known");
+    return unknown_table(section.name, "the size of its entries is not known");
   }
   for (std::uint64_t at = 0; at < section.data.size(); at += size) {
     const std::uint64_t end = std::min(section.data.size(), at + size);
     if (end - at < size && (layout.min_tail == 0 || end - at < layout.min_tail)) {
-      return not_understood(section.name, "its last entry is cut off");
+      return unknown_table(section.name, "its last entry is cut off");
     }
     Entry entry{.table = &layout,
                 .bytes = section.data.subspan(at, end - at),
@@ -45,7 +45,7 @@ Status read_table(const Object& object, std::uint32_t number, const elf::TableLa
     settle_empty_other(layout, entry);
     auto key = std::ranges::find(entry.fields, layout.key_offset, &Field::offset);
     if (key == entry.fields.end() || key->target.part < 0) {
-      return not_understood(section.name, fmt::format("entry {:#x} is about no code", at));
+      return unknown_table(section.name, fmt::format("entry {:#x} is about no code", at));
     }
     const auto part = static_cast<std::size_t>(key->target.part);
     out.traceable[part] = out.traceable[part] || section.name == "__mcount_loc";
@@ -63,7 +63,7 @@ Status read_rows(const Object& object, Tables& out) {
   }
   const std::uint64_t count = places->size / 4;
   if (places->relocations.size() != count || rows->data.size() % count != 0) {
-    return not_understood(".orc_unwind", "its two halves do not fit each other");
+    return unknown_table(".orc_unwind", "its two halves do not fit each other");
   }
   const std::uint64_t size = rows->data.size() / count;
   std::map<std::pair<std::uint32_t, std::uint64_t>, ByteView> all;

@@ -388,9 +388,9 @@ bool is_attribute(std::string_view name) {
   return std::ranges::find(words, name) != std::end(words);
 }
 
-class Reader {
+class CReader {
  public:
-  Reader(std::string_view text, const Configuration& configuration)
+  CReader(std::string_view text, const Configuration& configuration)
       : text_(text), conditionals_(configuration) {}
 
   FileText read() {
@@ -628,7 +628,7 @@ Truth Configuration::holds(std::string_view condition) const {
 }
 
 FileText read_c(std::string_view text, const Configuration& configuration) {
-  return Reader(text, configuration).read();
+  return CReader(text, configuration).read();
 }
 
 std::string tokens_of(std::string_view text) {

@@ -27,10 +27,6 @@ namespace {
 constexpr std::string_view magic = "suture proof index 3";
 constexpr std::size_t magic_room = 24;
 
-std::string_view last_name(std::string_view path) {
-  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
-}
-
 bool is_read(std::string_view path) {
   constexpr std::string_view endings[] = {".c", ".h", ".inc", ".S", ".def", ".tbl"};
   return std::ranges::any_of(endings, [&](auto ending) { return path.ends_with(ending); });
@@ -153,6 +149,10 @@ std::optional<std::span<const T>> take_list(ByteView& rest) {
 
 }  // namespace
 
+std::string_view last_name(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+}
+
 std::string_view source_name(std::string_view symbol) {
   if (symbol.contains(".cold") || symbol.starts_with("__pfx_") || symbol.starts_with(".")) {
     return {};
@@ -181,7 +181,7 @@ struct TreeIndex::Building {
   }
 
   void add_tree(const Kernel& kernel) {
-    struct Read {
+    struct ReadFile {
       struct Include {
         std::string spelled;
         bool quoted, certain;
@@ -190,7 +190,7 @@ struct TreeIndex::Building {
       std::vector<std::uint64_t> functions;
     };
     const std::vector<std::string> paths = list_files(kernel.tree, kernel.arch);
-    std::vector<Read> read(paths.size());
+    std::vector<ReadFile> read(paths.size());
     parallel_for(paths.size(), [&](std::size_t i) {
       auto mapped = MappedFile::open(kernel.tree / paths[i]);
       if (!mapped) {

@@ -23,6 +23,9 @@ namespace suture::prove {
 // Empty for what is no function of its own: a cold part, the room before an entry.
 std::string_view source_name(std::string_view symbol);
 
+// The last part of a path.
+std::string_view last_name(std::string_view path);
+
 class TreeIndex {
  public:
   struct Kernel {

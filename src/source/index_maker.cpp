@@ -79,13 +79,13 @@ void sort_unique(std::vector<T>& values) {
   values.erase(std::ranges::unique(values).begin(), values.end());
 }
 
-std::string_view trimmed(std::string_view text) {
+std::string_view without_indent(std::string_view text) {
   std::size_t at = text.find_first_not_of(" \t");
   return at == std::string_view::npos ? std::string_view{} : text.substr(at);
 }
 
 // The file that stands between quotes or angle brackets at the text's start.
-std::optional<Included> header_name(std::string_view text) {
+std::optional<Included> included_name(std::string_view text) {
   if (text.empty() || (text[0] != '"' && text[0] != '<')) {
     return std::nullopt;
   }
@@ -142,7 +142,7 @@ class FileReader {
 
   void directive(const Directive& directive, bool inside) {
     if (directive.word.starts_with("include")) {
-      if (auto included = header_name(trimmed(directive.rest))) {
+      if (auto included = included_name(without_indent(directive.rest))) {
         included->next = directive.word == "include_next";
         included->inside = inside;
         facts_.includes.push_back(std::move(*included));
@@ -205,7 +205,7 @@ class FileReader {
     // A computed #include may take its name from here.
     for (std::size_t at = rest.find_first_of("\"<"); at != std::string_view::npos;
          at = rest.find_first_of("\"<", at + 1)) {
-      auto included = header_name(rest.substr(at));
+      auto included = included_name(rest.substr(at));
       if (included && (included->spelled.ends_with(".h") || included->spelled.ends_with(".c")) &&
           included->spelled.find_first_of(" \t\"<") == std::string::npos) {
         facts_.includes.push_back(std::move(*included));
@@ -245,7 +245,7 @@ std::string joined(std::string_view directory, std::string_view spelled) {
   return out;
 }
 
-constexpr std::uint32_t nothing = ~std::uint32_t{0};
+constexpr std::uint32_t no_file = ~std::uint32_t{0};
 
 // The tree's files, by path and by last name.
 class Tree {
@@ -271,7 +271,7 @@ class Tree {
   std::uint32_t find(std::string_view path) const {
     auto it = std::ranges::lower_bound(paths_, path);
     return it != paths_.end() && *it == path ? static_cast<std::uint32_t>(it - paths_.begin())
-                                             : nothing;
+                                             : no_file;
   }
   const std::string& path(std::uint32_t file) const { return paths_[file]; }
   std::size_t size() const { return paths_.size(); }
@@ -365,7 +365,7 @@ class Resolver {
     if (spelled.find("..") != std::string::npos) {
       for (const auto& [directory, number] : numbers_) {
         std::uint32_t file = tree_.find(joined(directory, spelled));
-        if (file != nothing) {
+        if (file != no_file) {
           out.emplace_back(number, file);
         }
       }
@@ -393,7 +393,7 @@ class Resolver {
     }
     std::vector<Target> out;
     for (std::size_t i = 0; i < found.size(); ++i) {
-      if (it->second[i] != nothing) {
+      if (it->second[i] != no_file) {
         out.push_back({found[i].second, it->second[i]});
       }
     }
@@ -418,7 +418,7 @@ class Resolver {
     }
     std::vector<std::uint32_t> out;
     for (std::size_t i = 0; i < sets.size(); ++i) {
-      out.push_back(sizes[i] == 0               ? nothing
+      out.push_back(sizes[i] == 0               ? no_file
                     : sizes[i] == lists_.size() ? 0
                                                 : set_number(std::move(sets[i])));
     }
@@ -454,12 +454,12 @@ Bytes bytes_of(std::string_view text) { return {as_bytes(text).begin(), as_bytes
 class IndexMaker {
  public:
   IndexMaker(const fs::path& root, const std::vector<IncludeWay>& ways)
-      : root_(root), tree_(root), resolver_(tree_, ways), number_(tree_.size(), nothing) {}
+      : root_(root), tree_(root), resolver_(tree_, ways), number_(tree_.size(), no_file) {}
 
   // Reads the file at that path, and all that it leads to.
   void begin(std::string_view path) {
     std::uint32_t file = tree_.find(path);
-    if (file != nothing) {
+    if (file != no_file) {
       take(file);
     }
   }
@@ -539,7 +539,7 @@ class IndexMaker {
   };
 
   std::uint32_t take(std::uint32_t file) {
-    if (number_[file] == nothing) {
+    if (number_[file] == no_file) {
       number_[file] = static_cast<std::uint32_t>(files_.size());
       files_.push_back(file);
       flags_.push_back(0);
@@ -558,10 +558,10 @@ class IndexMaker {
       included.inside = included.inside && !assembly;
       spelled_[included.spelled].push_back(from);
       std::uint32_t own =
-          included.quoted ? tree_.find(joined(directory, included.spelled)) : nothing;
+          included.quoted ? tree_.find(joined(directory, included.spelled)) : no_file;
       if (included.next) {
         link(from, resolver_.find_all(included), included);
-      } else if (own != nothing) {
+      } else if (own != no_file) {
         link(from, {{own, 0}}, included);
       } else {
         link(from, resolver_.find(included), included);

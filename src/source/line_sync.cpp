@@ -21,17 +21,16 @@
 
 #include <fmt/format.h>
 
-#include <cctype>
 #include <optional>
 #include <vector>
+
+#include "source/c_text.h"
 
 namespace suture::source {
 
 namespace {
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
-
-bool is_name_char(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
 // The line without its newline, and whether a backslash joins the next one to it.
 std::string_view chop(std::string_view line, bool& continued) {
@@ -48,7 +47,7 @@ std::string_view chop(std::string_view line, bool& continued) {
 }
 
 // What the preprocessor is in the middle of at the start of a line.
-class Lexer {
+class LineStart {
  public:
   // Reads one physical line.
   void read(std::string_view line);
@@ -73,7 +72,7 @@ class Lexer {
 };
 
 // Reads one character, or two that belong together; the index behind them.
-std::size_t Lexer::step(std::string_view text, std::size_t at) {
+std::size_t LineStart::step(std::string_view text, std::size_t at) {
   char c = text[at];
   char next = at + 1 < text.size() ? text[at + 1] : '\0';
   switch (state_) {
@@ -108,7 +107,7 @@ std::size_t Lexer::step(std::string_view text, std::size_t at) {
   return at + 1;
 }
 
-void Lexer::find_directive(std::string_view text) {
+void LineStart::find_directive(std::string_view text) {
   directive_ = {};
   std::size_t at = 0;
   auto skip_blanks = [&] {
@@ -130,7 +129,7 @@ void Lexer::find_directive(std::string_view text) {
   directive_ = text.substr(start, at - start);
 }
 
-void Lexer::read(std::string_view line) {
+void LineStart::read(std::string_view line) {
   bool joined = continued_;
   std::string_view text = chop(line, continued_);
   if (!joined && state_ == State::code) {
@@ -173,7 +172,7 @@ bool parenthesis_follows(std::span<const NumberedLine> lines, std::size_t index)
 }
 
 // The number of the next line as the preprocessor counts, followed through conditional groups.
-class Counter {
+class LineCounter {
  public:
   bool is(std::size_t number) const { return number_ == number; }
   void next() {
@@ -194,7 +193,7 @@ class Counter {
   std::vector<bool> groups_;               // for each open #if: a directive was put into it
 };
 
-void Counter::directive(std::string_view name) {
+void LineCounter::directive(std::string_view name) {
   if (name == "if" || name == "ifdef" || name == "ifndef") {
     groups_.push_back(false);
     return;
@@ -221,19 +220,19 @@ void Counter::directive(std::string_view name) {
 
 std::string sync_lines(std::span<const NumberedLine> lines) {
   std::string out;
-  Lexer lexer;
-  Counter counter;
+  LineStart start;
+  LineCounter counter;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const NumberedLine& line = lines[i];
-    if (line.origin != 0 && !counter.is(line.origin) && lexer.clean() &&
-        !(lexer.after_name() && parenthesis_follows(lines, i))) {
+    if (line.origin != 0 && !counter.is(line.origin) && start.clean() &&
+        !(start.after_name() && parenthesis_follows(lines, i))) {
       out += fmt::format("#line {}\n", line.origin);
       counter.set(line.origin);
     }
     out += line.text;
-    lexer.read(line.text);
+    start.read(line.text);
     counter.next();
-    counter.directive(lexer.directive());
+    counter.directive(start.directive());
   }
   return out;
 }

@@ -118,14 +118,14 @@ std::optional<std::string> unquote(std::string_view text) {
 }
 
 // One side of a file header: what follows "--- " or "+++ ".
-struct HeaderName {
+struct NamedFile {
   std::string name;
   bool missing = false;  // /dev/null
   bool epoch = false;    // dated 1970-01-01, as diff -N dates a file that is not there
 };
 
-std::optional<HeaderName> header_name(std::string_view text) {
-  HeaderName out;
+std::optional<NamedFile> named_file(std::string_view text) {
+  NamedFile out;
   std::string_view stamp;
   if (text.starts_with('"')) {
     auto name = unquote(text);
@@ -560,9 +560,9 @@ Status Parser::check_hunk(const Hunk& hunk, const FilePatch& file) const {
 
 // A file header and its hunks.
 Status Parser::file() {
-  auto old_name = header_name(peek_header().substr(4));
+  auto old_name = named_file(peek_header().substr(4));
   advance();
-  auto new_name = header_name(peek_header().substr(4));
+  auto new_name = named_file(peek_header().substr(4));
   if (!old_name || !new_name || (old_name->missing && new_name->missing)) {
     return bad("this is no file header");
   }

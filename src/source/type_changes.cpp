@@ -11,9 +11,10 @@
 #include "source/type_changes.h"
 
 #include <algorithm>
-#include <cctype>
 #include <optional>
 #include <string>
+
+#include "source/c_text.h"
 
 namespace suture::source {
 
@@ -31,8 +32,6 @@ std::string_view take_line(std::string_view& text) {
   text.remove_prefix(std::min(text.size(), line.size() + 1));
   return trim_right(line);
 }
-
-bool is_name_char(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
 // A type is defined here: "struct x {", "enum {"; not the "(struct x) {" of a literal.
 bool defines_type(std::string_view line) {

@@ -39,7 +39,7 @@ std::string_view take_word(std::string_view& text) {
   return word;
 }
 
-bool is_name(std::string_view word) {
+bool starts_as_name(std::string_view word) {
   return !word.empty() && (word[0] == '_' || (word[0] >= 'A' && word[0] <= 'Z') ||
                            (word[0] >= 'a' && word[0] <= 'z'));
 }
@@ -123,8 +123,8 @@ class Text {
     while (!rest.empty()) {
       last = {last[1], last[2], take_word(rest)};
       const std::string_view next = rest.substr(0, rest.find(' '));
-      if (last[1] == "*" && is_name(last[2]) &&
-          (is_name(last[0]) || last[0].starts_with(tag_mark)) &&
+      if (last[1] == "*" && starts_as_name(last[2]) &&
+          (starts_as_name(last[0]) || last[0].starts_with(tag_mark)) &&
           (next.empty() || next == "=" || next == "," || next == ")")) {
         pointers_[std::string(last[2])].emplace(last[0]);
       }
@@ -141,7 +141,7 @@ class Text {
     const std::size_t pointer = to.find(" * ");
     const std::string_view variable =
         pointer == std::string_view::npos ? to : to.substr(pointer + 3);
-    if (is_name(variable) && !variable.contains(' ')) {
+    if (starts_as_name(variable) && !variable.contains(' ')) {
       const std::string_view type = pointer == std::string_view::npos ? "" : to.substr(0, pointer);
       takings_.push_back({.variable = std::string(variable),
                           .type = std::string(type.substr(type.rfind(' ') + 1)),
@@ -214,7 +214,7 @@ bool tells_something(std::string_view word) {
   constexpr std::array<std::string_view, 14> everywhere{
       "static", "inline",   "extern", "const", "volatile", "void", "NULL",
       "char",   "unsigned", "long",   "int",   "return",   "bool", "__init"};
-  return is_name(word) && std::ranges::find(everywhere, word) == everywhere.end();
+  return starts_as_name(word) && std::ranges::find(everywhere, word) == everywhere.end();
 }
 
 // What stands in `after` wherever `old` stands in `before`, if they are the same otherwise. The
@@ -234,7 +234,7 @@ std::optional<std::string_view> put_for(std::string_view old, std::string_view b
     } else if (was == old && (!out || *out == is)) {
       out = is;
       declares = true;
-    } else if (is_name(was) && is_name(is) &&
+    } else if (starts_as_name(was) && starts_as_name(is) &&
                (old_variable.empty() ? declares : was == old_variable && is == variable)) {
       old_variable = was;
       variable = is;

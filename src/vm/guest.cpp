@@ -41,14 +41,19 @@ std::vector<std::string> qemu_arguments(const Hardware& hardware) {
   // thread=single: with a host thread for each of the guest's processors, QEMU 7.2 may keep what it
   // translated from code that another processor was just writing, and then hits for ever a
   // breakpoint that is long gone, which the kernel reports as a lockup.
-  return {"qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", "max", "-smp",
-          fmt::format("{}", hardware.cpus), "-m", fmt::format("{}", hardware.memory_mib),
-          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-object",
-          fmt::format("memory-backend-file,id=shared,mem-path={},size={},share=on", shared_name,
-                      hardware.shared_bytes),
-          // The master's memory is saved with the machine.
-          "-device", "ivshmem-plain,memdev=shared,master=on", "-serial", "file:console", "-serial",
-          "file:answers"};
+  return {
+      "qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", "max", "-smp",
+      fmt::format("{}", hardware.cpus), "-m", fmt::format("{}", hardware.memory_mib),
+      // Before the shared memory: QEMU 10.0 takes the memory that is made first for the one that
+      // it looks for changed pages in while it saves the machine, and ends where that is less.
+      "-object", fmt::format("memory-backend-ram,id=ram,size={}M", hardware.memory_mib), "-machine",
+      "memory-backend=ram", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+      "-object",
+      fmt::format("memory-backend-file,id=shared,mem-path={},size={},share=on", shared_name,
+                  hardware.shared_bytes),
+      // The master's memory is saved with the machine.
+      "-device", "ivshmem-plain,memdev=shared,master=on", "-serial", "file:console", "-serial",
+      "file:answers"};
 }
 
 // Hands over the whole lines of `text`. False once on_line has had enough; the lines behind that
@@ -147,7 +152,7 @@ bool SerialPort::read_into(std::string& text) const {
 Result<Guest> Guest::start(const Hardware& hardware, std::vector<std::string> more) {
   TRY(find_program("qemu-system-x86_64", "qemu-system-x86"));
   Guest guest;
-  guest.scratch_ = TRY(TempDir::create(temporary_directory(), "suture-guest"));
+  guest.scratch_ = TRY(WorkDir::create(temporary_directory(), "suture-guest"));
   const fs::path& scratch = guest.scratch_.path();
   guest.console_port_ = TRY(SerialPort::create(scratch / "console"));
   guest.answer_port_ = TRY(SerialPort::create(scratch / "answers"));

@@ -89,7 +89,7 @@ class Guest {
   static Result<Guest> start(const Hardware& hardware, std::vector<std::string> more);
   Status check_qemu();
 
-  TempDir scratch_;
+  WorkDir scratch_;
   SerialPort console_port_;
   SerialPort answer_port_;
   Child qemu_;

@@ -61,7 +61,7 @@ class Clock {
 };
 
 Result<Guest> boot(const GuestWanted& wanted, const Clock& clock) {
-  TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-test"));
+  const WorkDir scratch = TRY(WorkDir::create(temporary_directory(), "suture-test"));
   const fs::path archive = scratch.path() / "initramfs";
   TRY(wanted.files->write(archive));
   Guest guest = TRY(Guest::boot(wanted.hardware, {.vmlinuz = wanted.vmlinuz,
@@ -127,7 +127,8 @@ Result<FileLock> lock(const GuestWanted& wanted, const Clock& clock, bool& again
   return lock;
 }
 
-// Boots one and keeps it. Where it cannot be kept: the booted one itself, and progress is told.
+// Boots one and keeps it. Where it cannot be kept: the booted one itself, or another if QEMU did
+// not survive the attempt, and progress is told.
 Result<std::optional<Guest>> make(const GuestWanted& wanted, const fs::path& kept,
                                   const Clock& clock, bool again) {
   const auto cannot = [&](const Error& error) {
@@ -156,8 +157,10 @@ Result<std::optional<Guest>> make(const GuestWanted& wanted, const fs::path& kep
     return std::unexpected(saved.error());
   }
   cannot(saved.error());
-  TRY(guest.wait_until_ready(clock.limits()));  // it has gone on
-  return guest;
+  if (guest.wait_until_ready(clock.limits())) {  // it has gone on
+    return guest;
+  }
+  return TRY(boot(wanted, clock));
 }
 
 }  // namespace

@@ -400,7 +400,7 @@ Result<std::vector<fs::path>> load_order(const fs::path& modules,
 
 Result<TrialReport> try_modules(const kernel::Kernel& kernel, const TrialOptions& options,
                                 const TrialWatcher& watcher) {
-  TempDir scratch = TRY(TempDir::create(temporary_directory(), "suture-test"));
+  const WorkDir scratch = TRY(WorkDir::create(temporary_directory(), "suture-test"));
   const fs::path archive = scratch.path() / "files";
   const Initramfs boots_with = TRY(boot_files(options.program));
   Initramfs files(&boots_with);

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # tidy.sh SOURCE_DIR [BASE]: clang-tidy over the sources that differ from the commit BASE, or over
-# all of them, by the commands of the release build. The deprecated function is one that libstdc++ 12
-# calls itself.
+# all of them, each by a command of its own: a build compiles several as one. The deprecated
+# function is one that libstdc++ 12 calls itself.
 set -euo pipefail
 cd "$1"
 if [ $# -gt 1 ]; then
@@ -11,6 +11,7 @@ else
   files=(src/*/*.cpp)
 fi
 [ ${#files[@]} -gt 0 ] || exit 0
-printf '%s\n' "${files[@]}" | xargs -n 4 -P "$(nproc)" clang-tidy-19 --quiet -p build/release \
+cmake --preset release -B build/tidy -D CMAKE_UNITY_BUILD=OFF >/dev/null
+printf '%s\n' "${files[@]}" | xargs -n 4 -P "$(nproc)" clang-tidy-19 --quiet -p build/tidy \
   --extra-arg=-D__cpp_concepts=202002L --extra-arg=-Wno-unknown-warning-option \
   --extra-arg=-Wno-builtin-macro-redefined --extra-arg=-Wno-deprecated-declarations

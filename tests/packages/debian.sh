@@ -18,6 +18,7 @@ cd "$work"
 lintian --fail-on error,warning --allow-root ./*.changes
 version=$(dpkg-parsechangelog -l suture/debian/changelog -S Version)
 live=suture-live_${version}_amd64.deb
+building=suture_${version}_amd64.deb
 
 # The same packages under a later version, for the upgrade.
 mkdir later
@@ -31,11 +32,14 @@ tar -C root --numeric-owner -xf root.tar
 mkdir root/debs
 cp "$live" root/debs/first.deb
 cp later.deb root/debs/later.deb
+cp "$building" root/debs/building.deb
 in_root() { chroot root /usr/bin/env DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
 cp /etc/resolv.conf root/etc/resolv.conf
 # The libraries come from the archive and stay; what is judged is the package itself.
 in_root apt-get -q update >/dev/null
 needs=$(dpkg-deb -f "$live" Depends | tr ',' '\n' | sed 's/(.*//; s/|.*//; s/ //g')
+# The archive has what the other one needs, which is large: the compiler and QEMU.
+in_root apt-get -q --simulate install /debs/first.deb /debs/building.deb | grep '^Inst suture '
 # shellcheck disable=SC2086
 in_root apt-get -q install --yes --no-install-recommends $needs >/dev/null
 files() { (cd root && find . -xdev \( -path ./proc -o -path ./var/lib/dpkg -o -path ./var/log -o -path ./var/cache \
@@ -49,6 +53,7 @@ in_root systemctl --quiet enable suture.service
 in_root dpkg -i /debs/later.deb
 in_root dpkg-query -W -f '${Version}\n' suture-live | grep -Fx "$version+later"
 [ -d root/var/lib/suture/6.1.0-1-amd64 ] || { echo "an upgrade lost the installed patches"; exit 1; }
-in_root dpkg --purge suture-live
+in_root dpkg --force-depends -i /debs/building.deb
+in_root dpkg --purge suture suture-live
 files >after
 diff before after

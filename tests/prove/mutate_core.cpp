@@ -34,9 +34,9 @@ constexpr std::uint64_t object_name = 0, object_funcs = 16, object_records = 32,
 constexpr std::uint64_t patch_objects = 16, patch_states = 32, patch_records = 48, patch_text = 64,
                         patch_build_id = 72;
 
-class Maker {
+class CoreMaker {
  public:
-  Maker(const Bytes& good, std::mt19937& random) : file_(good), random_(random) {}
+  CoreMaker(const Bytes& good, std::mt19937& random) : file_(good), random_(random) {}
 
   std::vector<Mutant> run() {
     read();
@@ -366,7 +366,7 @@ class Maker {
 }  // namespace
 
 std::vector<Mutant> core_mutants_of(const Bytes& good, std::mt19937& random) {
-  return Maker(good, random).run();
+  return CoreMaker(good, random).run();
 }
 
 }  // namespace suture::test

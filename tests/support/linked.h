@@ -14,6 +14,10 @@ namespace suture::test {
 
 constexpr const char* fentry = "call __fentry__\n";
 
+// The bodies of a function that is patched.
+inline const std::string old_f = "mov $1, %eax; ret";
+inline const std::string new_f = "mov $2, %eax; ret";
+
 // A function that ftrace can redirect.
 inline std::string traced(const std::string& name, const std::string& body,
                           const std::string& section = {}) {

@@ -7,7 +7,7 @@
 namespace suture::module {
 namespace {
 
-constexpr std::uint64_t code = SHF_ALLOC | SHF_EXECINSTR;
+constexpr std::uint64_t code_section = SHF_ALLOC | SHF_EXECINSTR;
 
 class AssemblyTest : public testing::Test {
  protected:
@@ -15,7 +15,7 @@ class AssemblyTest : public testing::Test {
     return elf::ObjectFile::parse(assembly_.finish().value(), "assembled").value();
   }
   Place call_in(const std::string& section) {
-    std::int32_t number = assembly_.section(section, SHT_PROGBITS, code, 16);
+    std::int32_t number = assembly_.section(section, SHT_PROGBITS, code_section, 16);
     Place place = assembly_.append(number, Bytes{0xe8, 0, 0, 0, 0}, 5, 16);
     return Place{place.section, place.offset + 1};
   }
@@ -23,7 +23,7 @@ class AssemblyTest : public testing::Test {
 };
 
 TEST_F(AssemblyTest, AppendsAtMultiplesOfTheAlignment) {
-  std::int32_t text = assembly_.section(".text", SHT_PROGBITS, code, 16);
+  std::int32_t text = assembly_.section(".text", SHT_PROGBITS, code_section, 16);
   assembly_.append(text, Bytes{0xc3}, 1, 16);
   EXPECT_EQ(assembly_.append(text, Bytes{0xc3}, 1, 16).offset, 16U);
   EXPECT_EQ(assembly_.data(text)[1], 0xcc);  // a trap, should anything ever arrive there

@@ -24,6 +24,9 @@ class Tree : public testing::Test {
     sew.choice("--model", model_, {"stop", "lazy"}, "How");
     sew.duration("--for", seconds_, "How long");
     sew.option("-n,--count N", count_, "How often").between(1, 9);
+    const Option thread = sew.option("--thread", thread_, "Which").not_empty();
+    sew.option("--knot", knot_, "How to end it").needs(thread);
+    sew.option("--glue", glue_, "No thread").excludes(thread);
     sew.on_run([this] { ++runs_; });
     tree_.root().add("box", "A box").add("open", "Opens it").on_run([] {});
     const Command cut = tree_.root().add("cut", "Cut");
@@ -50,6 +53,7 @@ class Tree : public testing::Test {
   CommandTree tree_;
   std::vector<std::string> files_;
   fs::path cloth_;
+  std::string thread_, knot_, glue_;
   std::string model_;
   double seconds_ = 0;
   unsigned count_ = 0;
@@ -86,6 +90,21 @@ TEST_F(Tree, AWrongValueIsNamed) {
   EXPECT_THAT(wrong({"sew", "a", "-n", "10"}), HasSubstr("10 not in range 1 to 9"));
   EXPECT_THAT(wrong({"sew", "a", "--for", "0"}), HasSubstr("must be more than 0"));
   EXPECT_THAT(wrong({"sew", "a", "--for"}), HasSubstr("--for needs a value"));
+  EXPECT_THAT(wrong({"sew", "a", "--thread", ""}), HasSubstr("--thread: the value is empty"));
+}
+
+TEST_F(Tree, OptionsThatBelongTogetherAreNamed) {
+  EXPECT_EQ(wrong({"sew", "a", "--knot", "x"}), "usage needle sew: --knot needs --thread as well");
+  EXPECT_EQ(wrong({"sew", "a", "--thread", "x", "--glue", "y"}),
+            "usage needle sew: --thread and --glue cannot be given together");
+}
+
+TEST_F(Tree, TheVersionHasAShortOption) {
+  for (const char* option : {"-V", "--version"}) {
+    const auto asked = run({option});
+    ASSERT_TRUE(asked);
+    EXPECT_TRUE(asked->version);
+  }
 }
 
 TEST_F(Tree, WrongUsageSaysHowTheCommandIsUsed) {
@@ -97,7 +116,7 @@ TEST_F(Tree, WrongUsageSaysHowTheCommandIsUsed) {
 }
 
 TEST_F(Tree, AMissingFileIsToldBeforeAnythingRuns) {
-  EXPECT_EQ(wrong({"cut", "/not/there"}), "io /not/there: there is no such file or directory");
+  EXPECT_EQ(wrong({"cut", "/not/there"}), "io /not/there: open: No such file or directory");
   EXPECT_EQ(runs_, 0);
 }
 

@@ -14,10 +14,9 @@ using ::testing::ElementsAre;
 using ::testing::Not;
 using ::testing::StartsWith;
 
+using test::new_f;
+using test::old_f;
 using test::traced;
-
-const std::string old_f = "mov $1, %eax; ret";
-const std::string new_f = "mov $2, %eax; ret";
 
 class CoreLink : public test::Linking {
  protected:

@@ -12,9 +12,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 using test::function;
+using test::old_f;
 using test::traced;
-
-const std::string old_f = "mov $1, %eax; ret";
 
 // What a new variable is made of.
 std::string variable(const std::string& name, const std::string& value,

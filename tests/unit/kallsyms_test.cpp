@@ -10,17 +10,18 @@ namespace {
 using test::kallsyms_rodata;
 using test::KallsymsTables;
 
-constexpr std::uint64_t text = 0xffffffff81000000;
+constexpr std::uint64_t text_start = 0xffffffff81000000;
 
 KallsymsTables some_tables() {
   KallsymsTables tables;
-  tables.symbols = {{'A', "__per_cpu_start", 0}, {'A', "cpu_info", 0x1f80}, {'T', "_text", text}};
+  tables.symbols = {
+      {'A', "__per_cpu_start", 0}, {'A', "cpu_info", 0x1f80}, {'T', "_text", text_start}};
   for (int i = 0; i < 700; ++i) {
     tables.symbols.push_back({i % 3 == 0 ? 't' : 'T', "tcp_function_" + std::to_string(i % 500),
-                              text + 16 * (static_cast<std::uint64_t>(i) + 1)});
+                              text_start + 16 * (static_cast<std::uint64_t>(i) + 1)});
   }
-  tables.symbols.push_back({'T', "sys_read", text + 0x8000});
-  tables.symbols.push_back({'d', std::string(300, 'n'), text + 0x9000});
+  tables.symbols.push_back({'T', "sys_read", text_start + 0x8000});
+  tables.symbols.push_back({'d', std::string(300, 'n'), text_start + 0x9000});
   return tables;
 }
 
@@ -134,7 +135,7 @@ TEST(Kallsyms, FallingAddressesAreBadImage) {
 
 TEST(Kallsyms, BaseOutsideTheImageIsBadImage) {
   KallsymsTables tables = some_tables();
-  tables.relative_base = text - 0x1000;
+  tables.relative_base = text_start - 0x1000;
   EXPECT_FALSE(decode(kallsyms_rodata(tables)));
 }
 

@@ -11,6 +11,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
+using test::new_f;
+using test::old_f;
 using test::traced;
 
 class Link : public test::Linking {
@@ -38,9 +40,6 @@ class Link : public test::Linking {
     return "nothing";
   }
 };
-
-const std::string old_f = "mov $1, %eax; ret";
-const std::string new_f = "mov $2, %eax; ret";
 
 TEST_F(Link, RedirectsTheChangedFunction) {
   Linked linked = make(traced("f", old_f), traced("f", new_f), traced("f", old_f, ".text")).value();

@@ -14,6 +14,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+using test::new_f;
+using test::old_f;
 using test::Source;
 using test::traced;
 
@@ -35,8 +37,6 @@ std::string global_variable(const std::string& name, int value) {
   return fmt::format(".globl {}\n", name) + variable(name, value);
 }
 
-const std::string old_f = "mov $1, %eax; ret";
-const std::string new_f = "mov $2, %eax; ret";
 const std::string calls_f = "call f; nop; ret";
 
 class Moving : public test::Several {

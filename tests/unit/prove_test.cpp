@@ -17,6 +17,8 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 using test::fentry;
+using test::new_f;
+using test::old_f;
 using test::traced;
 
 std::string variable(const std::string& name, int value, const std::string& section = {}) {
@@ -25,9 +27,6 @@ std::string variable(const std::string& name, int value, const std::string& sect
 }
 
 using Prove = test::Proving;
-
-const std::string old_f = "mov $1, %eax; ret";
-const std::string new_f = "mov $2, %eax; ret";
 
 TEST_F(Prove, AcceptsWhatWasCompiled) {
   const Proof done =

@@ -179,6 +179,14 @@ TEST_F(Installed, OneThatIsUninstalledIsGone) {
   EXPECT_EQ(uninstall(store_, release, "a").error().code, Code::not_installed);
 }
 
+TEST_F(Installed, NothingOfAReleaseStaysWhenItsLastPatchIsUninstalled) {
+  ASSERT_TRUE(install(store_, module("a")) && install(store_, module("b")));
+  ASSERT_TRUE(uninstall(store_, release, "a"));
+  EXPECT_TRUE(fs::exists(file("guard.json")));
+  ASSERT_TRUE(uninstall(store_, release, "b"));
+  EXPECT_FALSE(fs::exists(store_.of(release)));
+}
+
 TEST_F(Installed, OneThatIsForAnotherKernelIsNamedWithThat) {
   ASSERT_TRUE(install(store_, module("a")));
   const Error error = uninstall(store_, "6.0.0-other", "a").error();

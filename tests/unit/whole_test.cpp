@@ -6,13 +6,12 @@
 namespace suture::prove {
 namespace {
 
+using test::new_f;
+using test::old_f;
 using test::traced;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-constexpr const char* old_f = "mov $1, %eax; ret";
-constexpr const char* new_f = "mov $2, %eax; ret";
 
 // A small tree, and two modules of it: "tiny" is what the patch is made of.
 class Whole : public test::Proving {

@@ -75,6 +75,25 @@ TEST_F(WorkDirs, WhatAKilledProcessLeftIsRemoved) {
   EXPECT_FALSE(fs::exists(left));
 }
 
+TEST_F(WorkDirs, ALinkOfThatNameIsLeftAlone) {
+  ASSERT_TRUE(make_directories(parent() / "elsewhere"));
+  fs::create_symlink(parent() / "elsewhere", parent() / "build.abcdef");
+  auto work = WorkDir::create(parent(), "build");
+  ASSERT_TRUE(work);
+  EXPECT_TRUE(fs::is_symlink(parent() / "build.abcdef"));
+  EXPECT_TRUE(fs::is_empty(parent() / "elsewhere"));
+}
+
+TEST_F(WorkDirs, AnotherUsersDirectoryIsLeftAlone) {
+  ASSERT_TRUE(make_directories(parent() / "build.abcdef"));
+  if (::chown((parent() / "build.abcdef").c_str(), 1234, 1234) != 0) {
+    GTEST_SKIP() << "only root can give a directory to another user";
+  }
+  auto work = WorkDir::create(parent(), "build");
+  ASSERT_TRUE(work);
+  EXPECT_TRUE(fs::exists(parent() / "build.abcdef"));
+}
+
 TEST_F(WorkDirs, AnotherPrefixIsLeftAlone) {
   ASSERT_TRUE(make_directories(parent() / "glue.abcdef"));
   auto work = WorkDir::create(parent(), "build");
