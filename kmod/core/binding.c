@@ -14,9 +14,10 @@
 #include <linux/slab.h>
 
 #include "arch/arch.h"
+#include "binding.h"
 #include "compat.h"
-#include "core.h"
 #include "kernel_symbols.h"
+#include "log.h"
 
 struct search {
 	const char *name;

@@ -19,7 +19,6 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/tracepoint.h>
-#include <linux/workqueue.h>
 #include <trace/events/task.h>
 
 #include "arch/arch.h"
@@ -32,9 +31,6 @@ static bool border_open;
 static enum cpuhp_state hotplug_state;
 static struct tracepoint *newtask;
 struct tracepoint *suture_sched_switch;
-static struct workqueue_struct *cpu_works;
-static DEFINE_PER_CPU(struct work_struct, cpu_work);
-static DEFINE_MUTEX(cpu_work_mutex);
 
 /* Part of the handler, as the models' patched_side(). */
 bool notrace suture_task_side(const struct task_struct *task)
@@ -112,6 +108,19 @@ void suture_switch_offline(void)
 			suture_task_set_side(idle, suture_transition.to_patched);
 	}
 	cpus_read_unlock();
+}
+
+static void switch_task(struct task_struct *task)
+{
+	suture_task_set_side(task, suture_transition.to_patched);
+}
+
+void suture_task_switch(struct task_struct *task)
+{
+	const struct suture_range *where;
+
+	if (suture_task_side(task) != suture_transition.to_patched)
+		suture_task_check(task, &suture_transition.ranges, &where, switch_task);
 }
 
 /* With interrupts off, by the task that is about to return to user space. */
@@ -211,41 +220,6 @@ static int cpu_goes(unsigned int cpu)
 	return 0;
 }
 
-/*
- * Runs the function on each CPU that is online, in a thread: neither in an interrupt nor on top
- * of one, and with the CPU's idle task off it, in schedule_idle().
- */
-void suture_each_cpu(work_func_t function)
-{
-	int cpu;
-
-	mutex_lock(&cpu_work_mutex);
-	cpus_read_lock();
-	for_each_online_cpu(cpu) {
-		struct work_struct *work = per_cpu_ptr(&cpu_work, cpu);
-
-		INIT_WORK(work, function);
-		queue_work_on(cpu, cpu_works, work);
-	}
-	for_each_online_cpu(cpu)
-		flush_work(per_cpu_ptr(&cpu_work, cpu));
-	cpus_read_unlock();
-	mutex_unlock(&cpu_work_mutex);
-}
-
-static void nothing(struct work_struct *work)
-{
-}
-
-/*
- * Until no CPU is in an ftrace handler, or about to return to user space, that began before. RCU
- * would not do: functions are also called where RCU does not watch.
- */
-void suture_synchronize(void)
-{
-	suture_each_cpu(nothing);
-}
-
 static void find_tracepoint(struct tracepoint *tracepoint, void *unused)
 {
 	if (!strcmp(tracepoint->name, "task_newtask"))
@@ -263,14 +237,9 @@ int suture_borders_init(void)
 		pr_err("this kernel has no tracepoint task_newtask or sched_switch\n");
 		return -EOPNOTSUPP;
 	}
-	cpu_works = alloc_workqueue("suture_cpu", WQ_HIGHPRI | SUTURE_WQ_PERCPU, 0);
-	if (!cpu_works)
-		return -ENOMEM;
 	ret = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "suture:border", cpu_comes, cpu_goes);
-	if (ret < 0) {
-		destroy_workqueue(cpu_works);
+	if (ret < 0)
 		return ret;
-	}
 	hotplug_state = ret;
 	return 0;
 }
@@ -278,7 +247,6 @@ int suture_borders_init(void)
 void suture_borders_exit(void)
 {
 	cpuhp_remove_state_nocalls(hotplug_state);
-	destroy_workqueue(cpu_works);
 }
 
 static void nudge_task(struct task_struct *task, void *unused)
@@ -398,7 +366,7 @@ static void list_task(struct task_struct *task, void *argument)
 		return;
 	listing->listed++;
 	where = NULL;
-	suture_task_check(task, &suture_transition.ranges, &where);
+	suture_task_check(task, &suture_transition.ranges, &where, NULL);
 	listing->length += sysfs_emit_at(listing->page, listing->length, "%d %s\n",
 					 task_pid_nr(task), where ? where->name : "-");
 }

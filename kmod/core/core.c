@@ -6,6 +6,7 @@
  * Invariant: an error leaves the machine as it was. A patch's module stays in memory until no
  * task can return into it.
  */
+#include <linux/delay.h>
 #include <linux/init.h>
 #include <linux/panic.h>
 #include <linux/rculist.h>
@@ -385,6 +386,9 @@ static int __init suture_init(void)
 	suture_wq = alloc_workqueue("suture", SUTURE_WQ_PERCPU, 0);
 	if (!suture_wq)
 		return -ENOMEM;
+	ret = suture_cpus_init();
+	if (ret)
+		goto no_cpus;
 	ret = suture_borders_init();
 	if (ret)
 		goto no_borders;
@@ -398,8 +402,24 @@ static int __init suture_init(void)
 no_sysfs:
 	suture_borders_exit();
 no_borders:
+	suture_cpus_exit();
+no_cpus:
 	destroy_workqueue(suture_wq);
 	return ret;
+}
+
+/* What could not be given back for want of memory must be gone before this code is. */
+static void give_all_back(void)
+{
+	bool any;
+
+	do {
+		mutex_lock(&suture_mutex);
+		any = suture_tidy_sites();
+		mutex_unlock(&suture_mutex);
+		if (any)
+			msleep(100);
+	} while (any);
 }
 
 /* No patch module is there any more, as each uses this one. */
@@ -408,10 +428,12 @@ static void __exit suture_exit(void)
 	suture_objects_exit();
 	suture_transition_exit();
 	destroy_workqueue(suture_wq);
+	give_all_back();
 	suture_redirects_exit();
 	suture_shadow_exit();
 	suture_sysfs_exit();
 	suture_borders_exit();
+	suture_cpus_exit();
 }
 
 module_init(suture_init);

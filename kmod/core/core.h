@@ -9,12 +9,17 @@
  *	lazy.c
  *	hybrid.c
  *	borders.c	where tasks, CPUs and new tasks are caught on their way
- *	stacks.c	is a task inside replaced code
- *	redirect.c	calls from the old function to the new one (ftrace)
  *	objects.c	modules that come and go
- *	binding.c	addresses of symbols, relocations
- *	kernel_symbols.c  functions of the kernel that it does not export
  *	states.c, shadow.c, sysfs.c
+ *
+ * Below them, each with a header of its own, and without knowing of what is above:
+ *
+ *	redirect.c	calls from the old function to the new one (ftrace)
+ *	stacks.c	is a task inside replaced code
+ *	binding.c	addresses of symbols, relocations
+ *	cpus.c		a thread on each CPU
+ *	kernel_symbols.c  functions of the kernel that it does not export
+ *	arch/		what differs between architectures
  *
  * Its words beside those of the kernel's livepatch:
  *
@@ -32,9 +37,10 @@
  *	entry by the handler		hooked			(always)
  *	entry by a direct call		settled			-
  *
- * Locking: suture_mutex covers all that is declared here and in the files' static variables, the
- * lists and the room for entries and for who is busy among it, and is held by whoever calls a
- * function of another file, but where it is said otherwise there. The exceptions:
+ * Locking: suture_mutex covers all that is declared here, in the headers of the files below, and in
+ * the files' static variables, the lists and the room for entries and for who is busy among it, and
+ * is held by whoever calls a function of another file, but where it is said otherwise there. The
+ * exceptions:
  *
  *  - The handler takes no lock. It reads sites, versions and sides with preemption off, which
  *    suture_synchronize() waits for.
@@ -47,48 +53,20 @@
 #ifndef _SUTURE_CORE_H
 #define _SUTURE_CORE_H
 
-#include <linux/ftrace.h>
 #include <linux/kobject.h>
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/sched.h>
 
+#include "binding.h"
+#include "cpus.h"
+#include "log.h"
+#include "redirect.h"
+#include "stacks.h"
 #include "suture_patch.h"
-
-#undef pr_fmt
-#define pr_fmt(fmt) "suture: " fmt
 
 struct suture_model;
 struct tracepoint;
-
-/* An entry of a stack of versions of one old function; the top one is what runs. */
-struct suture_redirect {
-	struct kobject kobj;
-	const struct suture_func *func;	/* NULL: back to the original, for a replace patch */
-	const struct suture_symbol *old;
-	const struct suture_symbol *cold_symbol;	/* NULL: the old one has no cold part */
-	unsigned long old_size;
-	unsigned long old_address;	/* 0 while the object is not there */
-	unsigned long old_cold;		/* likewise; 0: none */
-	unsigned long old_cold_size;
-	struct suture_site *site;	/* while the object is patched */
-	struct list_head stack_node;	/* in site->versions; under RCU */
-	struct list_head node;		/* in object->redirects */
-	bool transition;		/* which version runs depends on who calls */
-};
-
-struct suture_live_object {
-	struct kobject kobj;
-	struct suture_object *object;	/* NULL: only in the patches that are replaced */
-	const char *name;		/* NULL: vmlinux */
-	struct list_head redirects;
-	struct list_head node;		/* in live->objects */
-	struct suture_live *live;
-	bool present;			/* its functions have addresses */
-	bool patched;			/* their versions are on the sites' stacks */
-	bool pre_patch_done;		/* so its other callbacks run, too */
-	bool owes_post_patch;		/* one that comes before it has run since it ran last */
-};
 
 /* A patch that has been enabled and not let go yet. */
 struct suture_live {
@@ -105,30 +83,13 @@ struct suture_live {
 	struct rcu_head tasks_passed;
 };
 
-/* A version of a function that tasks may have to leave: [start, end). */
-struct suture_range {
-	unsigned long start;
-	unsigned long end;
-	const char *name;
-};
-
-struct suture_ranges {
-	struct suture_range *range;	/* sorted by start, never overlapping */
-	size_t count;
-	size_t room;
-};
-
 /*
  * How a machine gets from one side to the other. All are called with suture_mutex held, but for
  * patched_side().
  */
 struct suture_model {
 	const char *name;
-	/*
-	 * The side that the caller of a function in transition runs on: true, the patched one.
-	 * Called by the ftrace handler, in any context, with preemption off.
-	 */
-	bool (*patched_side)(void);
+	bool (*patched_side)(void);	/* see suture_ask_for_side() */
 	/* All callers to one side, before any of them can see a version in transition. */
 	int (*begin)(bool patched);
 	/* Gets them going to the other side. An error means that all are where they were. */
@@ -173,8 +134,6 @@ static inline const char *suture_object_name(const struct suture_live_object *ob
 
 #define suture_for_each_object(live, object) \
 	list_for_each_entry(object, &(live)->objects, node)
-#define suture_for_each_redirect(object, redirect) \
-	list_for_each_entry(redirect, &(object)->redirects, node)
 
 /* core.c */
 int suture_disable(struct suture_live *live);
@@ -213,8 +172,6 @@ int suture_tasks_begin(bool patched);
 int suture_tasks_start(void);
 void suture_tasks_end(void);
 extern struct tracepoint *suture_sched_switch;
-void suture_each_cpu(work_func_t function);
-void suture_synchronize(void);
 /* All tasks, the idle ones, too, while none is born or goes; the function may not sleep. */
 void suture_visit_tasks(void (*fn)(struct task_struct *task, void *argument), void *argument);
 /*
@@ -228,6 +185,8 @@ void suture_task_set_side(struct task_struct *task, bool patched);
 void suture_switch_offline(void);
 void suture_tasks_set_all(bool patched);
 size_t suture_tasks_left(void);
+/* Where it is not on the side that the transition goes to, and is outside of all that is left. */
+void suture_task_switch(struct task_struct *task);
 /*
  * The function for each task, and once more for those that were running, from a thread of their
  * CPU. True: none is left then.
@@ -235,37 +194,6 @@ size_t suture_tasks_left(void);
 bool suture_try_tasks(void (*fn)(struct task_struct *task));
 void suture_tasks_nudge(void);
 ssize_t suture_tasks_blocking(char *page);
-
-/* stacks.c: the task must stand still, or be the current one. NULL: it is outside. */
-const struct suture_range *suture_task_inside(struct task_struct *task,
-					      const struct suture_ranges *ranges);
-/* Of a task that may run: -EBUSY while it does, 1 inside (then *where), 0 outside. */
-int suture_task_check(struct task_struct *task, const struct suture_ranges *ranges,
-		      const struct suture_range **where);
-void suture_task_switch(struct task_struct *task);
-void suture_ranges_free(struct suture_ranges *ranges);
-/* What is left when the patch is enabled or disabled, into empty ranges. */
-int suture_ranges_left(struct suture_ranges *ranges, struct suture_live *live, bool to_patched);
-
-/* redirect.c */
-void suture_redirects_exit(void);
-/* Puts the versions of the objects' functions on top; all, or none and an error. */
-int suture_patch_objects(struct suture_live_object **objects, size_t count, bool transition);
-/* Makes the patch's versions depend on the caller, before they are put into transition. */
-int suture_hook_patch(struct suture_live *live);
-/* Its versions may still be seen until suture_synchronize(). */
-void suture_unpatch_object(struct suture_live_object *object);
-/* Whether functions of that module are hooked or settled, if only because nobody has tidied yet. */
-bool suture_has_sites_in(const char *module);
-/* Lets go of hooks that are not needed, and of functions that have no version any more. */
-void suture_tidy_sites(void);
-/* Before suture_settle(), which then does not wait for tasks; it may itself, so without a lock. */
-void suture_first_direct(void);
-/* Gives at most so many functions their direct calls; true: there are more. */
-bool suture_settle(size_t limit);
-bool suture_is_settled(struct suture_live *live);
-/* What runs for callers on the other side; NULL: the original. */
-struct suture_redirect *suture_version_below(struct suture_redirect *redirect);
 
 /* objects.c */
 int suture_objects_init(void);
@@ -278,13 +206,6 @@ void suture_objects_exit(void);
 int suture_wait_for_inits(struct suture_live *live);
 /* Finds the functions of an object that is there, and binds its relocations. */
 int suture_prepare_object(struct suture_live_object *object);
-
-/* binding.c */
-int suture_find_symbol(const struct suture_symbol *symbol, const struct suture_patch *patch,
-		       unsigned long *address);
-/* Checks all symbols of the relocations, then writes them. */
-int suture_bind(const struct suture_patch *patch, const struct suture_relocation *relocations,
-		size_t count);
 
 /* states.c */
 bool suture_states_fit(const struct suture_patch *patch);

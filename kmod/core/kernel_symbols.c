@@ -9,8 +9,8 @@
 #include <linux/kprobes.h>
 #include <linux/string.h>
 
-#include "core.h"
 #include "kernel_symbols.h"
+#include "log.h"
 
 DEFINE_STATIC_CALL_NULL(suture_kallsyms_lookup_name, kallsyms_lookup_name);
 DEFINE_STATIC_CALL_NULL(suture_kallsyms_on_each_symbol, kallsyms_on_each_symbol);

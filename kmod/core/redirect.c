@@ -29,8 +29,10 @@
 #include <linux/slab.h>
 
 #include "compat.h"
-#include "core.h"
+#include "cpus.h"
 #include "kernel_symbols.h"
+#include "log.h"
+#include "redirect.h"
 
 /* An ftrace_ops and how many sites it serves. */
 struct hook {
@@ -66,6 +68,13 @@ static LIST_HEAD(spare_hooks);
 static unsigned long *entries;
 static size_t entries_room;
 
+static bool (*patched_side)(void);
+
+void suture_ask_for_side(bool (*function)(void))
+{
+	WRITE_ONCE(patched_side, function);
+}
+
 static struct suture_site *notrace find_site(unsigned long entry)
 {
 	struct suture_site *site;
@@ -98,7 +107,7 @@ static void notrace redirect_call(unsigned long ip, unsigned long parent_ip, str
 	if (unlikely(READ_ONCE(version->transition))) {
 		/* Likewise: the side was set before the version was put into transition. */
 		smp_rmb();
-		if (!READ_ONCE(suture_transition.model)->patched_side()) {
+		if (!READ_ONCE(patched_side)()) {
 			version = list_entry_rcu(version->stack_node.next, struct suture_redirect,
 						 stack_node);
 			if (&version->stack_node == &site->versions)
@@ -548,14 +557,14 @@ int suture_patch_objects(struct suture_live_object **objects, size_t count, bool
 	return ret;
 }
 
-/* The sites of the patch go through the handler again, which asks for the caller's side. */
-int suture_hook_patch(struct suture_live *live)
+/* Their sites go through the handler again, which asks for the caller's side. */
+int suture_hook_objects(struct list_head *objects)
 {
 	struct suture_live_object *object;
 	struct suture_redirect *redirect;
 	int ret;
 
-	suture_for_each_object(live, object) {
+	list_for_each_entry(object, objects, node) {
 		if (!object->patched)
 			continue;
 		suture_for_each_redirect(object, redirect)
@@ -612,7 +621,7 @@ bool suture_has_sites_in(const char *module)
 	return false;
 }
 
-void suture_tidy_sites(void)
+bool suture_tidy_sites(void)
 {
 	struct suture_site *site, *next;
 	LIST_HEAD(unused);
@@ -630,6 +639,7 @@ void suture_tidy_sites(void)
 		nr_sites--;
 	}
 	free_sites(&unused);
+	return !list_empty(&sites);
 }
 
 /* Where the site's direct call should go; 0: it must stay hooked. */
@@ -667,12 +677,12 @@ bool suture_settle(size_t limit)
 	return more;
 }
 
-bool suture_is_settled(struct suture_live *live)
+bool suture_is_settled(struct list_head *objects)
 {
 	struct suture_live_object *object;
 	struct suture_redirect *redirect;
 
-	suture_for_each_object(live, object) {
+	list_for_each_entry(object, objects, node) {
 		if (!object->patched)
 			continue;
 		suture_for_each_redirect(object, redirect)
@@ -695,20 +705,10 @@ static bool free_spare_hook(struct hook *hook)
 	return true;
 }
 
-/* What could not be given back for want of memory must be gone before this code is. */
 void suture_redirects_exit(void)
 {
 	struct hook *hook, *next;
-	bool any;
 
-	do {
-		mutex_lock(&suture_mutex);
-		suture_tidy_sites();
-		any = !list_empty(&sites);
-		mutex_unlock(&suture_mutex);
-		if (any)
-			msleep(100);
-	} while (any);
 	if (first_direct.func)
 		suture_unregister_direct(&first_direct, (unsigned long)nobodys_function);
 	suture_barrier_tasks();

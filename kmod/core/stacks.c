@@ -21,9 +21,8 @@
 #include <linux/sort.h>
 
 #include "arch/arch.h"
-#include "compat.h"
-#include "core.h"
 #include "kernel_symbols.h"
+#include "stacks.h"
 
 /* As deep as the kernel's livepatch looks. */
 #define MAX_FRAMES 100
@@ -38,8 +37,8 @@ static int compare_ranges(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-static int add_left(struct suture_ranges *ranges, unsigned long start, unsigned long size,
-		    const char *name)
+int suture_ranges_add(struct suture_ranges *ranges, unsigned long start, unsigned long size,
+		      const char *name)
 {
 	if (ranges->count == ranges->room) {
 		size_t room = ranges->room ? 2 * ranges->room : 64;
@@ -59,7 +58,7 @@ static int add_left(struct suture_ranges *ranges, unsigned long start, unsigned 
 }
 
 /* Where two overlap (the same version left twice), the first is made to cover both. */
-static void sort_left(struct suture_ranges *ranges)
+void suture_ranges_sort(struct suture_ranges *ranges)
 {
 	size_t i, kept = 0;
 
@@ -175,7 +174,7 @@ const struct suture_range *suture_task_inside(struct task_struct *task,
 struct check {
 	const struct suture_ranges *ranges;
 	const struct suture_range *where;
-	bool move;
+	void (*outside)(struct task_struct *task);
 };
 
 /* The scheduler holds the task where it is meanwhile. */
@@ -188,95 +187,18 @@ static int check_pinned(struct task_struct *task, void *argument)
 	check->where = suture_task_inside(task, check->ranges);
 	if (check->where)
 		return 1;
-	if (check->move)
-		suture_task_set_side(task, suture_transition.to_patched);
+	if (check->outside)
+		check->outside(task);
 	return 0;
 }
 
 int suture_task_check(struct task_struct *task, const struct suture_ranges *ranges,
-		      const struct suture_range **where)
+		      const struct suture_range **where,
+		      void (*outside)(struct task_struct *task))
 {
-	struct check check = { .ranges = ranges };
+	struct check check = { .ranges = ranges, .outside = outside };
 	int ret = static_call(suture_task_call_func)(task, check_pinned, &check);
 
 	*where = check.where;
-	return ret;
-}
-
-/* Where it is not on the side that the transition goes to, and is outside of all that is left. */
-void suture_task_switch(struct task_struct *task)
-{
-	struct check check = { .ranges = &suture_transition.ranges, .move = true };
-
-	if (suture_task_side(task) != suture_transition.to_patched)
-		static_call(suture_task_call_func)(task, check_pinned, &check);
-}
-
-/* Where code of the module may be running: its text, which patched functions are only a part of. */
-static int add_module_text(struct suture_ranges *ranges, const struct module *mod)
-{
-	unsigned long start, size;
-
-	suture_module_text(mod, &start, &size);
-	return add_left(ranges, start, size, mod->name);
-}
-
-static int add_original(struct suture_ranges *ranges, const struct suture_redirect *redirect)
-{
-	const char *name = redirect->old->name;
-	int ret = add_left(ranges, redirect->old_address, redirect->old_size, name);
-
-	if (!ret && redirect->old_cold)
-		ret = add_left(ranges, redirect->old_cold, redirect->old_cold_size, name);
-	return ret;
-}
-
-static int add_version(struct suture_ranges *ranges, const struct suture_redirect *version,
-		       const struct suture_redirect *redirect)
-{
-	const struct suture_func *func = version ? version->func : NULL;
-	const char *name = redirect->old->name;
-	int ret;
-
-	if (!func)
-		return add_original(ranges, redirect);
-	ret = add_left(ranges, (unsigned long)func->new_func, func->new_size, name);
-	if (!ret && func->new_cold)
-		ret = add_left(ranges, (unsigned long)func->new_cold, func->new_cold_size, name);
-	if (!ret && func->entry)
-		ret = add_left(ranges, (unsigned long)func->entry, SUTURE_ENTRY_SIZE, name);
-	return ret;
-}
-
-/*
- * Enabling leaves the versions below the patch's own. Disabling leaves the patch's: all of its
- * code, as its module may be freed afterwards.
- */
-int suture_ranges_left(struct suture_ranges *ranges, struct suture_live *live, bool to_patched)
-{
-	struct suture_live_object *object;
-	struct suture_redirect *redirect;
-	struct suture_live *other;
-	int ret = 0;
-
-	suture_for_each_object(live, object) {
-		if (!object->patched)
-			continue;
-		suture_for_each_redirect(object, redirect) {
-			if (to_patched)
-				ret = add_version(ranges, suture_version_below(redirect), redirect);
-			else if (!redirect->func)
-				ret = add_original(ranges, redirect);
-			if (ret)
-				return ret;
-		}
-	}
-	if (!to_patched)
-		ret = add_module_text(ranges, live->patch->mod);
-	/* The modules of replaced patches go, too. */
-	list_for_each_entry(other, &suture_patches, node)
-		if (!ret && to_patched && suture_transition.replacing && other != live)
-			ret = add_module_text(ranges, other->patch->mod);
-	sort_left(ranges);
 	return ret;
 }

@@ -170,7 +170,7 @@ static void look_before(struct task_struct *task, void *unused)
 {
 	const struct suture_range *where = NULL;
 
-	suture_task_check(task, &suture_transition.ranges, &where);
+	suture_task_check(task, &suture_transition.ranges, &where, NULL);
 	if (where)
 		note_busy(task, where);
 }

@@ -183,7 +183,7 @@ static ssize_t settled_show(struct kobject *kobj, struct kobj_attribute *attr, c
 	bool settled;
 
 	mutex_lock(&suture_mutex);
-	settled = suture_is_settled(live_of(kobj));
+	settled = suture_is_settled(&live_of(kobj)->objects);
 	mutex_unlock(&suture_mutex);
 	return sysfs_emit(page, "%d\n", settled);
 }

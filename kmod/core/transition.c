@@ -247,11 +247,86 @@ void suture_settle_later(void)
 	call_rcu_tasks(&tasks_passed, settle_after_tasks);
 }
 
+/* Where code of the module may be running: its text, which patched functions are only a part of. */
+static int add_module_text(struct suture_ranges *ranges, const struct module *mod)
+{
+	unsigned long start, size;
+
+	suture_module_text(mod, &start, &size);
+	return suture_ranges_add(ranges, start, size, mod->name);
+}
+
+static int add_original(struct suture_ranges *ranges, const struct suture_redirect *redirect)
+{
+	const char *name = redirect->old->name;
+	int ret = suture_ranges_add(ranges, redirect->old_address, redirect->old_size, name);
+
+	if (!ret && redirect->old_cold)
+		ret = suture_ranges_add(ranges, redirect->old_cold, redirect->old_cold_size, name);
+	return ret;
+}
+
+static int add_code(struct suture_ranges *ranges, const void *code, unsigned long size,
+		    const char *name)
+{
+	return suture_ranges_add(ranges, (unsigned long)code, size, name);
+}
+
+static int add_version(struct suture_ranges *ranges, const struct suture_redirect *version,
+		       const struct suture_redirect *redirect)
+{
+	const struct suture_func *func = version ? version->func : NULL;
+	const char *name = redirect->old->name;
+	int ret;
+
+	if (!func)
+		return add_original(ranges, redirect);
+	ret = add_code(ranges, func->new_func, func->new_size, name);
+	if (!ret && func->new_cold)
+		ret = add_code(ranges, func->new_cold, func->new_cold_size, name);
+	if (!ret && func->entry)
+		ret = add_code(ranges, func->entry, SUTURE_ENTRY_SIZE, name);
+	return ret;
+}
+
+/*
+ * Enabling leaves the versions below the patch's own. Disabling leaves the patch's: all of its
+ * code, as its module may be freed afterwards.
+ */
+static int find_left(struct suture_ranges *ranges, struct suture_live *live, bool to_patched)
+{
+	struct suture_live_object *object;
+	struct suture_redirect *redirect;
+	struct suture_live *other;
+	int ret = 0;
+
+	suture_for_each_object(live, object) {
+		if (!object->patched)
+			continue;
+		suture_for_each_redirect(object, redirect) {
+			if (to_patched)
+				ret = add_version(ranges, suture_version_below(redirect), redirect);
+			else if (!redirect->func)
+				ret = add_original(ranges, redirect);
+			if (ret)
+				return ret;
+		}
+	}
+	if (!to_patched)
+		ret = add_module_text(ranges, live->patch->mod);
+	/* The modules of replaced patches go, too. */
+	list_for_each_entry(other, &suture_patches, node)
+		if (!ret && to_patched && suture_transition.replacing && other != live)
+			ret = add_module_text(ranges, other->patch->mod);
+	suture_ranges_sort(ranges);
+	return ret;
+}
+
 /* Where there is no memory for the new ranges, the old ones stay. */
 static int renew_ranges(bool to_patched)
 {
 	struct suture_ranges ranges = {};
-	int ret = suture_ranges_left(&ranges, suture_transition.live, to_patched);
+	int ret = find_left(&ranges, suture_transition.live, to_patched);
 
 	if (ret) {
 		suture_ranges_free(&ranges);
@@ -277,7 +352,7 @@ static int enter(struct suture_live *live, bool to_patched)
 		if (ret)
 			return ret;
 	} else {
-		ret = suture_hook_patch(live);
+		ret = suture_hook_objects(&live->objects);
 		if (ret)
 			return ret;
 		pre_unpatch_all(live);
@@ -297,7 +372,8 @@ int suture_transition_run(struct suture_live *live, bool to_patched)
 	suture_transition.replacing = to_patched && live->patch->replace;
 	suture_transition.began = ktime_get_ns();
 	pr_debug("'%s': initializing %s transition\n", suture_name(live), way(to_patched));
-	WRITE_ONCE(suture_transition.model, model);
+	suture_transition.model = model;
+	suture_ask_for_side(model->patched_side);
 	delay_ms = FIRST_DELAY_MS;
 	nudged_at = suture_transition.began;
 	ret = model->begin(!to_patched);

@@ -92,13 +92,16 @@ class Applier {
     }
     auto loaded = check_and_load(patch);
     if (loaded) {
-      out_.applied.push_back(
-          {.name = patch.name, .transition_seconds = loaded->transition_seconds});
+      out_.applied.push_back({.name = patch.name,
+                              .transition_seconds = loaded->transition_seconds,
+                              .removed = std::move(loaded->removed)});
       return true;
     }
-    // One that is under way, forward or back, keeps out all others.
+    // One that is under way, forward or back, keeps out all others; and nothing stands in for one
+    // that is only kept back until somebody says what may be given up.
     const auto left = machine::find_patch(machine_, patch.name);
-    stopped_ = loaded.error().code == Code::interrupted || (left && *left);
+    stopped_ = loaded.error().code == Code::interrupted || loaded.error().code == Code::fix_lost ||
+               (left && *left);
     out_.failures.push_back(loaded.error());
     return false;
   }
@@ -111,7 +114,8 @@ class Applier {
       TRY(live::insert_core(machine_, core));
     }
     live::LoadOptions options = options_.load;
-    options.replace = true;  // who installed it was told, and asked
+    // Whoever installed them was told what each replaces, and asked.
+    std::ranges::transform(patches_, std::back_inserter(options.may_lose), &InstalledPatch::name);
     return live::load(machine_, store_.of(out_.release) / patch.file(), options);
   }
 

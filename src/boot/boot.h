@@ -16,14 +16,15 @@
 namespace suture::boot {
 
 struct ApplyOptions {
-  bool retry = false;  // although the machine died with these patches
-  live::LoadOptions load;
+  bool retry = false;      // although the machine died with these patches
+  live::LoadOptions load;  // `replace`: also from patches that are not installed
 };
 
 struct AppliedPatch {
   std::string name;
   bool was_loaded = false;  // before
   double transition_seconds = 0;
+  std::vector<std::string> removed;  // modules of patches that it replaced
 };
 
 struct ApplyOutcome {

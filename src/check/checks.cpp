@@ -261,10 +261,11 @@ void replacing_checks(const machine::Machine& machine, const module::Metadata& m
                                    : "this patch, which replaces it, has the fix in another form"),
          .remedy = loss.fix_lost
                        ? fmt::format("build the diffs of '{}' into it, or give that fix up "
-                                     "(suture load --replace)",
+                                     "(--replace)",
                                      patch.name)
                        : "see that this is meant",
-         .code = loss.fix_lost ? Code::fix_lost : Code::load_failed});
+         .code = loss.fix_lost ? Code::fix_lost : Code::load_failed,
+         .patch = patch.name});
   }
   checks.push_back(
       {.id = "replaces",

@@ -29,6 +29,7 @@ struct Check {
   std::string detail;             // what was seen
   std::string remedy;             // what to do, where it is not ok
   Code code = Code::load_failed;  // of a failure
+  std::string patch;              // whose fix would be lost
 };
 
 // What an attachment to a function of a patch means.

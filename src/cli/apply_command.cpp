@@ -26,7 +26,8 @@ Json to_json(const boot::ApplyOutcome& outcome) {
   for (const boot::AppliedPatch& patch : outcome.applied) {
     out["applied"].push_back({{"name", patch.name},
                               {"was_loaded", patch.was_loaded},
-                              {"transition_seconds", patch.transition_seconds}});
+                              {"transition_seconds", patch.transition_seconds},
+                              {"removed", patch.removed}});
   }
   return out;
 }
@@ -43,6 +44,9 @@ std::string to_text(const boot::ApplyOutcome& outcome, int fd) {
     out += patch.was_loaded ? fmt::format("{} is loaded already\n", patch.name)
                             : fmt::format("{} is in force, after {:.1f} s\n", patch.name,
                                           patch.transition_seconds);
+    for (const std::string& name : patch.removed) {
+      out += fmt::format("{} was replaced, and its module removed\n", name);
+    }
   }
   return out;
 }
@@ -87,11 +91,16 @@ void register_apply(Commands& commands) {
   const Option retry =
       command.flag("--retry", options->apply.retry,
                    "Load them although the machine crashed when they were last loaded at boot");
+  const Option replace = command.flag(
+      "--replace", options->apply.load.replace,
+      "Also where they replace patches that are loaded, not installed, and whose fix they do not "
+      "have (as at boot)");
   command
       .flag("--confirm", options->confirm,
             "Load nothing, but lower the boot guard: the machine runs well, and the next boot may "
             "load the patches again (suture-confirm.timer and an orderly shutdown do the same)")
-      .excludes(retry);
+      .excludes(retry)
+      .excludes(replace);
   add_patience(command, options->apply.load.patience);
   commands.on_run(command, [options, &commands] { return run(*options, commands.json()); });
 }

@@ -322,8 +322,12 @@ Result<std::string> parameters_of(const module::Metadata& metadata, const LoadOp
 }
 
 // Whom it takes over from without their fixes must be told to it.
-Status nothing_lost(const check::CheckedModule& checked, const fs::path& module) {
-  auto lost = std::ranges::find(checked.checks, Code::fix_lost, &check::Check::code);
+Status nothing_lost(const check::CheckedModule& checked, const fs::path& module,
+                    const std::vector<std::string>& may_lose) {
+  auto lost = std::ranges::find_if(checked.checks, [&](const check::Check& check) {
+    return check.code == Code::fix_lost &&
+           std::ranges::find(may_lose, check.patch) == may_lose.end();
+  });
   if (lost == checked.checks.end()) {
     return {};
   }
@@ -390,7 +394,7 @@ Result<LoadOutcome> load(const machine::Machine& machine, const fs::path& module
     return std::unexpected(std::move(*failure));
   }
   if (!options.replace) {
-    TRY(nothing_lost(checked, module));
+    TRY(nothing_lost(checked, module, options.may_lose));
   }
   const std::string name = checked.metadata.name;
   if (!machine::is_plain_name(name)) {

@@ -22,6 +22,7 @@ struct LoadOptions {
   Patience patience;
   bool revert = true;                   // a load takes the patch back where the deadline passes
   bool replace = false;                 // a load may take over from patches whose fix is lost then
+  std::vector<std::string> may_lose;    // and from these in any case
   std::string parameters;               // of the module: "name=value ..."
   std::string model;                    // stop, lazy or hybrid; empty: what the core would do
   std::optional<double> trial_seconds;  // a load is on trial for so long

@@ -6,10 +6,10 @@
 // calls its users (kernel/trace/ftrace.c): the redirection of a patch and of a kprobe with a
 // post handler exclude each other (IPMODIFY), and so do a redirection and a direct call that is not
 // BPF's; a probe at the entry is called beside the redirection; one further inside lies in code
-// that no longer runs, which Suture's core refuses to bring about; fmod_ret and fail_function may
-// end the function before it begins. Whoever else ftrace calls for the function is counted.
-// Invariants: a list that cannot be read is named, never taken for empty; nothing that is at a
-// function is left out, however harmless.
+// that no longer runs, which Suture's core refuses to bring about; fmod_ret, BPF LSM and
+// fail_function may end the function before it begins. Whoever else ftrace calls for the function
+// is counted. Invariants: a list that cannot be read is named, never taken for empty; nothing that
+// is at a function is left out, however harmless.
 #include "machine/attachments.h"
 
 #include <fmt/format.h>
@@ -237,7 +237,7 @@ class Search {
       for (; first != last; ++first) {
         add(link.function, first->second == "vmlinux" ? std::string_view{} : first->second,
             fmt::format("a BPF program of the type {} (id {})", link.type, link.program),
-            link.type == "fmod_ret" ? Effect::wins : Effect::beside);
+            link.type == "fmod_ret" || link.type == "lsm" ? Effect::wins : Effect::beside);
       }
     }
   }

@@ -49,6 +49,7 @@ std::string type_word(std::uint32_t attach_type) {
     case BPF_TRACE_FENTRY: return "fentry";
     case BPF_TRACE_FEXIT: return "fexit";
     case BPF_MODIFY_RETURN: return "fmod_ret";
+    case BPF_LSM_MAC: return "lsm";
     default: return {};
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The BPF programs that are attached to functions of the running kernel by trampoline (fentry,
-// fexit, fmod_ret): bpf_link_info of include/uapi/linux/bpf.h, names from the kernel's BTF.
+// fexit, fmod_ret, lsm): bpf_link_info of include/uapi/linux/bpf.h, names from the kernel's BTF.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace suture::machine {
 
 struct BpfLink {
   std::uint32_t program = 0;  // its id
-  std::string type;           // "fentry", "fexit", "fmod_ret"
+  std::string type;           // "fentry", "fexit", "fmod_ret", "lsm"
   std::string function;
   std::uint32_t types = 0;  // the BTF object, and the type in it, that it is attached to
   std::uint32_t type_id = 0;

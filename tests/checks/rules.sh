@@ -20,4 +20,8 @@ long=$(wc -l "${code[@]}" | awk '$1 > 800 && $2 != "total" { print $2 }')
 talk=$(grep -nE '\b(printf|fputs|puts|std::cout|std::cerr|fmt::print|exit) *[(<]' src/*/*.cpp |
   grep -vE '^src/cli/|snprintf|_exit|// ' || true)
 [ -z "$talk" ] || complain "$talk" "prints or exits outside src/cli"
+# What is below the core's own files knows nothing of them (kmod/core/core.h).
+up=$(find kmod/core -name '*.h' ! -name core.h -o -path '*/arch/*.c' -o -name binding.c -o -name cpus.c \
+  -o -name kernel_symbols.c -o -name redirect.c -o -name stacks.c | sort | xargs grep -n '"core.h"' || true)
+[ -z "$up" ] || complain "$up" "a lower file of the core includes core.h"
 exit $bad

@@ -7,8 +7,8 @@
 #include <linux/user-return-notifier.h>
 
 #include "arch/arch.h"
-#include "core.h"
 #include "kernel_symbols.h"
+#include "log.h"
 
 static int fits(bool it_does, const struct suture_relocation *relocation)
 {

@@ -77,6 +77,7 @@ noinline int pair_outer(int sleep)
 
 	return left == 1 && right == 1 ? 1 : -1;
 }
+EXPORT_SYMBOL_GPL(pair_outer);
 
 static void count(enum context context, int version)
 {
