@@ -4,6 +4,7 @@
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 
+#include "compat.h"
 #include "cpus.h"
 
 static struct workqueue_struct *cpu_works;
