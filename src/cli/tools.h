@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The programs and headers of others that Suture needs, and which of them are installed.
+// The programs of others that Suture needs, and which of them are installed.
 #pragma once
 
 #include <string>
