@@ -212,7 +212,11 @@ Result<Kernel> read_entry(const std::string& release) {
     return damaged_entry(kernel.root, "its kernel.json lacks " + entry.missing());
   }
   // Older entries do not say, and were made with the machine's own.
-  kernel.toolchain = toolchain_root(entry.text("toolchain"));
+  const std::string toolchain = entry.text("toolchain");
+  if (toolchain.contains('/') || toolchain == "..") {
+    return damaged_entry(kernel.root, "its kernel.json names no toolchain of the cache");
+  }
+  kernel.toolchain = toolchain_root(toolchain);
   kernel.vmlinuz = kernel.root / "vmlinuz";
   kernel.vmlinux = kernel.root / "vmlinux";
   kernel.config = kernel.root / "config";

@@ -86,7 +86,11 @@ std::unexpected<Error> unknown(const std::string& release, const Archive& archiv
                                std::string reason) {
   auto near = near_releases(release, archive);
   return fail(Code::unknown_release, release, std::move(reason),
-              near && !near->empty() ? fmt::format("add one of: {}", *near) : archive.remedy());
+              near && !near->empty()
+                  ? fmt::format("add one of: {}; or name the suite of Debian that has it "
+                                "(--suite)",
+                                *near)
+                  : archive.remedy());
 }
 
 // The packages that image, modules and configuration come in. Since 7.0 linux-image is an empty

@@ -116,8 +116,12 @@ Result<Package> find_compiler_package(const CompilerName& name, const std::strin
   if (exact != known.end()) {
     return *exact;
   }
-  progress(fmt::format("the archive has no {} {} any more: taking {}, which may make other code",
-                       name.package, name.version, known.front().version));
+  progress(
+      name.version.empty()
+          ? fmt::format("'{}' is not Debian's: taking {} {}, which may make other code",
+                        compiler_text, name.package, known.front().version)
+          : fmt::format("the archive has no {} {} any more: taking {}, which may make other code",
+                        name.package, name.version, known.front().version));
   return known.front();
 }
 
@@ -305,7 +309,9 @@ Result<std::string> find_compiler(const std::string& compiler_text, const fs::pa
   }
   return fail(Code::compiler_mismatch, name.package,
               fmt::format("the kernel was compiled by '{}', which is not installed", compiler_text),
-              fmt::format("apt-get install {}", name.package));
+              fmt::format("add the kernel to the cache, which fetches its compiler (suture kernel "
+                          "add), or: apt-get install {}",
+                          name.package));
 }
 
 Result<std::string> find_compiler(const Kernel& kernel) {

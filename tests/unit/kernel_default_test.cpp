@@ -123,6 +123,11 @@ TEST_F(CachedKernels, AToolchainGoesWithTheLastKernelThatItCompiles) {
   EXPECT_FALSE(fs::exists(toolchain));
 }
 
+TEST_F(CachedKernels, AToolchainThatLiesElsewhereIsDamage) {
+  put("6.12.118+deb13-amd64", "../../elsewhere");
+  EXPECT_EQ(find("6.12.118+deb13-amd64").error().code, Code::bad_package);
+}
+
 TEST_F(CachedKernels, OneThatABuildIsUnderWayForStays) {
   put("6.1.0-9-amd64");
   const fs::path derived = find("6.1.0-9-amd64")->derived;
