@@ -8,8 +8,8 @@
 #include <linux/module.h>
 #include <linux/version.h>
 #include <linux/workqueue.h>
-#if __has_include(<linux/hex.h>)
-#include <linux/hex.h>	/* hex2bin(), before in kernel.h */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#include <linux/hex.h>	/* hex2bin(), which older kernels have in kernel.h */
 #endif
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
@@ -66,15 +66,6 @@ static inline int suture_unregister_direct(struct ftrace_ops *ops, unsigned long
 #else
 #define SUTURE_WQ_PERCPU 0
 #endif
-
-/*
- * What ftrace asks an ops before others join it. Newer kernels also say at which address. Stable
- * branches may follow, so not the version but the type tells.
- */
-#define suture_ops_func(without_address, with_address)				\
-	__builtin_choose_expr(							\
-		__builtin_types_compatible_p(ftrace_ops_func_t, typeof(&(with_address))), \
-		with_address, without_address)
 
 /* Kernels that are never preempted have no RCU of tasks: call_rcu_tasks() is call_rcu() there. */
 #ifdef CONFIG_TASKS_RCU

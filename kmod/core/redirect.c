@@ -134,11 +134,15 @@ static int __maybe_unused may_share(struct ftrace_ops *ops, enum ftrace_ops_cmd 
 	return 0;
 }
 
+/* Newer kernels also say at which address; not their version tells, but the type. */
 static int __maybe_unused may_share_at(struct ftrace_ops *ops, unsigned long entry,
 				       enum ftrace_ops_cmd command)
 {
 	return may_share(ops, command);
 }
+
+#define ASKED_AT_ADDRESS \
+	__builtin_types_compatible_p(ftrace_ops_func_t, typeof(may_share_at) *)
 
 static int reserve_entries(size_t more)
 {
@@ -360,7 +364,7 @@ static int register_direct(struct ftrace_ops *ops, unsigned long entry, unsigned
 	int ret;
 
 	memset(ops, 0, sizeof(*ops));
-	ops->ops_func = suture_ops_func(may_share, may_share_at);
+	ops->ops_func = __builtin_choose_expr(ASKED_AT_ADDRESS, may_share_at, may_share);
 	ret = ftrace_set_filter_ip(ops, entry, 0, 0);
 	if (ret)
 		return ret;

@@ -14,6 +14,7 @@
 #include "kernel/toolchain.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -325,9 +326,17 @@ Command in_toolchain(const fs::path& root, Command command, const std::vector<fs
   if (root.empty()) {
     return command;
   }
-  std::vector<std::string> argv{"bwrap",         "--unshare-all", "--die-with-parent",
-                                "--new-session", "--ro-bind",     (root / "usr").string(),
-                                "/usr"};
+  std::vector<std::string> argv{
+      "bwrap",         "--unshare-ipc",        "--unshare-pid",     "--unshare-net",
+      "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--new-session"};
+  // Root has the rights without one, also where none can be made, as in a chroot. Nothing of these
+  // rights is left to what runs inside.
+  if (::geteuid() == 0) {
+    argv.insert(argv.end(), {"--cap-drop", "ALL"});
+  } else {
+    argv.emplace_back("--unshare-user");
+  }
+  argv.insert(argv.end(), {"--ro-bind", (root / "usr").string(), "/usr"});
   for (const char* name : {"bin", "sbin", "lib", "lib64"}) {
     argv.insert(argv.end(), {"--symlink", fmt::format("usr/{}", name), fmt::format("/{}", name)});
   }
