@@ -360,6 +360,11 @@ Command in_toolchain(const fs::path& root, Command command, const std::vector<fs
 }
 
 Command in_toolchain(const Kernel& kernel, Command command, const fs::path& writable) {
+  if (kernel.toolchain.empty()) {
+    // Where the compiler's own files are removed with all else, even if it is killed.
+    command.env.emplace_back("TMPDIR", writable.string());
+    return command;
+  }
   return in_toolchain(kernel.toolchain, std::move(command), {kernel.source, kernel.derived},
                       {writable});
 }

@@ -58,7 +58,8 @@ Result<std::string> find_compiler(const Kernel& kernel);
 Command in_toolchain(const fs::path& root, Command command, const std::vector<fs::path>& readable,
                      const std::vector<fs::path>& writable);
 
-// The same for a kernel that was prepared: its source, and what builds keep of it, can be read.
+// The same for a kernel that was prepared: its source, and what builds keep of it, can be read. The
+// compiler's temporary files are in `writable`, too, or in the sandbox.
 Command in_toolchain(const Kernel& kernel, Command command, const fs::path& writable);
 
 }  // namespace suture::kernel
