@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <vector>
 
 #include "base/json.h"
@@ -60,7 +61,12 @@ Result<std::uintmax_t> throw_away_toolchains(const TempDir& bin) {
   std::set<std::string> used;
   for (const fs::path& entry : entries_of(kernels_directory())) {
     const Json json = json_of(entry);
-    used.insert(JsonReader(json).text("toolchain"));
+    JsonReader reader(json);
+    std::ignore = reader.text("release");
+    if (!reader.whole() && is_release_name(entry.filename().string())) {
+      return std::uintmax_t{0};  // whatever this damaged one is compiled by
+    }
+    used.insert(reader.text("toolchain"));
   }
   std::uintmax_t bytes = 0;
   for (const fs::path& path : entries_of(toolchains_directory())) {

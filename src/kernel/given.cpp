@@ -209,8 +209,11 @@ Result<bool> take_units(Kernel& kernel, const fs::path& tree) {
     return known->ends_with("whole\n");
   }
   FileLock lock = TRY(lock_cache());
-  const bool whole = TRY(
-      list_units({.tree = tree, .config = kernel.config, .release = kernel.release}, kernel.units));
+  const bool whole = TRY(list_units({.tree = tree,
+                                     .config = kernel.config,
+                                     .release = kernel.release,
+                                     .toolchain = kernel.toolchain},
+                                    kernel.units));
   TRY(write_file(record, std::string_view(origin + (whole ? "whole\n" : "in part\n"))));
   return whole;
 }
@@ -276,12 +279,12 @@ Status make_entry(Kernel kernel, const fs::path& root, const Archive& archive,
 
 Result<Kernel> from_files(const KernelFiles& files) {
   Kernel kernel = TRY(take_files(files));
+  const std::string config = TRY(read_text(kernel.config));
+  kernel.toolchain = toolchain_root(TRY(known_toolchain(config, kernel.config.string())));
   if (is_prepared(kernel.source, kernel.config, kernel.release) &&
       TRY(take_units(kernel, kernel.source))) {
     return kernel;
   }
-  const std::string config = TRY(read_text(kernel.config));
-  kernel.toolchain = toolchain_root(TRY(known_toolchain(config, kernel.config.string())));
   kernel.source = TRY(keep_source(kernel, kernel.source));
   kernel.units = units_file(kernel.source);
   return kernel;

@@ -255,7 +255,13 @@ Status make_units(const PreparedTree& about, const Progress& progress) {
   Kbuild kbuild = TRY(kbuild_of(about));
   progress("asking kbuild what the kernel is made of");
   DryRun said = TRY(dry_run_of_kernel(kbuild));
-  if (Missing missing = missing_files(said, about.tree); !missing.empty()) {
+  Missing missing = missing_files(said, about.tree);
+  // What tells whether a diff changes an export's prototype, also where the kernel does not ask it.
+  const std::string genksyms = "scripts/genksyms/genksyms";
+  if (fs::exists(about.tree / (genksyms + ".c")) && !fs::exists(about.tree / genksyms)) {
+    missing["scripts/genksyms"].push_back(genksyms);
+  }
+  if (!missing.empty()) {
     progress("generating sources and headers");
     const auto jobs = fmt::format("-j{}", std::max(1U, std::thread::hardware_concurrency()));
     for (const std::string& file : TRY(generate(kbuild, missing, {jobs}))) {

@@ -306,6 +306,7 @@ Result<Kernel> add(const std::string& release, const Archive& archive, const Pro
     known = read_entry(release);
   }
   Kernel kernel = TRY(std::move(known));
+  TRY(find_compiler(kernel));
   TRY(ensure_units(kernel, progress));
   return kernel;
 }

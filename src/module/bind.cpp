@@ -26,6 +26,10 @@ std::unexpected<Error> unresolved(std::string_view name, std::string reason) {
               "change the patch so that it does not need this symbol");
 }
 
+// EXPORT_SYMBOL_FOR_MODULES names who may use it; for a patch it is a symbol like those that are
+// not exported.
+bool is_for_all(const kernel::Export& entry) { return !entry.name_space.starts_with("module:"); }
+
 Binding exported(std::string_view object, std::string_view name, const kernel::Export& entry) {
   return Binding{.object = std::string(object),
                  .name = std::string(name),
@@ -109,7 +113,7 @@ Result<Binding> Binder::undefined(std::string_view name) const {
     return solved ? at(name, *solved) : only(name, true);
   }
   const kernel::Export* entry = symvers_.find(name);
-  if (entry != nullptr && entry->module == "vmlinux") {
+  if (entry != nullptr && entry->module == "vmlinux" && is_for_all(*entry)) {
     return exported("vmlinux", name, *entry);
   }
   if (run_.name() == "vmlinux") {
@@ -151,7 +155,8 @@ Result<Binding> Binder::run_symbol(std::int32_t pre_piece) const {
 Result<Binding> Binder::piece(std::int32_t pre_piece) const {
   const diff::Piece& piece = pre_.piece(pre_piece);
   const kernel::Export* entry = piece.global ? symvers_.find(piece.name) : nullptr;
-  if (entry != nullptr && entry->module == "vmlinux" && run_.name() == "vmlinux") {
+  if (entry != nullptr && entry->module == "vmlinux" && run_.name() == "vmlinux" &&
+      is_for_all(*entry)) {
     return exported("vmlinux", piece.name, *entry);
   }
   return run_symbol(pre_piece);

@@ -98,7 +98,8 @@ Result<Exports> exports_in(const kernel::Kernel& kernel, const source::CompileCo
   return out;
 }
 
-// Without CONFIG_MODVERSIONS exports are bound by name alone, and Module.symvers has no numbers.
+// Without CONFIG_MODVERSIONS exports are bound by name alone, and Module.symvers has no numbers:
+// then only the two sides can be compared.
 Result<bool> has_versions(const kernel::Kernel& kernel) {
   return kernel::has_option(TRY(read_text(kernel.config)), "CONFIG_MODVERSIONS");
 }
@@ -140,9 +141,10 @@ Result<std::vector<Error>> changed_exports(const kernel::Kernel& kernel, const U
                                            const std::vector<KeptExport>& exports,
                                            const kernel::Symvers& symvers, const WorkPlace& place) {
   std::vector<Error> out;
-  if (exports.empty() || !TRY(has_versions(kernel))) {
+  if (exports.empty()) {
     return out;
   }
+  const bool versions = TRY(has_versions(kernel));
   const Exports post = TRY(exports_in(kernel, unit.command, place.shadow, place));
   std::map<const Unit*, Exports> before_diff;
   // Many exports reach one type: told once.
@@ -156,7 +158,7 @@ Result<std::vector<Error>> changed_exports(const kernel::Kernel& kernel, const U
     if (after == post.versions.end()) {
       return cannot_tell(unit.command, fmt::format("genksyms gives no CRC for {}", name));
     }
-    if (after->second == shipped->crc) {
+    if (versions && after->second == shipped->crc) {
       continue;
     }
     auto pre = before_diff.find(exporter);
@@ -166,7 +168,10 @@ Result<std::vector<Error>> changed_exports(const kernel::Kernel& kernel, const U
                 .first;
     }
     auto before = pre->second.versions.find(name);
-    if (before != pre->second.versions.end() && before->second != shipped->crc) {
+    if (before != pre->second.versions.end() && before->second == after->second) {
+      continue;
+    }
+    if (versions && before != pre->second.versions.end() && before->second != shipped->crc) {
       out.push_back(foreign(name, shipped->crc, before->second));
     } else if (auto change = export_change(pre->second.types, post.types, name)) {
       changes[*change].push_back(name);

@@ -123,6 +123,16 @@ TEST_F(CachedKernels, AToolchainGoesWithTheLastKernelThatItCompiles) {
   EXPECT_FALSE(fs::exists(toolchain));
 }
 
+TEST_F(CachedKernels, WhileOneIsDamagedNoToolchainGoes) {
+  const fs::path toolchain = dir_.path() / "suture/toolchains/gcc-14_14.2.0-19";
+  ASSERT_TRUE(make_directories(toolchain / "root"));
+  put("6.12.118+deb13-amd64", "gcc-14_14.2.0-19");
+  ASSERT_TRUE(write_file(dir_.path() / "suture/kernels/6.12.118+deb13-amd64/kernel.json",
+                         std::string_view("{")));
+  ASSERT_TRUE(clean_cache({}));
+  EXPECT_TRUE(fs::exists(toolchain));
+}
+
 TEST_F(CachedKernels, AToolchainThatLiesElsewhereIsDamage) {
   put("6.12.118+deb13-amd64", "../../elsewhere");
   EXPECT_EQ(find("6.12.118+deb13-amd64").error().code, Code::bad_package);
