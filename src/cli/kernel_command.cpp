@@ -210,6 +210,7 @@ void register_kernel(Commands& commands) {
       .option("--suite", options->suite,
               "A suite of Debian's archive to take it from, which the machine's apt need not know: "
               "trixie, trixie-backports, sid")
+      .not_empty()
       .offers(Offered::nothing);
   options->kernel.add_file_options(add_command);
   commands.on_run(add_command, [options] { return add(*options); });
