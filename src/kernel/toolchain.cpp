@@ -81,6 +81,12 @@ Result<bool> machine_has(const std::string& compiler_text) {
 
 bool is_there(const std::string& name) { return fs::exists(directory_of(name) / "toolchain.json"); }
 
+std::unexpected<Error> damaged(const fs::path& root) {
+  return fail(Code::missing_tool, root.string(), "this toolchain is damaged: programs are missing",
+              fmt::format("rm -r {}; then remove its kernels and add them again",
+                          root.parent_path().string()));
+}
+
 // That a root is there, and can be used on this machine.
 Status check_root(const fs::path& root) {
   TRY(check_cache_owner(root));
@@ -88,6 +94,9 @@ Status check_root(const fs::path& root) {
     return fail(Code::missing_tool, root.string(),
                 "the toolchain that this kernel is compiled with is not in the cache",
                 "remove the kernel (suture kernel remove) and add it again");
+  }
+  if (!fs::exists(root / "usr/bin/env")) {
+    return damaged(root);
   }
   TRY(find_program("bwrap", "bubblewrap"));
   Finished tried = TRY(run(in_toolchain(root, {.argv = {"true"}}, {}, {})));
@@ -307,6 +316,9 @@ Result<std::string> find_compiler(const std::string& compiler_text, const fs::pa
     if (found) {
       return program;
     }
+  }
+  if (!root.empty()) {
+    return damaged(root);
   }
   return fail(Code::compiler_mismatch, name.package,
               fmt::format("the kernel was compiled by '{}', which is not installed", compiler_text),

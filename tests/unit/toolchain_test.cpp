@@ -123,5 +123,18 @@ TEST(FindCompiler, InAToolchainThatIsGoneSaysSo) {
   EXPECT_THAT(found.error().remedy, HasSubstr("suture kernel remove"));
 }
 
+TEST(FindCompiler, InAToolchainWithoutProgramsSaysThatItIsDamaged) {
+  TempDir cache = TempDir::create(fs::temp_directory_path(), "suture-cache").value();
+  ::setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+  const fs::path root = toolchain_root("gcc-12_12.2.0-14");
+  ASSERT_TRUE(make_directories(root));
+  ASSERT_TRUE(write_file(root.parent_path() / "toolchain.json", std::string_view("{}")));
+  const auto found = find_compiler("gcc-12 (Debian 12.2.0-14) 12.2.0", root);
+  ::unsetenv("XDG_CACHE_HOME");
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, Code::missing_tool);
+  EXPECT_THAT(found.error().reason, HasSubstr("damaged"));
+}
+
 }  // namespace
 }  // namespace suture::kernel
