@@ -168,13 +168,13 @@ Result<std::vector<Error>> changed_exports(const kernel::Kernel& kernel, const U
                 .first;
     }
     auto before = pre->second.versions.find(name);
-    if (before != pre->second.versions.end() && before->second == after->second) {
-      continue;
-    }
-    if (versions && before != pre->second.versions.end() && before->second != shipped->crc) {
+    const bool known = before != pre->second.versions.end();
+    if (versions && known && before->second != shipped->crc) {
       out.push_back(foreign(name, shipped->crc, before->second));
-    } else if (auto change = export_change(pre->second.types, post.types, name)) {
-      changes[*change].push_back(name);
+    } else if (!known || before->second != after->second) {
+      if (auto change = export_change(pre->second.types, post.types, name)) {
+        changes[*change].push_back(name);
+      }
     }
   }
   for (const auto& [change, names] : changes) {
