@@ -121,7 +121,7 @@ Result<Binding> Binder::undefined(std::string_view name) const {
   }
   if (entry != nullptr && entry->module != run_.name()) {
     // livepatch would refuse the patched module where the other one is not there.
-    if (!run_.depends_on(entry->module)) {
+    if (entry->module != "vmlinux" && !run_.depends_on(entry->module)) {
       return unresolved(name, fmt::format("it is in the module {}, which need not be loaded where "
                                           "{} is",
                                           entry->module, run_.name()));

@@ -15,6 +15,7 @@ class Bind : public test::Pair {
     symvers_ = kernel::Symvers::parse(
                    "0x12345678\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n"
                    "0x00000001\tspaced\tvmlinux\tEXPORT_SYMBOL_GPL\tUSB\n"
+                   "0x00000004\tfor_kvm\tvmlinux\tEXPORT_SYMBOL_GPL\tmodule:kvm,kvm-intel\n"
                    "0x00000002\thelper\tother\tEXPORT_SYMBOL\t\n"
                    "0x00000003\tf\tvmlinux\tEXPORT_SYMBOL\t\n",
                    "Module.symvers")
@@ -46,6 +47,21 @@ TEST_F(Bind, ReachesAnExportByItsCrc) {
 TEST_F(Bind, KeepsTheNameSpaceOfAnExport) {
   load(function("g", ret), {}, "vmlinux");
   EXPECT_EQ(binder().undefined("spaced")->name_space, "USB");
+}
+
+TEST_F(Bind, TakesAnExportForNamedModulesForOneThatIsNotExported) {
+  load(function("g", ret), {".globl for_kvm\n" + function("for_kvm", ret, ".text")}, "vmlinux");
+  const Binding binding = binder().undefined("for_kvm").value();
+  EXPECT_FALSE(binding.exported);
+  EXPECT_EQ(binding.object, "vmlinux");
+  EXPECT_EQ(binding.name_space, "");
+}
+
+TEST_F(Bind, ReachesAnExportForNamedModulesFromOneOfTheseThroughLivepatch) {
+  load(function("g", ret), {}, "kvm");
+  const Binding binding = binder().undefined("for_kvm").value();
+  EXPECT_FALSE(binding.exported);
+  EXPECT_EQ(binding.object, "vmlinux");
 }
 
 TEST_F(Bind, ReachesAnExportThatTheFileDefinesByItsCrc) {
