@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
 
 #include "cli/command.h"
@@ -50,21 +49,8 @@ Result<std::string> release_to_add(const AddOptions& options, const kernel::Arch
   return kernel::newest_release(archive);
 }
 
-// The kernel, and whether it was there before.
-struct Added {
-  kernel::Kernel kernel;
-  bool known = false;
-};
-
-Result<Added> add_package(const AddOptions& options, const kernel::Archive& archive,
-                          const kernel::Progress& tell) {
-  const std::string wanted = TRY(release_to_add(options, archive));
-  const bool known = kernel::find(wanted).has_value();
-  return Added{TRY(kernel::add(wanted, archive, tell)), known};
-}
-
-Result<Added> add_files(const KernelChoice& choice, const kernel::Archive& archive,
-                        const kernel::Progress& tell) {
+Result<kernel::Added> add_files(const KernelChoice& choice, const kernel::Archive& archive,
+                                const kernel::Progress& tell) {
   TRY(choice.check_files());
   if (choice.files.modules.empty()) {
     return fail(Code::usage, "--modules", "an entry of the cache needs the kernel's modules, too",
@@ -74,11 +60,12 @@ Result<Added> add_files(const KernelChoice& choice, const kernel::Archive& archi
     return fail(Code::usage, choice.release, "a release is named, and a kernel given by its files",
                 "give either");
   }
-  const kernel::Listing before = TRY(kernel::list());
-  kernel::Kernel added = TRY(kernel::add_files(choice.files, archive, tell));
-  const bool known = std::ranges::any_of(
-      before.kernels, [&](const kernel::Kernel& one) { return one.release == added.release; });
-  return Added{std::move(added), known};
+  return kernel::add_files(choice.files, archive, tell);
+}
+
+Result<kernel::Added> add_package(const AddOptions& options, const kernel::Archive& archive,
+                                  const kernel::Progress& tell) {
+  return kernel::add(TRY(release_to_add(options, archive)), archive, tell);
 }
 
 Result<Report> add(const AddOptions& options) {
@@ -93,13 +80,13 @@ Result<Report> add(const AddOptions& options) {
                                           : add_package(options, archive, tell);
   Status indexed = added ? patch::index_headers(added->kernel, tell) : Status{};
   tell("");
-  const auto [kernel, known] = TRY(std::move(added));
+  const auto [kernel, made] = TRY(std::move(added));
   TRY(std::move(indexed));
   Report report;
   report.json = to_json(kernel);
-  report.json["added"] = !known;
+  report.json["added"] = made;
   report.text =
-      fmt::format("{} {} ({}, build id {})\n", known ? "already there:" : "added", kernel.release,
+      fmt::format("{} {} ({}, build id {})\n", made ? "added" : "already there:", kernel.release,
                   kernel.package_version.empty() ? "given by its files" : kernel.package_version,
                   kernel.build_id.substr(0, 16));
   return report;

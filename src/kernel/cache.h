@@ -4,6 +4,7 @@
 // kernel.h.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,11 @@ struct EntryParts {
   std::string toolchain;          // its name; empty: the machine's own
 };
 Status write_entry(const fs::path& root, const Image& image, const EntryParts& parts);
+
+// Puts what `make` makes in a directory in place as that release's entry, under the cache's lock.
+// False, and nothing is made, where there is one by then, be it a damaged one.
+Result<bool> make_entry(const std::string& release, const Progress& progress,
+                        const std::function<Status(const fs::path& root)>& make);
 
 // not-cached where there is none, bad-package where it is damaged.
 Result<Kernel> read_entry(const std::string& release);

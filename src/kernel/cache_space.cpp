@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <set>
-#include <tuple>
 #include <vector>
 
 #include "base/json.h"
@@ -62,8 +61,7 @@ Result<std::uintmax_t> throw_away_toolchains(const TempDir& bin) {
   for (const fs::path& entry : entries_of(kernels_directory())) {
     const Json json = json_of(entry);
     JsonReader reader(json);
-    std::ignore = reader.text("release");
-    if (!reader.whole() && is_release_name(entry.filename().string())) {
+    if (reader.text("release").empty() && is_release_name(entry.filename().string())) {
       return std::uintmax_t{0};  // whatever this damaged one is compiled by
     }
     used.insert(reader.text("toolchain"));

@@ -251,7 +251,7 @@ Result<Kernel> take_files(const KernelFiles& files) {
 }
 
 // The entry of given files, in `root`.
-Status make_entry(Kernel kernel, const fs::path& root, const Archive& archive,
+Status copy_files(Kernel kernel, const fs::path& root, const Archive& archive,
                   const Progress& progress) {
   progress("copying image, modules and source");
   TRY(copy_tree(kernel.modules, root / "modules"));
@@ -290,25 +290,18 @@ Result<Kernel> from_files(const KernelFiles& files) {
   return kernel;
 }
 
-Result<Kernel> add_files(const KernelFiles& files, const Archive& archive,
-                         const Progress& progress) {
+Result<Added> add_files(const KernelFiles& files, const Archive& archive,
+                        const Progress& progress) {
   const Kernel given = TRY(take_files(files));
-  FileLock lock = TRY(lock_cache(progress));
-  auto known = read_entry(given.release);
-  if (known || known.error().code != Code::not_cached) {
-    if (known && known->build_id != given.build_id) {
-      return fail(Code::wrong_kernel, given.release,
-                  "another kernel of this release is in the cache",
-                  fmt::format("suture kernel remove {}, then add this one", given.release));
-    }
-    return known;
+  const bool made = TRY(make_entry(given.release, progress, [&](const fs::path& root) {
+    return copy_files(given, root, archive, progress);
+  }));
+  Kernel kernel = TRY(read_entry(given.release));
+  if (kernel.build_id != given.build_id) {
+    return fail(Code::wrong_kernel, given.release, "another kernel of this release is in the cache",
+                fmt::format("suture kernel remove {}, then add this one", given.release));
   }
-  remove_leftovers(kernels_directory());
-  TempDir entry = TRY(make_entry_directory());
-  TRY(make_entry(given, entry.path(), archive, progress));
-  TRY(rename_path(entry.path(), kernels_directory() / given.release));
-  entry.release();
-  return read_entry(given.release);
+  return Added{.kernel = std::move(kernel), .made = made};
 }
 
 }  // namespace suture::kernel

@@ -236,6 +236,20 @@ Result<Kernel> read_entry(const std::string& release) {
   return kernel;
 }
 
+Result<bool> make_entry(const std::string& release, const Progress& progress,
+                        const std::function<Status(const fs::path& root)>& make) {
+  FileLock lock = TRY(lock_cache(progress));
+  if (auto known = read_entry(release); known || known.error().code != Code::not_cached) {
+    return false;
+  }
+  remove_leftovers(kernels_directory());
+  TempDir entry = TRY(make_entry_directory());
+  TRY(make(entry.path()));
+  TRY(rename_path(entry.path(), kernels_directory() / release));
+  entry.release();
+  return true;
+}
+
 namespace {
 
 // Oldest first.

@@ -272,25 +272,6 @@ Result<std::string> newest_release(const Archive& archive) {
   return release;
 }
 
-namespace {
-
-// Makes the entry, unless it was made while we waited for the lock.
-Status add_entry(const std::string& release, const Archive& archive, const Progress& progress) {
-  FileLock lock = TRY(lock_cache(progress));
-  if (auto known = read_entry(release); known || known.error().code != Code::not_cached) {
-    return {};
-  }
-  remove_leftovers(kernels_directory());
-  remove_leftovers(downloads_directory());
-  TempDir entry = TRY(make_entry_directory());
-  TRY(build_entry(entry.path(), release, archive, progress));
-  TRY(rename_path(entry.path(), kernels_directory() / release));
-  entry.release();
-  return {};
-}
-
-}  // namespace
-
 Result<bool> has_kernel(const std::string& release, const Archive& archive) {
   auto located = locate(release, archive);
   if (!located && located.error().code != Code::unknown_release) {
@@ -299,16 +280,20 @@ Result<bool> has_kernel(const std::string& release, const Archive& archive) {
   return located.has_value();
 }
 
-Result<Kernel> add(const std::string& release, const Archive& archive, const Progress& progress) {
+Result<Added> add(const std::string& release, const Archive& archive, const Progress& progress) {
   auto known = read_entry(release);
+  bool made = false;
   if (!known && known.error().code == Code::not_cached) {
-    TRY(add_entry(release, archive, progress));
+    made = TRY(make_entry(release, progress, [&](const fs::path& root) {
+      remove_leftovers(downloads_directory());
+      return build_entry(root, release, archive, progress);
+    }));
     known = read_entry(release);
   }
   Kernel kernel = TRY(std::move(known));
   TRY(find_compiler(kernel));
   TRY(ensure_units(kernel, progress));
-  return kernel;
+  return Added{.kernel = std::move(kernel), .made = made};
 }
 
 }  // namespace suture::kernel

@@ -25,16 +25,21 @@ Result<std::string> newest_release(const Archive& archive);
 // Whether the archive has all packages of that kernel.
 Result<bool> has_kernel(const std::string& release, const Archive& archive);
 
+// A kernel of the cache, and whether it was made just now.
+struct Added {
+  Kernel kernel;
+  bool made = false;
+};
+
 // Fetches, unpacks and prepares; returns the existing entry where it is there already, with what an
 // earlier version did not prepare made good. Whole or nothing: the entry is built in a temporary
 // directory beside it and renamed into place under a lock.
-Result<Kernel> add(const std::string& release, const Archive& archive, const Progress& progress);
+Result<Added> add(const std::string& release, const Archive& archive, const Progress& progress);
 
 // The same for a kernel that is given by its files, its modules included: they are copied, checked
 // against each other as from_files() does, and prepared. `archive` is asked for the compiler where
 // the machine lacks it. wrong-kernel where the cache has another kernel of that release.
-Result<Kernel> add_files(const KernelFiles& files, const Archive& archive,
-                         const Progress& progress);
+Result<Added> add_files(const KernelFiles& files, const Archive& archive, const Progress& progress);
 
 // Prepares a kernel source tree in place: config, Module.symvers, olddefconfig, prepare,
 // modules_prepare with the release that the image has, the list of compile units (units.h) and what

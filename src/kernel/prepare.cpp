@@ -252,7 +252,8 @@ Status prepare_tree(const fs::path& tree, const fs::path& config, const fs::path
                 "set XDG_CACHE_HOME to a directory without them");
   }
   Options options = config_options(given);
-  if (auto missing = missing_on_machine(given); toolchain.empty() && !missing.empty()) {
+  if (auto missing = toolchain.empty() ? missing_on_machine(given) : std::vector<std::string>{};
+      !missing.empty()) {
     return fail(Code::missing_tool, missing.front(),
                 fmt::format("preparing a kernel's source needs {}", fmt::join(missing, ", ")),
                 fmt::format("apt-get install {}", fmt::join(missing, " ")));

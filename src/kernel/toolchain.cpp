@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -111,30 +112,6 @@ Status check_root(const fs::path& root) {
       "the kernel's");
 }
 
-// Its own version of the compiler, else the newest of the same major version.
-Result<Package> find_compiler_package(const CompilerName& name, const std::string& compiler_text,
-                                      const Archive& archive, const Progress& progress) {
-  const std::vector<Package> known = TRY(archive.find_packages({name.package}));
-  if (known.empty()) {
-    return fail(Code::compiler_mismatch, name.package,
-                fmt::format("the kernel was compiled by '{}', and neither this machine nor the "
-                            "package archive has it",
-                            compiler_text),
-                "name a suite of Debian that has it (--suite), or run 'apt-get update'");
-  }
-  auto exact = std::ranges::find(known, name.version, &Package::version);
-  if (exact != known.end()) {
-    return *exact;
-  }
-  progress(
-      name.version.empty()
-          ? fmt::format("'{}' is not Debian's: taking {} {}, which may make other code",
-                        compiler_text, name.package, known.front().version)
-          : fmt::format("the archive has no {} {} any more: taking {}, which may make other code",
-                        name.package, name.version, known.front().version));
-  return known.front();
-}
-
 // The version of the Rust compiler that a configuration names ("1.85.1"); empty for a kernel
 // without Rust in it. Without one kbuild takes away options that C code asks for, too.
 std::string rust_version(std::string_view config) {
@@ -149,7 +126,8 @@ std::string rust_version(std::string_view config) {
 
 // What a toolchain is made of, beside what all are.
 struct Wanted {
-  std::string compiler, compiler_version;  // packages of Debian and their versions
+  std::string text;                        // as the configuration names the compiler
+  std::string compiler, compiler_version;  // its package and version; Debian's, else empty
   std::string rust, rust_package_version;  // version of the compiler; empty where there is none
 
   std::string name() const {
@@ -164,6 +142,45 @@ struct Wanted {
     return out;
   }
 };
+
+// The kernel's own version of the compiler, else the newest of the same major version.
+Result<std::string> compiler_package(const Wanted& wanted, const Archive& archive,
+                                     const Progress& progress) {
+  const std::vector<Package> known = TRY(archive.find_packages({wanted.compiler}));
+  if (known.empty()) {
+    return fail(Code::compiler_mismatch, wanted.compiler,
+                fmt::format("the kernel was compiled by '{}', and neither this machine nor the "
+                            "package archive has it",
+                            wanted.text),
+                "name a suite of Debian that has it (--suite), or run 'apt-get update'");
+  }
+  auto exact = std::ranges::find(known, wanted.compiler_version, &Package::version);
+  if (exact != known.end()) {
+    return exact->version;
+  }
+  const std::string& version = known.front().version;
+  progress(
+      wanted.compiler_version.empty()
+          ? fmt::format("'{}' is not Debian's: taking {} {}, which may make other code",
+                        wanted.text, wanted.compiler, version)
+          : fmt::format("the archive has no {} {} any more: taking {}, which may make other code",
+                        wanted.compiler, wanted.compiler_version, version));
+  return version;
+}
+
+// The root that a kernel of that configuration needs; none where the machine's own programs do.
+Result<std::optional<Wanted>> wanted_by(const std::string& config, const std::string& where) {
+  const std::string text = TRY(config_identity(config, where)).compiler_text;
+  if (TRY(machine_has(text)) && missing_on_machine(config).empty()) {
+    return std::nullopt;
+  }
+  const CompilerName compiler = TRY(compiler_name(text));
+  return Wanted{.text = text,
+                .compiler = compiler.package,
+                .compiler_version = compiler.version,
+                .rust = rust_version(config),
+                .rust_package_version = {}};
+}
 
 Result<std::string> rust_package(const std::string& version, const Archive& archive,
                                  const Progress& progress) {
@@ -265,39 +282,26 @@ Result<CompilerName> compiler_name(const std::string& compiler_text) {
 
 Result<std::string> choose_toolchain(const std::string& config, const std::string& where,
                                      const Archive& archive, const Progress& progress) {
-  const std::string text = TRY(config_identity(config, where)).compiler_text;
-  if (TRY(machine_has(text)) && missing_on_machine(config).empty()) {
+  auto wanted = TRY(wanted_by(config, where));
+  if (!wanted) {
     return std::string{};
   }
-  const CompilerName compiler = TRY(compiler_name(text));
-  Wanted wanted{.compiler = compiler.package,
-                .compiler_version = compiler.version,
-                .rust = rust_version(config),
-                .rust_package_version = {}};
-  if (is_there(wanted.name())) {
-    return wanted.name();
+  if (is_there(wanted->name())) {
+    return wanted->name();
   }
-  wanted.compiler_version = TRY(find_compiler_package(compiler, text, archive, progress)).version;
-  if (!is_there(wanted.name())) {
-    if (!wanted.rust.empty()) {
-      wanted.rust_package_version = TRY(rust_package(wanted.rust, archive, progress));
+  wanted->compiler_version = TRY(compiler_package(*wanted, archive, progress));
+  if (!is_there(wanted->name())) {
+    if (!wanted->rust.empty()) {
+      wanted->rust_package_version = TRY(rust_package(wanted->rust, archive, progress));
     }
-    TRY(make_toolchain(wanted, archive, progress));
+    TRY(make_toolchain(*wanted, archive, progress));
   }
-  return wanted.name();
+  return wanted->name();
 }
 
 Result<std::string> known_toolchain(const std::string& config, const std::string& where) {
-  const std::string text = TRY(config_identity(config, where)).compiler_text;
-  if (TRY(machine_has(text)) && missing_on_machine(config).empty()) {
-    return std::string{};
-  }
-  const CompilerName compiler = TRY(compiler_name(text));
-  const Wanted wanted{.compiler = compiler.package,
-                      .compiler_version = compiler.version,
-                      .rust = rust_version(config),
-                      .rust_package_version = {}};
-  return is_there(wanted.name()) ? wanted.name() : std::string{};
+  const auto wanted = TRY(wanted_by(config, where));
+  return wanted && is_there(wanted->name()) ? wanted->name() : std::string{};
 }
 
 fs::path toolchain_root(const std::string& name) {

@@ -66,7 +66,7 @@ Status run_kbuild(const kernel::Kernel& kernel, const fs::path& directory,
                   const std::string& target) {
   const std::string config = TRY(read_text(kernel.config));
   const auto identity = TRY(kernel::config_identity(config, kernel.config.string()));
-  const std::string compiler = TRY(kernel::find_compiler(kernel));
+  const std::string compiler = TRY(kernel::find_compiler(identity.compiler_text, kernel.toolchain));
   Command make = kernel::kbuild_command(kernel.source, identity.arch, compiler, kernel.release);
   for (std::string word :
        {std::string("-s"), fmt::format("-j{}", std::thread::hardware_concurrency()),
